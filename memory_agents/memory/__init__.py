@@ -1,0 +1,29 @@
+"""Memory cores behind one contract, and their states."""
+
+from memory_agents.memory.compressive import CompressiveMemory, CompressiveState
+from memory_agents.memory.core import MemoryCore, memory_registry
+from memory_agents.memory.state import (
+    batch_size,
+    tree_bytes,
+    tree_cat,
+    tree_clone,
+    tree_leaves,
+    tree_map,
+    tree_select,
+    tree_to,
+)
+
+__all__ = [
+    "CompressiveMemory",
+    "CompressiveState",
+    "MemoryCore",
+    "batch_size",
+    "memory_registry",
+    "tree_bytes",
+    "tree_cat",
+    "tree_clone",
+    "tree_leaves",
+    "tree_map",
+    "tree_select",
+    "tree_to",
+]

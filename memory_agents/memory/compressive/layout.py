@@ -1,0 +1,215 @@
+"""
+Who sees whom: the integer side of the compressive memory, without a single hidden state.
+
+Tokens of an episode are counted e = 0, 1, 2, ...; block b holds the tokens [b B, (b + 1) B) and leaves the recent memory
+at the end of step M + b B, when it becomes B / c slots. All slots of an episode are numbered in order of their making.
+
+In a state, token e lies in row e mod (M + 1) of the recent ring and slot s in row s mod N of the slot ring.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch as th
+
+
+@dataclass(frozen=True)
+class MemoryShape:
+    """
+    Sizes of the two memories.
+
+    :param memory_length: M, tokens of recent memory
+    :param compressed_length: N, slots of compressed memory; 0 for none
+    :param compression_rate: c, tokens per slot
+    :param block_length: B, tokens that leave the recent memory together
+    :raises ValueError: when the sizes do not fit together
+    """
+
+    memory_length: int
+    compressed_length: int
+    compression_rate: int
+    block_length: int
+
+    def __post_init__(self) -> None:
+        m, n, c, b = self.memory_length, self.compressed_length, self.compression_rate, self.block_length
+        for name, value, least in (
+            ("memory_length", m, 1),
+            ("compressed_length", n, 0),
+            ("compression_rate", c, 1),
+            ("block_length", b, 1),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if b > m:
+            raise ValueError(
+                f"block_length={b} must not exceed memory_length={m}: a block leaves the recent memory whole; "
+                f"use memory_length={b} or more"
+            )
+        if n > 0 and b % c:
+            raise ValueError(
+                f"block_length={b} must be a multiple of compression_rate={c}; use block_length={c * max(1, b // c)}"
+            )
+        if n > 0 and n < self.slots_per_block:
+            raise ValueError(
+                f"compressed_length={n} cannot hold the {self.slots_per_block} slots of one block "
+                f"(block_length={b} / compression_rate={c}); use compressed_length={self.slots_per_block} or more, or 0 for none"
+            )
+
+    @property
+    def slots_per_block(self) -> int:
+        """Slots that one block becomes; 0 without a compressed memory."""
+        return self.block_length // self.compression_rate if self.compressed_length else 0
+
+    @property
+    def ring_length(self) -> int:
+        """Rows of the recent ring: the newest token and the M before it."""
+        return self.memory_length + 1
+
+    @property
+    def n_positions(self) -> int:
+        """Relative positions: distances 0 to M, then slot ranks 0 (the newest) to N - 1."""
+        return self.ring_length + self.compressed_length
+
+    def blocks_left(self, tokens: th.Tensor) -> th.Tensor:
+        """
+        :param tokens: token numbers e, any shape
+        :return: E(e) = max(0, ceil((e - M) / B)), blocks that have left the recent memory before token e is processed
+        """
+        return (tokens - self.memory_length + self.block_length - 1).clamp_min(0) // self.block_length
+
+    def block_leaves(self, tokens: th.Tensor) -> th.Tensor:
+        """
+        :param tokens: token numbers e, any shape
+        :return: whether a block leaves at the end of step e
+        """
+        past = tokens - self.memory_length
+        return (past >= 0) & (past % self.block_length == 0)
+
+
+class StepLayout:
+    """
+    What one acting step reads and writes. Keys lie in the order [slot ring | recent ring], K = N + M + 1 in all.
+
+    :param shape: sizes of the memories
+    :param tokens: number e of the token of this step, (batch,)
+    """
+
+    def __init__(self, shape: MemoryShape, tokens: th.Tensor) -> None:
+        device, ring, n = tokens.device, shape.ring_length, shape.compressed_length
+        e = tokens[:, None]
+        blocks = shape.blocks_left(e)
+        distance = (e - th.arange(ring, device=device)) % ring
+        recent_visible = distance <= e - shape.block_length * blocks
+        #: row of the recent ring that this token takes, (batch,)
+        self.row = tokens % ring
+        if n == 0:
+            self.positions, self.visible = distance, recent_visible
+            self.leaving = th.empty(0, dtype=th.long, device=device)
+            return
+        made = shape.slots_per_block * blocks
+        rank = (made - 1 - th.arange(n, device=device)) % n
+        #: relative position of each key, (batch, K)
+        self.positions = th.cat([ring + rank, distance], dim=1)
+        #: whether the token sees it, (batch, K)
+        self.visible = th.cat([rank < made, recent_visible], dim=1)
+        #: batch entries where a block leaves at the end of this step, (L,)
+        self.leaving = shape.block_leaves(tokens).nonzero().squeeze(1)
+        if len(self.leaving):
+            first = e[self.leaving] - shape.memory_length
+            #: rows of the recent ring that hold the leaving block, (L, B)
+            self.block_rows = (first + th.arange(shape.block_length, device=device)) % ring
+            #: rows of the slot ring that its slots take, (L, B / c)
+            self.slot_rows = (made[self.leaving] + th.arange(shape.slots_per_block, device=device)) % n
+
+
+class WindowLayout:
+    """
+    The same for a window of T steps at once. Keys lie in the order [slots at the window's start | slots made during the
+    window | recent memory at the window's start | the window]; "history" is the last two, M + T tokens in order of time.
+
+    A block leaves at most every B steps, also across episodes (an episode's first block leaves after M >= B steps), so
+    cutting the window into chunks of B steps gives each chunk at most one block: static shapes, nothing to sort.
+
+    :param shape: sizes of the memories
+    :param steps: tokens already seen of the episode in progress, (batch,)
+    :param episode_starts: (batch, T) bool
+    """
+
+    def __init__(self, shape: MemoryShape, steps: th.Tensor, episode_starts: th.Tensor) -> None:
+        self.shape = shape
+        batch, window = episode_starts.shape
+        device, m = steps.device, shape.memory_length
+        t = th.arange(window, device=device)
+        #: 0 for the episode in progress at the window's start, then 1, 2, ...; (batch, T)
+        self.episodes = episode_starts.long().cumsum(1)
+        last_start = th.where(episode_starts, t, -1).cummax(1).values
+        #: token numbers, (batch, T)
+        self.tokens = th.where(self.episodes == 0, steps[:, None] + t, t - last_start)
+        blocks = shape.blocks_left(self.tokens)
+
+        distance = t[:, None] + m - th.arange(m + window, device=device)
+        oldest = self.tokens - shape.block_length * blocks
+        # A token that is no further back than the oldest visible one is of the same episode: no episode ids are needed.
+        recent_visible = (distance >= 0) & (distance <= oldest[:, :, None])
+        if shape.compressed_length == 0:
+            #: whether a token sees a key, (batch, T, keys)
+            self.visible = recent_visible
+            return
+
+        self._find_leaving_blocks(window)
+        made = shape.slots_per_block * blocks
+        at_start = shape.slots_per_block * shape.blocks_left(steps)
+        n = shape.compressed_length
+        old_numbers = at_start[:, None] - n + th.arange(n, device=device)
+        numbers = th.cat([old_numbers, self.new_numbers], dim=1)
+        episodes = th.cat([th.where(old_numbers >= 0, 0, -1), self.new_episodes], dim=1)
+        rank = made[:, :, None] - 1 - numbers[:, None, :]
+        slot_visible = (rank >= 0) & (rank < n) & (self.episodes[:, :, None] == episodes[:, None, :])
+        #: rank of each slot key as each token sees it, 0 where it sees none, (batch, T, slot keys)
+        self.ranks = th.where(slot_visible, rank, 0)
+        self.visible = th.cat([slot_visible, recent_visible], dim=2)
+        #: number of the first slot before the window's, for :meth:`final_slots`
+        self._slots_at_start = at_start
+
+    def _find_leaving_blocks(self, window: int) -> None:
+        shape, b = self.shape, self.shape.block_length
+        device = self.tokens.device
+        chunks = -(-window // b)
+        leaves = th.nn.functional.pad(shape.block_leaves(self.tokens), (0, chunks * b - window))
+        any_leaves, offset = leaves.unflatten(1, (chunks, b)).max(dim=2)
+        last_step = (th.arange(chunks, device=device) * b + offset).clamp_max(window - 1)
+        #: history tokens of each candidate block, (batch, chunks, B)
+        self.block_tokens = last_step[:, :, None] + th.arange(b, device=device)
+        block = (self.tokens.gather(1, last_step) - shape.memory_length) // b
+        within = th.arange(shape.slots_per_block, device=device)
+        #: number and episode of each slot made in the window, episode -1 where there is none, (batch, chunks * B / c)
+        self.new_numbers = (block[:, :, None] * shape.slots_per_block + within).flatten(1)
+        episodes = th.where(any_leaves, self.episodes.gather(1, last_step), -1)
+        self.new_episodes = episodes.repeat_interleave(shape.slots_per_block, dim=1)
+
+    def final_recent(self) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :return: for each row of the final recent ring the index of its token in the history, and whether there is one,
+            each (batch, M + 1)
+        """
+        ring = self.shape.ring_length
+        last = self.tokens[:, -1:]
+        back = (last - th.arange(ring, device=last.device)) % ring
+        return self.shape.memory_length + self.tokens.shape[1] - 1 - back, back <= last
+
+    def final_slots(self) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :return: for each row of the final slot ring the index of its slot among the slot keys, and whether there is one,
+            each (batch, N)
+        """
+        shape, n, per_block = self.shape, self.shape.compressed_length, self.shape.slots_per_block
+        last, window = self.tokens[:, -1:], self.tokens.shape[1]
+        made = per_block * shape.blocks_left(last + 1)
+        number = made - 1 - (made - 1 - th.arange(n, device=last.device)) % n
+        block = number // per_block
+        left_at = window - 1 - (last - shape.memory_length - block * shape.block_length)
+        new = n + left_at // shape.block_length * per_block + number % per_block
+        old = number - (self._slots_at_start[:, None] - n)
+        exists = number >= 0
+        return th.where(exists, th.where(left_at >= 0, new, old), 0), exists

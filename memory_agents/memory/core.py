@@ -1,0 +1,107 @@
+"""The contract that every memory keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, Generic, TypeVar
+
+import torch as th
+from torch import nn
+
+from memory_agents.memory.state import tree_clone
+from memory_agents.nn.registry import Registry
+
+S = TypeVar("S")
+
+
+class MemoryCore(nn.Module, ABC, Generic[S]):
+    """
+    A recurrent network over feature vectors with two ways to run it that give the same numbers: one step at a time for
+    acting, a whole window at once for learning.
+
+    Its state is a tree of tensors (nested tuples, named tuples, dictionaries) whose first dimension is the batch. A state
+    is never part of ``state_dict``. An episode start at a step means: forget everything before that step.
+
+    :param input_dim: width D of the inputs
+    :param output_dim: width F of the outputs
+    """
+
+    def __init__(self, input_dim: int, output_dim: int) -> None:
+        super().__init__()
+        self.input_dim = input_dim
+        self.output_dim = output_dim
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> S:
+        """
+        :param batch_size: number of independent time lines
+        :return: the state before the first step of an episode, on the device of the parameters
+        """
+
+    @abstractmethod
+    def step_(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> tuple[th.Tensor, S]:
+        """
+        One step of acting that may overwrite ``state``, without gradients. The cost does not depend on how long an
+        episode has lasted.
+
+        :param x: inputs, (batch, input_dim)
+        :param state: the state after the previous step; not to be used afterwards
+        :param episode_starts: whether an episode starts at this step, (batch,) bool
+        :return: outputs (batch, output_dim), and the state after the step
+        """
+
+    def step(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> tuple[th.Tensor, S]:
+        """
+        :meth:`step_` that leaves ``state`` as it was.
+
+        :param x: inputs, (batch, input_dim)
+        :param state: the state after the previous step
+        :param episode_starts: whether an episode starts at this step, (batch,) bool
+        :return: outputs (batch, output_dim), and the state after the step
+        """
+        return self.step_(x, tree_clone(state), episode_starts)
+
+    @abstractmethod
+    def unroll(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> tuple[th.Tensor, S]:
+        """
+        A window of steps at once, with gradients to the parameters and to ``x``, none to ``state``. Same outputs and same
+        final state as as many calls of :meth:`step`.
+
+        :param x: inputs, (batch, window, input_dim)
+        :param state: the state before the window (packed or not); not changed
+        :param episode_starts: whether an episode starts at a step, (batch, window) bool
+        :return: outputs (batch, window, output_dim), and the state after the window, detached
+        """
+
+    def unroll_outputs(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> th.Tensor:
+        """
+        The outputs of :meth:`unroll` alone; a core whose final state costs extra work skips that work here.
+
+        :param x: inputs, (batch, window, input_dim)
+        :param state: the state before the window (packed or not); not changed
+        :param episode_starts: whether an episode starts at a step, (batch, window) bool
+        :return: outputs, (batch, window, output_dim)
+        """
+        return self.unroll(x, state, episode_starts)[0]
+
+    def pack_state(self, state: S) -> S:
+        """
+        The part of a state that must be stored: everything but what follows from it and the parameters.
+
+        :param state: a state
+        :return: the same state without its caches
+        """
+        return state
+
+    def unpack_state(self, state: S) -> S:
+        """
+        Undo :meth:`pack_state`, or bring a state's caches up to date with changed parameters.
+
+        :param state: a state, packed or not
+        :return: a state that :meth:`step_` accepts, its caches computed with the present parameters
+        """
+        return state
+
+
+#: Cores by name, as ``memory_class`` takes them. Entries are called as ``entry(input_dim, **memory_kwargs)``.
+memory_registry: Registry[type[MemoryCore[Any]]] = Registry("memory core")

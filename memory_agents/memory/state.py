@@ -1,0 +1,97 @@
+"""Memory states: nested tuples, named tuples and dictionaries of tensors whose first dimension is the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
+
+import torch as th
+
+S = TypeVar("S")
+
+
+def tree_leaves(tree: Any) -> Iterator[th.Tensor]:
+    """
+    :param tree: a state
+    :return: its tensors, in a fixed order
+    :raises TypeError: when something in it is neither a tensor nor a tuple nor a dictionary
+    """
+    if isinstance(tree, th.Tensor):
+        yield tree
+    elif isinstance(tree, (tuple, dict)):
+        for child in tree.values() if isinstance(tree, dict) else tree:
+            yield from tree_leaves(child)
+    else:
+        raise TypeError(f"a memory state holds tensors, tuples and dictionaries; found {type(tree).__name__}")
+
+
+def tree_map(function: Callable[..., th.Tensor], tree: S, *others: S) -> S:
+    """
+    :param function: called with the corresponding tensors of all states
+    :param tree: a state
+    :param others: more states of the same structure
+    :return: a state of the same structure, holding the results
+    :raises TypeError: when something in it is neither a tensor nor a tuple nor a dictionary
+    """
+    return cast(S, _map(function, tree, *others))
+
+
+def _map(function: Callable[..., th.Tensor], tree: Any, *others: Any) -> Any:
+    if isinstance(tree, th.Tensor):
+        return function(tree, *others)
+    if isinstance(tree, dict):
+        return {key: _map(function, child, *(other[key] for other in others)) for key, child in tree.items()}
+    if isinstance(tree, tuple):
+        children = [_map(function, *corresponding) for corresponding in zip(tree, *others, strict=True)]
+        return type(tree)(*children) if hasattr(tree, "_fields") else tuple(children)
+    raise TypeError(f"a memory state holds tensors, tuples and dictionaries; found {type(tree).__name__}")
+
+
+def tree_clone(tree: S) -> S:
+    """
+    :param tree: a state
+    :return: a copy that shares no memory with it
+    """
+    return tree_map(th.clone, tree)
+
+
+def tree_select(tree: S, index: th.Tensor) -> S:
+    """
+    :param tree: a state
+    :param index: batch entries to take, (n,) integers
+    :return: a new state with the batch size n
+    """
+    return tree_map(lambda leaf: leaf[index], tree)
+
+
+def tree_cat(trees: list[S]) -> S:
+    """
+    :param trees: states of the same structure
+    :return: one state, their batches in a row
+    """
+    return tree_map(lambda *leaves: th.cat(leaves), *trees)
+
+
+def tree_to(tree: S, device: th.device) -> S:
+    """
+    :param tree: a state
+    :param device: where it shall lie
+    :return: the state there
+    """
+    return tree_map(lambda leaf: leaf.to(device), tree)
+
+
+def tree_bytes(tree: Any) -> int:
+    """
+    :param tree: a state
+    :return: bytes its tensors hold
+    """
+    return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(tree))
+
+
+def batch_size(tree: Any) -> int:
+    """
+    :param tree: a state
+    :return: the size of its first dimension
+    """
+    return int(next(tree_leaves(tree)).shape[0])
