@@ -1,0 +1,24 @@
+"""
+Reinforcement-learning agents that remember: transformers with recent and compressed memory as Stable-Baselines3 policies.
+
+Importing the package registers its environments with Gymnasium.
+"""
+
+from memory_agents.common.policies import MemoryActorCriticPolicy
+from memory_agents.envs import register_environments
+from memory_agents.memory import MemoryCore, memory_registry
+from memory_agents.ppo import PPO, CompressiveMemoryPolicy, MemoryPolicy
+
+__version__ = "0.1.0"
+
+register_environments()
+
+__all__ = [
+    "PPO",
+    "CompressiveMemoryPolicy",
+    "MemoryActorCriticPolicy",
+    "MemoryCore",
+    "MemoryPolicy",
+    "__version__",
+    "memory_registry",
+]

@@ -1,0 +1,166 @@
+"""Rollout buffers that yield windows of consecutive steps and keep memory states only at the windows' starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
+from stable_baselines3.common.type_aliases import RolloutBufferSamples
+
+from memory_agents.common.sequences import SequenceBatch, check_sequence_length
+from memory_agents.memory import tree_bytes, tree_clone, tree_leaves, tree_map, tree_select
+
+#: Maps windows to the states after them.
+Replay = Callable[[SequenceBatch], Any]
+
+
+class SequenceRolloutBuffer(RolloutBuffer):
+    """
+    Stable-Baselines3's rollout buffer, cut into windows of ``sequence_length`` steps of one environment's time line.
+    Episodes may start anywhere inside a window, so there is no padding: every yielded transition is real.
+
+    A minibatch is what the inherited ``train()`` methods expect, except that its ``observations`` are a
+    :class:`~memory_agents.common.sequences.SequenceBatch`.
+
+    :param buffer_size: steps per environment
+    :param observation_space: observation space
+    :param action_space: action space
+    :param device: where minibatches go
+    :param gae_lambda: factor of generalised advantage estimation
+    :param gamma: discount factor
+    :param n_envs: number of environments
+    :param sequence_length: steps per window, a divisor of ``buffer_size``
+    :raises ValueError: when ``buffer_size`` is not a multiple of ``sequence_length``
+    """
+
+    def __init__(
+        self,
+        buffer_size: int,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        device: th.device | str = "auto",
+        gae_lambda: float = 1,
+        gamma: float = 0.99,
+        n_envs: int = 1,
+        *,
+        sequence_length: int,
+    ) -> None:
+        check_sequence_length(sequence_length, buffer_size=buffer_size)
+        self.sequence_length = sequence_length
+        self.windows_per_env = buffer_size // sequence_length
+        #: Set to recompute stored states before every epoch but the first.
+        self.replay: Replay | None = None
+        self._states: list[Any] = []
+        self._epochs = 0
+        super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
+
+    def reset(self) -> None:
+        self._states = []
+        self._epochs = 0
+        super().reset()
+
+    @property
+    def at_window_start(self) -> bool:
+        """Whether the next transition begins a window, so that :meth:`store_states` is due."""
+        return self.pos % self.sequence_length == 0
+
+    def store_states(self, states: Any) -> None:
+        """
+        :param states: packed states of all environments before the next transition; copied
+        """
+        self._states.append(tree_clone(states))
+
+    @property
+    def state_bytes_per_transition(self) -> float:
+        """Bytes held for memory states, for each transition held."""
+        return tree_bytes(tuple(self._states)) / max(1, self.pos * self.n_envs)
+
+    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
+        """
+        One epoch: every window once, in random order.
+
+        :param batch_size: transitions per minibatch, a multiple of ``sequence_length``; ``None`` for all at once
+        :return: minibatches of whole windows
+        """
+        if self.replay is not None and self._epochs > 0:
+            self.refresh_states(self.replay)
+        self._epochs += 1
+        n_windows = self.n_envs * self.windows_per_env
+        order = np.random.permutation(n_windows)
+        windows = n_windows if batch_size is None else batch_size // self.sequence_length
+        for start in range(0, n_windows, windows):
+            yield self.sample(order[start : start + windows])
+
+    def sample(self, windows: np.ndarray) -> RolloutBufferSamples:
+        """
+        :param windows: numbers of windows, the windows of the first environment coming first
+        :return: their transitions, window after window
+        """
+        self._prepare()
+        inds = (windows[:, None] * self.sequence_length + np.arange(self.sequence_length)).ravel()
+        samples = self._get_samples(inds)
+        episode_starts = self.to_torch(self.episode_starts[inds].reshape(-1, self.sequence_length) > 0.5)
+        # The state of window w of environment i is entry i of the w-th stored batch of states.
+        index = th.as_tensor(windows, device=episode_starts.device)
+        states = tree_map(lambda leaf: leaf[index], self._all_states)
+        batch = SequenceBatch(samples.observations, episode_starts, states)
+        return samples._replace(observations=batch)  # type: ignore[arg-type]
+
+    def _prepare(self) -> None:
+        """Bring everything into the order of the windows, once per rollout."""
+        if self.generator_ready:
+            return
+        assert self.full, "the rollout is not complete yet"
+        for name in ("actions", "values", "log_probs", "advantages", "returns", "episode_starts"):
+            setattr(self, name, self.swap_and_flatten(getattr(self, name)))
+        self._flatten_observations()
+        self._all_states = tree_map(lambda *leaves: th.stack(leaves, dim=1).flatten(0, 1), *self._states)
+        self.generator_ready = True
+
+    def _flatten_observations(self) -> None:
+        self.observations = self.swap_and_flatten(self.observations)
+
+    def refresh_states(self, replay: Replay) -> None:
+        """
+        Recompute the states of all windows but the first of each environment, with the present parameters.
+
+        :param replay: gives the packed states after windows
+        """
+        self._prepare()
+        for window in range(self.windows_per_env - 1):
+            ids = np.arange(self.n_envs) * self.windows_per_env + window
+            after = replay(self.sample(ids).observations)  # type: ignore[arg-type]
+            following = th.as_tensor(ids + 1)
+            tree_map(lambda all_, new, to=following: all_.index_copy_(0, to.to(all_.device), new), self._all_states, after)
+
+    def state_drift(self, replay: Replay) -> float:
+        """
+        How far the stored states are from what the present parameters would make of the same past, read off the second
+        window of each environment.
+
+        :param replay: gives the packed states after windows
+        :return: norm of the difference relative to the norm of the state; 0 where environments have one window only
+        """
+        if self.windows_per_env == 1:
+            return 0.0
+        self._prepare()
+        first = np.arange(self.n_envs) * self.windows_per_env
+        after = replay(self.sample(first).observations)  # type: ignore[arg-type]
+        stored = tree_select(self._all_states, th.as_tensor(first + 1))
+        difference = size = 0.0
+        for new, old in zip(tree_leaves(after), tree_leaves(stored), strict=True):
+            if old.is_floating_point():
+                difference += float((new - old).square().sum())
+                size += float(old.square().sum())
+        return float(np.sqrt(difference / size)) if size else 0.0
+
+
+class SequenceDictRolloutBuffer(SequenceRolloutBuffer, DictRolloutBuffer):
+    """:class:`SequenceRolloutBuffer` for dictionary observations."""
+
+    def _flatten_observations(self) -> None:
+        self.observations = {key: self.swap_and_flatten(obs) for key, obs in self.observations.items()}

@@ -1,0 +1,169 @@
+"""On-policy learning with memory: the part that all algorithms share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.buffers import RolloutBuffer
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.utils import obs_as_tensor
+from stable_baselines3.common.vec_env import VecEnv
+
+from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
+from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState, env_actions
+from memory_agents.common.sequences import SequenceBatch, check_sequence_length
+from memory_agents.memory import batch_size, tree_select
+
+
+class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
+    """
+    Goes before an on-policy algorithm of Stable-Baselines3 among the bases of a class and gives it a memory: collection
+    carries the state, windows reach its inherited ``train()``.
+
+    The class that uses it sets ``sequence_length`` and ``refresh_states`` before ``_setup_model()`` runs.
+    """
+
+    policy: MemoryActorCriticPolicy
+    rollout_buffer: SequenceRolloutBuffer
+    sequence_length: int
+    refresh_states: bool
+    _memory_state: PolicyState | None = None
+
+    def _setup_model(self) -> None:
+        if not issubclass(self.policy_class, MemoryActorCriticPolicy):
+            raise TypeError(
+                f"policy={self.policy_class.__name__} has no memory; use stable_baselines3's own "
+                f"{type(self).__name__} for it, or one of {', '.join(self.policy_aliases)} here"
+            )
+        check_sequence_length(self.sequence_length, n_steps=self.n_steps)
+        if self.rollout_buffer_class is None:
+            is_dict = isinstance(self.observation_space, spaces.Dict)
+            self.rollout_buffer_class = SequenceDictRolloutBuffer if is_dict else SequenceRolloutBuffer
+        elif not issubclass(self.rollout_buffer_class, SequenceRolloutBuffer):
+            raise TypeError(
+                f"rollout_buffer_class={self.rollout_buffer_class.__name__} keeps no memory states; "
+                "use a subclass of SequenceRolloutBuffer"
+            )
+        self.rollout_buffer_kwargs["sequence_length"] = self.sequence_length
+        super()._setup_model()
+        self.rollout_buffer.replay = self.policy.replay if self.refresh_states else None
+
+    def _excluded_save_params(self) -> list[str]:
+        # Memory belongs to episodes in progress, and those end with the process: a loaded agent begins new ones.
+        return [*super()._excluded_save_params(), "_memory_state", "_last_obs", "_last_episode_starts"]
+
+    def collect_rollouts(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
+        """
+        Collect a rollout, as in Stable-Baselines3, carrying the memory from step to step and from rollout to rollout.
+
+        :param env: training environments
+        :param callback: called at every step
+        :param rollout_buffer: filled with the rollout
+        :param n_rollout_steps: steps per environment
+        :return: whether the callback let it run to its end
+        """
+        assert isinstance(rollout_buffer, SequenceRolloutBuffer)
+        assert self._last_obs is not None, "No previous observation was provided"
+        self.policy.set_training_mode(False)
+        rollout_buffer.reset()
+        if self.use_sde:
+            self.policy.reset_noise(env.num_envs)
+        state = self._memory_state
+        if state is None or batch_size(state) != env.num_envs:
+            state = self.policy.initial_state(env.num_envs)
+        # The parameters have changed since the caches of the state were computed.
+        state = self.policy.unpack_state(state)
+        callback.on_rollout_start()
+
+        for n_steps in range(n_rollout_steps):
+            if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
+                self.policy.reset_noise(env.num_envs)
+            if rollout_buffer.at_window_start:
+                rollout_buffer.store_states(self.policy.pack_state(state))
+
+            with th.no_grad():
+                obs_tensor = obs_as_tensor(self._last_obs, self.device)
+                episode_starts = self._starts(self._last_episode_starts)
+                action_tensor, values, log_probs, state = self.policy(obs_tensor, state, episode_starts, in_place=True)
+            actions = action_tensor.cpu().numpy()
+            clipped_actions = env_actions(self.policy, actions)
+            new_obs, rewards, dones, infos = env.step(clipped_actions)
+            self._memory_state = state
+            self.num_timesteps += env.num_envs
+
+            callback.update_locals(locals())
+            if not callback.on_step():
+                # The observation and the memory that has seen the one before it stay together.
+                self._last_obs, self._last_episode_starts = new_obs, dones  # type: ignore[assignment]
+                return False
+
+            self._update_info_buffer(infos, dones)
+            self._bootstrap_truncated(rewards, dones, infos, state)
+            rollout_buffer.add(
+                self._last_obs,  # type: ignore[arg-type]
+                actions,
+                rewards,
+                self._last_episode_starts,  # type: ignore[arg-type]
+                values,
+                log_probs,
+            )
+            self._last_obs = new_obs  # type: ignore[assignment]
+            self._last_episode_starts = dones
+
+        with th.no_grad():
+            last_values = self.policy.predict_values(obs_as_tensor(new_obs, self.device), state, self._starts(dones))
+        rollout_buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
+        callback.update_locals(locals())
+        callback.on_rollout_end()
+        return True
+
+    def _starts(self, episode_starts: Any) -> th.Tensor:
+        return th.as_tensor(np.asarray(episode_starts, dtype=bool), device=self.device)
+
+    def _bootstrap_truncated(
+        self, rewards: np.ndarray, dones: np.ndarray, infos: list[dict[str, Any]], state: PolicyState
+    ) -> None:
+        """Add the value of the last observation of cut episodes, as seen with the memory those episodes have now."""
+        cut = [
+            index
+            for index in np.flatnonzero(dones)
+            if infos[index].get("TimeLimit.truncated", False) and infos[index].get("terminal_observation") is not None
+        ]
+        if not cut:
+            return
+        last = [infos[index]["terminal_observation"] for index in cut]
+        stacked = {key: np.stack([obs[key] for obs in last]) for key in last[0]} if isinstance(last[0], dict) else np.stack(last)
+        with th.no_grad():
+            obs = self.policy.obs_to_tensor(stacked)[0]
+            memory = tree_select(state, th.as_tensor(cut, device=self.device))
+            values = self.policy.predict_values(obs, memory, self._starts(np.zeros(len(cut))))
+        rewards[cut] += self.gamma * values.flatten().cpu().numpy()
+
+    def train(self) -> None:
+        """Learn from the rollout with the inherited algorithm, and log how well its windows agree with acting."""
+        self.logger.record("memory/first_ratio_error", self._first_ratio_error())
+        super().train()
+        self.policy.set_training_mode(False)
+        if self.rollout_buffer.windows_per_env > 1:
+            self.logger.record("memory/state_drift", self.rollout_buffer.state_drift(self.policy.replay))
+        self.logger.record("memory/state_bytes_per_transition", self.rollout_buffer.state_bytes_per_transition)
+
+    @th.no_grad()
+    def _first_ratio_error(self) -> float:
+        """Largest |ratio - 1| between learning and acting before the first gradient step, over the newest windows."""
+        buffer = self.rollout_buffer
+        newest = (1 + np.arange(min(buffer.n_envs, 4))) * buffer.windows_per_env - 1
+        samples = buffer.sample(newest)
+        self.policy.set_training_mode(False)
+        actions = samples.actions.long().flatten() if isinstance(self.action_space, spaces.Discrete) else samples.actions
+        _, log_prob, _ = self.policy.evaluate_actions(samples.observations, actions)
+        return float((th.exp(log_prob - samples.old_log_prob) - 1).abs().max())
+
+
+__all__ = ["MemoryOnPolicyAlgorithm", "SequenceBatch"]

@@ -1,0 +1,333 @@
+"""Actor-critic policies with a memory between the features extractor and the heads."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.distributions import Distribution
+from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+
+from memory_agents.common.sequences import SequenceBatch
+from memory_agents.memory import CompressiveMemory, MemoryCore, batch_size, memory_registry, tree_to
+
+#: State of a policy: the state of its memory, then of the critic's own memory where features are not shared.
+PolicyState = tuple[Any, ...]
+
+
+class MemoryActorCriticPolicy(ActorCriticPolicy):
+    """
+    Stable-Baselines3's actor-critic policy whose features pass through a memory core::
+
+        observation -> features extractor -> memory -> net_arch -> action and value
+
+    Without ``share_features_extractor`` actor and critic have an extractor and a memory each. All other arguments are
+    those of :class:`stable_baselines3.common.policies.ActorCriticPolicy`.
+
+    :param observation_space: observation space
+    :param action_space: action space
+    :param lr_schedule: learning rate schedule
+    :param net_arch: layers between memory and heads (default: none)
+    :param features_extractor_class: default: picked from the observation space (flatten, NatureCNN or combined)
+    :param memory_class: registered name of a memory core, or a subclass of :class:`~memory_agents.memory.MemoryCore`
+    :param memory_kwargs: its keyword arguments
+    :param kwargs: further arguments of the parent class
+    :raises TypeError: when ``memory_class`` is no memory core or does not know an argument
+    :raises ValueError: when ``memory_class`` is an unknown name or its arguments do not fit together
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        lr_schedule: Schedule,
+        *,
+        net_arch: list[int] | dict[str, list[int]] | None = None,
+        features_extractor_class: type[BaseFeaturesExtractor] | None = None,
+        memory_class: str | type[MemoryCore[Any]] = "compressive",
+        memory_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.memory_class = memory_class
+        self.memory_kwargs = dict(memory_kwargs or {})
+        super().__init__(
+            observation_space,
+            action_space,
+            lr_schedule,
+            net_arch=[] if net_arch is None else net_arch,
+            features_extractor_class=features_extractor_class or default_features_extractor(observation_space),
+            **kwargs,
+        )
+
+    def _build_mlp_extractor(self) -> None:
+        features_dim = int(self.features_dim)
+        n_memories = 1 if self.share_features_extractor else 2
+        self.memories = th.nn.ModuleList(
+            make_memory(self.memory_class, features_dim, self.memory_kwargs) for _ in range(n_memories)
+        )
+        self.features_dim = self._memories[0].output_dim
+        super()._build_mlp_extractor()
+        self.features_dim = features_dim
+
+    @property
+    def _memories(self) -> list[MemoryCore[Any]]:
+        return [memory for memory in self.memories if isinstance(memory, MemoryCore)]
+
+    def _get_constructor_parameters(self) -> dict[str, Any]:
+        data = super()._get_constructor_parameters()
+        data.update(
+            share_features_extractor=self.share_features_extractor,
+            memory_class=self.memory_class,
+            memory_kwargs=self.memory_kwargs,
+        )
+        return data
+
+    def initial_state(self, n_envs: int) -> PolicyState:
+        """
+        :param n_envs: number of environments
+        :return: the state before the first step of an episode
+        """
+        return tuple(memory.initial_state(n_envs) for memory in self._memories)
+
+    def pack_state(self, state: PolicyState) -> PolicyState:
+        """
+        :param state: a state
+        :return: the same state without what follows from it and the parameters
+        """
+        return tuple(memory.pack_state(part) for memory, part in zip(self._memories, state, strict=True))
+
+    def unpack_state(self, state: PolicyState) -> PolicyState:
+        """
+        :param state: a state, packed or not
+        :return: the state, its caches computed with the present parameters
+        """
+        return tuple(memory.unpack_state(part) for memory, part in zip(self._memories, state, strict=True))
+
+    def _features(self, obs: PyTorchObs) -> tuple[th.Tensor, ...]:
+        features = self.extract_features(obs)
+        return features if isinstance(features, tuple) else (features,)
+
+    def _latents(
+        self, obs: PyTorchObs | SequenceBatch, state: PolicyState | None, episode_starts: th.Tensor | None, in_place: bool
+    ) -> tuple[th.Tensor, th.Tensor, PolicyState]:
+        """
+        :param obs: observations of one step, or a batch of windows that brings its own states and episode starts
+        :param state: the state before the step
+        :param episode_starts: (n_envs,) bool
+        :param in_place: whether ``state`` may be overwritten
+        :return: inputs of the action net and of the value net, and the state after a step (nothing after windows)
+        """
+        if isinstance(obs, SequenceBatch):
+            features = self._features(obs.observations)
+            shape = obs.episode_starts.shape
+            runs = zip(self._memories, features, obs.states, strict=True)
+            outputs = [
+                memory.unroll_outputs(x.unflatten(0, shape), part, obs.episode_starts).flatten(0, 1)
+                for memory, x, part in runs
+            ]
+            after: PolicyState = ()
+        else:
+            if state is None or episode_starts is None:
+                raise TypeError(
+                    f"{type(self).__name__} needs its memory state and the episode starts at every step, which the "
+                    "algorithms of stable_baselines3 do not pass on; use memory_agents.PPO in place of "
+                    "stable_baselines3.PPO, or pass state and episode_starts yourself"
+                )
+            features = self._features(obs)
+            outputs, states = [], []
+            for memory, x, part in zip(self._memories, features, state, strict=True):
+                step = memory.step_ if in_place else memory.step
+                y, part = step(x, part, episode_starts)
+                outputs.append(y)
+                states.append(part)
+            after = tuple(states)
+        return self.mlp_extractor.forward_actor(outputs[0]), self.mlp_extractor.forward_critic(outputs[-1]), after
+
+    def forward(  # type: ignore[override]
+        self,
+        obs: PyTorchObs,
+        state: PolicyState | None = None,
+        episode_starts: th.Tensor | None = None,
+        deterministic: bool = False,
+        in_place: bool = False,
+    ) -> tuple[th.Tensor, th.Tensor, th.Tensor, PolicyState]:
+        """
+        One acting step.
+
+        :param obs: observations, (n_envs, ...)
+        :param state: the state before the step
+        :param episode_starts: whether an episode starts at this step, (n_envs,) bool
+        :param deterministic: most likely action in place of a sampled one
+        :param in_place: whether ``state`` may be overwritten, which saves a copy of it
+        :return: actions, values (n_envs, 1), log-probabilities (n_envs,), and the state after the step
+        :raises TypeError: when called without state and episode starts
+        """
+        latent_pi, latent_vf, state = self._latents(obs, state, episode_starts, in_place)
+        distribution = self._get_action_dist_from_latent(latent_pi)
+        actions = distribution.get_actions(deterministic=deterministic)
+        log_prob = distribution.log_prob(actions)
+        actions = actions.reshape(-1, *(self.action_space.shape or ()))
+        return actions, self.value_net(latent_vf), log_prob, state
+
+    def evaluate_actions(
+        self, obs: PyTorchObs | SequenceBatch, actions: th.Tensor
+    ) -> tuple[th.Tensor, th.Tensor, th.Tensor | None]:
+        """
+        :param obs: windows of steps
+        :param actions: actions taken there, (transitions, ...)
+        :return: values (transitions, 1), log-probabilities (transitions,) and entropies (transitions,) of the policy
+        """
+        latent_pi, latent_vf, _ = self._latents(obs, None, None, in_place=False)
+        distribution = self._get_action_dist_from_latent(latent_pi)
+        return self.value_net(latent_vf), distribution.log_prob(actions), distribution.entropy()
+
+    def get_distribution(
+        self,
+        obs: PyTorchObs | SequenceBatch,
+        state: PolicyState | None = None,
+        episode_starts: th.Tensor | None = None,
+    ) -> Distribution:
+        """
+        :param obs: observations of one step, or windows
+        :param state: the state before the step; not changed
+        :param episode_starts: whether an episode starts at this step, (n_envs,) bool
+        :return: distribution over actions
+        """
+        return self._get_action_dist_from_latent(self._latents(obs, state, episode_starts, in_place=False)[0])
+
+    def predict_values(
+        self,
+        obs: PyTorchObs | SequenceBatch,
+        state: PolicyState | None = None,
+        episode_starts: th.Tensor | None = None,
+    ) -> th.Tensor:
+        """
+        :param obs: observations of one step, or windows
+        :param state: the state before the step; not changed
+        :param episode_starts: whether an episode starts at this step, (n_envs,) bool
+        :return: values, (n_envs, 1)
+        """
+        values: th.Tensor = self.value_net(self._latents(obs, state, episode_starts, in_place=False)[1])
+        return values
+
+    @th.no_grad()
+    def replay(self, batch: SequenceBatch) -> PolicyState:
+        """
+        :param batch: windows of steps
+        :return: the packed states after them, with the present parameters
+        """
+        features = self._features(batch.observations)
+        runs = zip(self._memories, features, batch.states, strict=True)
+        return self.pack_state(
+            tuple(
+                memory.unroll(x.unflatten(0, batch.episode_starts.shape), part, batch.episode_starts)[1]
+                for memory, x, part in runs
+            )
+        )
+
+    def predict(
+        self,
+        observation: np.ndarray | dict[str, np.ndarray],
+        state: Any = None,
+        episode_start: Iterable[bool] | np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, Any]:
+        """
+        Act in one or many environments. Purely functional: neither ``state`` nor the state of a running training changes.
+
+        :param observation: one observation, or one per environment
+        :param state: what the previous call returned; ``None`` before the first step
+        :param episode_start: whether an episode starts at this step, one entry per environment (default: none starts)
+        :param deterministic: most likely action in place of a sampled one
+        :return: the action, or one per environment, and the state to pass to the next call
+        :raises ValueError: when observation, state and episode_start are of different numbers of environments, or the
+            observation is the ``(obs, info)`` pair of ``env.reset()``
+        """
+        self.set_training_mode(False)
+        if isinstance(observation, tuple):
+            raise ValueError("observation is a tuple; pass the first element of the (obs, info) pair that env.reset() gives")
+        obs, vectorized = self.obs_to_tensor(observation)
+        n_envs = len(next(iter(obs.values()))) if isinstance(obs, dict) else len(obs)
+        if state is None:
+            state = self.initial_state(n_envs)
+        elif batch_size(state) != n_envs:
+            raise ValueError(
+                f"state is of {batch_size(state)} environments, observation of {n_envs}; "
+                "pass state=None when the number of environments changes"
+            )
+        starts = np.zeros(n_envs, dtype=bool) if episode_start is None else np.array(episode_start, dtype=bool).reshape(-1)
+        if len(starts) != n_envs:
+            raise ValueError(f"episode_start has {len(starts)} entries for {n_envs} environments; pass one for each")
+        with th.no_grad():
+            episode_starts = th.as_tensor(starts, device=self.device)
+            latent_pi, _, state = self._latents(obs, tree_to(state, self.device), episode_starts, in_place=False)
+            chosen = self._get_action_dist_from_latent(latent_pi).get_actions(deterministic=deterministic)
+        actions = chosen.cpu().numpy().reshape(-1, *(self.action_space.shape or ()))
+        actions = env_actions(self, actions)
+        return actions if vectorized else actions.squeeze(axis=0), state
+
+
+class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
+    """
+    :class:`MemoryActorCriticPolicy` with the gated compressive transformer,
+    :class:`~memory_agents.memory.CompressiveMemory`, whose arguments ``memory_kwargs`` takes.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not isinstance(self._memories[0], CompressiveMemory):
+            raise ValueError(
+                f"memory_class={self.memory_class!r} is not a CompressiveMemory; use MemoryActorCriticPolicy for other cores"
+            )
+
+
+def env_actions(policy: ActorCriticPolicy, actions: np.ndarray) -> np.ndarray:
+    """
+    :param policy: the policy that chose them
+    :param actions: actions as the policy's distribution gives them
+    :return: actions as environments take them: squashed ones scaled back to the bounds, unbounded ones clipped to them
+    """
+    space = policy.action_space
+    if not isinstance(space, spaces.Box):
+        return actions
+    return policy.unscale_action(actions) if policy.squash_output else np.clip(actions, space.low, space.high)
+
+
+def default_features_extractor(observation_space: spaces.Space[Any]) -> type[BaseFeaturesExtractor]:
+    """
+    :param observation_space: observation space, images channel first
+    :return: the extractor of Stable-Baselines3 that fits it
+    """
+    if isinstance(observation_space, spaces.Dict):
+        return CombinedExtractor
+    return NatureCNN if is_image_space(observation_space) else FlattenExtractor
+
+
+def make_memory(
+    memory_class: str | type[MemoryCore[Any]], input_dim: int, memory_kwargs: dict[str, Any]
+) -> MemoryCore[Any]:
+    """
+    :param memory_class: registered name or class
+    :param input_dim: width of the features
+    :param memory_kwargs: keyword arguments of the core
+    :return: the core
+    :raises TypeError: when it is no memory core or does not know an argument
+    :raises ValueError: when the name is unknown or arguments do not fit together
+    """
+    cls = memory_registry[memory_class] if isinstance(memory_class, str) else memory_class
+    if not (isinstance(cls, type) and issubclass(cls, MemoryCore)):
+        raise TypeError(f"memory_class must be one of {list(memory_registry)} or a subclass of MemoryCore, got {cls!r}")
+    parameters = list(inspect.signature(cls).parameters.values())[1:]
+    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
+        known = [parameter.name for parameter in parameters]
+        for name in memory_kwargs:
+            if name not in known:
+                raise TypeError(f"memory_kwargs has {name!r}, which {cls.__name__} does not know; known: {', '.join(known)}")
+    return cls(input_dim, **memory_kwargs)

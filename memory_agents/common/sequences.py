@@ -1,0 +1,84 @@
+"""What learning sees: a flat minibatch that knows its windows, and the sizes that make windows fit."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch as th
+from stable_baselines3.common.type_aliases import PyTorchObs
+
+#: Windows longer than this cost more in attention than gradients over that many steps have brought.
+LONGEST_DEFAULT_WINDOW = 128
+SHORTEST_DEFAULT_WINDOW = 16
+
+
+class SequenceBatch(NamedTuple):
+    """
+    Windows of consecutive steps, flat as Stable-Baselines3's ``train()`` expects its minibatches. It travels where
+    ``observations`` travel otherwise, so that ``train()`` need not know of memory.
+
+    :param observations: windows * length transitions, window after window
+    :param episode_starts: whether an episode starts at a step, (windows, length) bool
+    :param states: policy states before the first step of each window, packed
+    """
+
+    observations: PyTorchObs
+    episode_starts: th.Tensor
+    states: Any
+
+
+def default_sequence_length(n_steps: int, batch_size: int | None) -> int:
+    """
+    The longest window that fits: the whole rollout of one environment where that is short, so that gradients reach across
+    it, else its largest divisor up to 128.
+
+    :param n_steps: steps per environment and rollout
+    :param batch_size: transitions per minibatch, ``None`` when still free
+    :return: a divisor of both
+    :raises ValueError: when only very short windows would fit
+    """
+    common = n_steps if batch_size is None else math.gcd(n_steps, batch_size)
+    limit = n_steps if n_steps <= 2 * LONGEST_DEFAULT_WINDOW else LONGEST_DEFAULT_WINDOW
+    length = max(divisor for divisor in range(1, limit + 1) if common % divisor == 0)
+    if length < min(n_steps, SHORTEST_DEFAULT_WINDOW):
+        mend = f"n_steps={_nearest_multiple(n_steps, LONGEST_DEFAULT_WINDOW)}"
+        if batch_size is not None:
+            mend += f" and batch_size={_nearest_multiple(batch_size, LONGEST_DEFAULT_WINDOW)}"
+        raise ValueError(
+            f"n_steps={n_steps} and batch_size={batch_size} leave training windows of {length} steps only; "
+            f"use {mend}, or pass sequence_length to say that you want it"
+        )
+    return length
+
+
+def default_batch_size(n_transitions: int, sequence_length: int) -> int:
+    """
+    :param n_transitions: transitions of a rollout
+    :param sequence_length: steps of a training window
+    :return: transitions of a quarter of the rollout, or of the next smaller share that divides it into whole windows
+    """
+    n_windows = n_transitions // sequence_length
+    share = max(1, n_windows // 4)
+    return sequence_length * max(divisor for divisor in range(1, share + 1) if n_windows % divisor == 0)
+
+
+def check_sequence_length(sequence_length: int, **sizes: int) -> None:
+    """
+    :param sequence_length: steps of a training window
+    :param sizes: arguments that must be multiples of it
+    :raises ValueError: naming both arguments and a value that works
+    """
+    if isinstance(sequence_length, bool) or not isinstance(sequence_length, int) or sequence_length < 1:
+        raise ValueError(f"sequence_length must be a positive integer, got {sequence_length!r}")
+    for name, value in sizes.items():
+        if value < 1 or value % sequence_length:
+            raise ValueError(
+                f"{name}={value} must be a multiple of sequence_length={sequence_length}, because training windows are "
+                f"whole; use {name}={_nearest_multiple(value, sequence_length)} "
+                f"or sequence_length={math.gcd(max(value, 1), sequence_length)}"
+            )
+
+
+def _nearest_multiple(value: int, of: int) -> int:
+    return max(1, round(value / of)) * of
