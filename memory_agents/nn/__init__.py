@@ -1,12 +1,13 @@
 """Building blocks in plain PyTorch: attention, gates, compression functions. Nothing here knows of reinforcement learning."""
 
-from memory_agents.nn.attention import RelativeAttention, sinusoidal_table
+from memory_agents.nn.attention import HIDDEN, RelativeAttention, sinusoidal_table
 from memory_agents.nn.block import GatedBlock
 from memory_agents.nn.compression import Compression, ConvolutionCompression, compression_registry
 from memory_agents.nn.gates import GRUGate
 from memory_agents.nn.registry import Registry
 
 __all__ = [
+    "HIDDEN",
     "Compression",
     "ConvolutionCompression",
     "GRUGate",

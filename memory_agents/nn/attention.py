@@ -8,6 +8,10 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+#: Bias of a key that must not be seen. Its weight is exactly zero, as with minus infinity, beside any visible key (a query
+#: always sees itself), but infinities make the softmax of the CPU several times slower.
+HIDDEN = -1e9
+
 
 def sinusoidal_table(n_positions: int, d_model: int) -> th.Tensor:
     """
@@ -76,8 +80,13 @@ class RelativeAttention(nn.Module):
         :param queries: content queries, (batch, heads, queries, d_head)
         :param keys: (batch, heads, keys, d_head)
         :param values: (batch, heads, keys, d_head)
-        :param bias: position logits, -inf where a key is hidden, (batch, heads, queries, keys)
+        :param bias: position logits, :data:`HIDDEN` where a key is hidden, (batch, heads, queries, keys)
         :return: (batch, queries, d_model)
         """
-        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        if bias.requires_grad and bias.device.type == "cpu":
+            # The fused kernel for the CPU knows no gradient to the bias, and what it falls back on is slower than this.
+            logits = th.matmul(queries * self.d_head**-0.5, keys.transpose(-1, -2)) + bias
+            mixed = th.matmul(logits.softmax(dim=-1), values)
+        else:
+            mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
         return self.output(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]

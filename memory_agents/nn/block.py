@@ -57,7 +57,7 @@ class GatedBlock(nn.Module):
         :param queries: their content queries, (batch, heads, queries, d_head)
         :param keys: all keys, (batch, heads, keys, d_head)
         :param values: all values, (batch, heads, keys, d_head)
-        :param bias: position logits, -inf where hidden, (batch, heads, queries, keys)
+        :param bias: position logits, HIDDEN where not to be seen, (batch, heads, queries, keys)
         :return: outputs of this layer, (batch, queries, d_model)
         """
         attended = F.relu(self.attention.attend(queries, keys, values, bias))

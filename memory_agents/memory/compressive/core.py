@@ -10,7 +10,7 @@ from torch import nn
 
 from memory_agents.memory.compressive.layout import MemoryShape, StepLayout, WindowLayout
 from memory_agents.memory.core import MemoryCore, memory_registry
-from memory_agents.nn import GatedBlock, compression_registry
+from memory_agents.nn import HIDDEN, GatedBlock, compression_registry
 
 
 class CompressiveState(NamedTuple):
@@ -162,16 +162,19 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
 
         queries, position_logits = block.queries(hidden)
         positions = layout.positions[:, None, None].expand(-1, self.n_heads, -1, -1)
-        bias = position_logits.gather(3, positions).masked_fill(~layout.visible[:, None, None], -th.inf)
+        bias = position_logits.gather(3, positions).masked_fill(~layout.visible[:, None, None], HIDDEN)
         outputs: th.Tensor = block(hidden, queries, keys, values, bias)
 
         if len(layout.leaving):
-            entries = layout.leaving[:, None]
-            made = self.compressions[layer](recent[entries, layout.block_rows])
-            state.slots[layer][entries, layout.slot_rows] = made
+            # Computed for the whole batch, so that the rounding in one environment does not depend on how many others
+            # have a block leaving at the same step.
+            made = self.compressions[layer](recent[batch[:, None], layout.block_rows])
             key, value = block.keys_and_values(made)
-            keys[entries, :, layout.slot_rows] = key.transpose(1, 2)
-            values[entries, :, layout.slot_rows] = value.transpose(1, 2)
+            left, rows = layout.leaving, layout.slot_rows[layout.leaving]
+            entries = left[:, None]
+            state.slots[layer][entries, rows] = made[left]
+            keys[entries, :, rows] = key.transpose(1, 2)[left]
+            values[entries, :, rows] = value.transpose(1, 2)[left]
         return outputs
 
     def unroll(
@@ -219,14 +222,14 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     def _window_bias(self, position_logits: th.Tensor, layout: WindowLayout) -> th.Tensor:
         """
         :param position_logits: by relative position, (batch, heads, T, n_positions)
-        :return: by key, -inf where hidden, (batch, heads, T, keys)
+        :return: by key, HIDDEN where not to be seen, (batch, heads, T, keys)
         """
         ring = self.shape.ring_length
         bias = _shift(position_logits[..., :ring].flip(-1))
         if self.shape.compressed_length:
             ranks = layout.ranks[:, None].expand(-1, self.n_heads, -1, -1)
             bias = th.cat([position_logits[..., ring:].gather(3, ranks), bias], dim=3)
-        return bias.masked_fill(~layout.visible[:, None], -th.inf)
+        return bias.masked_fill(~layout.visible[:, None], HIDDEN)
 
 
 def _take(rows: th.Tensor, index: th.Tensor) -> th.Tensor:

@@ -116,11 +116,10 @@ class StepLayout:
         #: batch entries where a block leaves at the end of this step, (L,)
         self.leaving = shape.block_leaves(tokens).nonzero().squeeze(1)
         if len(self.leaving):
-            first = e[self.leaving] - shape.memory_length
-            #: rows of the recent ring that hold the leaving block, (L, B)
-            self.block_rows = (first + th.arange(shape.block_length, device=device)) % ring
-            #: rows of the slot ring that its slots take, (L, B / c)
-            self.slot_rows = (made[self.leaving] + th.arange(shape.slots_per_block, device=device)) % n
+            #: rows of the recent ring that hold the leaving block, (batch, B); meant for the leaving entries alone
+            self.block_rows = (e - shape.memory_length + th.arange(shape.block_length, device=device)) % ring
+            #: rows of the slot ring that its slots take, (batch, B / c)
+            self.slot_rows = (made + th.arange(shape.slots_per_block, device=device)) % n
 
 
 class WindowLayout:

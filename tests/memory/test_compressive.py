@@ -1,0 +1,158 @@
+"""The compressive memory: its numbers, its reach, its arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch as th
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memory_agents.memory import CompressiveMemory, tree_leaves
+from memory_agents.memory.compressive import MemoryShape
+from memory_agents.nn import compression_registry
+from tests.memory import reference
+from tests.memory.strategies import compressive_kwargs, run_steps
+
+SMALL: dict[str, Any] = dict(memory_length=6, compressed_length=4, compression_rate=2, d_model=8, n_heads=2)
+
+
+@given(kwargs=compressive_kwargs(), seed=st.integers(0, 2**16), steps=st.integers(1, 24))
+def test_step_and_unroll_equal_the_reference(kwargs: dict[str, Any], seed: int, steps: int) -> None:
+    th.manual_seed(seed)
+    core = CompressiveMemory(3, **kwargs)
+    for parameter in core.parameters():  # biases that start at zero must count, too
+        parameter.data.add_(0.1 * th.randn_like(parameter))
+    x, starts = th.randn(1, steps, 3), th.rand(1, steps) < 0.1
+    with th.no_grad():
+        expected = reference.run(core, x[0], starts[0])[None]
+        acted, _ = run_steps(core, x, core.initial_state(1), starts)
+        learned, _ = core.unroll(x, core.initial_state(1), starts)
+    th.testing.assert_close(acted, expected, atol=1e-5, rtol=1e-5)
+    th.testing.assert_close(learned, expected, atol=1e-5, rtol=1e-5)
+
+
+def influence(core: CompressiveMemory, steps: int) -> list[bool]:
+    """Whether the input of each step reaches the last output."""
+    x = th.randn(1, steps, core.input_dim, requires_grad=True)
+    y, _ = core.unroll(x, core.initial_state(1), th.zeros(1, steps, dtype=th.bool))
+    y[0, -1].sum().backward()
+    assert x.grad is not None
+    return (x.grad[0].abs().sum(1) > 0).tolist()
+
+
+def test_one_layer_reaches_recent_memory_and_slots_and_no_further() -> None:
+    core = CompressiveMemory(2, memory_length=6, compressed_length=4, compression_rate=2, n_layers=1, d_model=8)
+    # Token 20 sees tokens 14 to 20 and the four slots of tokens 6 to 13; tokens 0 to 5 are forgotten.
+    assert influence(core, 21) == [False] * 6 + [True] * 15
+    # Token 21 comes after block 7 (tokens 14, 15) has left: 16 to 21, and slots of 8 to 15.
+    assert influence(core, 22) == [False] * 8 + [True] * 14
+
+
+def test_without_slots_and_with_blocks_of_one_it_is_transformer_xl() -> None:
+    core = CompressiveMemory(2, memory_length=5, compressed_length=0, n_layers=1, d_model=8)
+    assert influence(core, 20) == [False] * 14 + [True] * 6
+
+
+def test_gradients_reach_every_parameter() -> None:
+    core = CompressiveMemory(3, **SMALL)
+    y, _ = core.unroll(th.randn(2, 20, 3), core.initial_state(2), th.zeros(2, 20, dtype=th.bool))
+    y.square().sum().backward()
+    for name, parameter in core.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_old_state_gets_no_gradient_but_its_projections_do() -> None:
+    core = CompressiveMemory(3, **SMALL)
+    _, state = core.unroll(th.randn(1, 20, 3), core.initial_state(1), th.zeros(1, 20, dtype=th.bool))
+    recent = tuple(leaf.clone().requires_grad_() for leaf in state.recent)
+    y, after = core.unroll(th.randn(1, 1, 3), state._replace(recent=recent), th.zeros(1, 1, dtype=th.bool))
+    y.sum().backward()
+    assert all(leaf.grad is None for leaf in recent)
+    assert not any(leaf.requires_grad for leaf in tree_leaves(after))
+
+
+OPTIONS = {
+    "memory_length": 8,
+    "compressed_length": 6,
+    "compression_rate": 4,
+    "block_length": 4,
+    "n_layers": 3,
+    "n_heads": 4,
+    "d_model": 16,
+    "d_feedforward": 12,
+    "gate_bias": 0.5,
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_changes_the_computation(option: str) -> None:
+    outputs = []
+    for kwargs in (SMALL, {**SMALL, option: OPTIONS[option]}):
+        th.manual_seed(1)
+        core = CompressiveMemory(3, **kwargs)
+        # Same weights where shapes allow: only sizes of memories are left to make a difference.
+        x = th.randn(1, 30, 3, generator=th.Generator().manual_seed(2))
+        outputs.append(core.unroll(x, core.initial_state(1), th.zeros(1, 30, dtype=th.bool))[0])
+    assert outputs[0].shape != outputs[1].shape or not th.equal(*outputs)
+
+
+def test_compression_is_looked_up_by_name() -> None:
+    class Sum(th.nn.Module):
+        def __init__(self, d_model: int, rate: int) -> None:
+            super().__init__()
+            self.rate = rate
+
+        def forward(self, block: th.Tensor) -> th.Tensor:
+            return block.unflatten(-2, (-1, self.rate)).sum(-2)
+
+    compression_registry.register("sum-of-this-test")(Sum)
+    core = CompressiveMemory(3, **SMALL, compression="sum-of-this-test")
+    x, starts = th.randn(1, 20, 3), th.zeros(1, 20, dtype=th.bool)
+    acted, _ = run_steps(core, x, core.initial_state(1), starts)
+    learned, _ = core.unroll(x, core.initial_state(1), starts)
+    th.testing.assert_close(acted, learned)
+    assert isinstance(core.compressions[0], Sum)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (dict(memory_length=0), r"memory_length must be an integer of at least 1, got 0"),
+        (dict(compressed_length=-1), r"compressed_length must be an integer of at least 0, got -1"),
+        (dict(compression_rate=2.5), r"compression_rate must be an integer of at least 1, got 2\.5"),
+        (dict(block_length=6), r"block_length=6 must be a multiple of compression_rate=4; use block_length=4"),
+        (dict(memory_length=2), r"block_length=4 must not exceed memory_length=2: .* use memory_length=4"),
+        (dict(compressed_length=1, block_length=8), r"compressed_length=1 cannot hold the 2 slots .* use compressed_length=2"),
+        (dict(n_heads=3), r"d_model=64 must be a multiple of n_heads=3; use d_model=63"),
+        (dict(n_layers=0), r"n_layers must be a positive integer, got 0"),
+        (dict(compression="guess"), r"unknown compression function 'guess'; known: 'convolution'"),
+    ],
+)
+def test_bad_arguments_name_the_mend(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CompressiveMemory(3, **kwargs)
+
+
+def test_blocks_leave_at_the_step_that_the_definition_says() -> None:
+    shape = MemoryShape(memory_length=7, compressed_length=4, compression_rate=2, block_length=4)
+    tokens = th.arange(40)
+    leaving = [m for m in range(40) if m >= 7 and (m - 7) % 4 == 0]
+    assert shape.block_leaves(tokens).nonzero().flatten().tolist() == leaving
+    assert shape.blocks_left(tokens).tolist() == [sum(step < e for step in leaving) for e in range(40)]
+
+
+def test_golden_outputs() -> None:
+    """Numbers of a fixed initialisation, so that a change of the computation cannot pass unseen."""
+    th.manual_seed(0)
+    core = CompressiveMemory(2, **SMALL)
+    for index, parameter in enumerate(core.parameters()):
+        values = th.linspace(-1, 1, parameter.numel()).add(0.1 * index).sin() / 2
+        parameter.data.copy_(values.view_as(parameter))
+    x = th.linspace(-1, 1, 60).view(1, 30, 2)
+    y, _ = core.unroll(x, core.initial_state(1), th.zeros(1, 30, dtype=th.bool))
+    th.testing.assert_close(y[0, -1], GOLDEN, atol=1e-5, rtol=1e-5)
+
+
+GOLDEN = th.tensor([0.0] * 8)

@@ -1,0 +1,170 @@
+"""The laws that every registered memory core keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch as th
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memory_agents.memory import (
+    MemoryCore,
+    batch_size,
+    memory_registry,
+    tree_bytes,
+    tree_clone,
+    tree_leaves,
+    tree_select,
+)
+from tests.memory.strategies import compressive_kwargs, run_steps
+
+#: Strategies over keyword arguments; a core without an entry is tested with its defaults.
+KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {"compressive": compressive_kwargs()}
+
+every_core = pytest.mark.parametrize("name", list(memory_registry))
+
+
+def make(name: str, data: st.DataObject) -> MemoryCore[Any]:
+    kwargs = data.draw(KWARGS.get(name, st.just({})))
+    th.manual_seed(data.draw(st.integers(0, 2**16)))
+    return memory_registry[name](3, **kwargs)
+
+
+def assert_states_close(state: Any, other: Any, tolerance: float = 1e-5) -> None:
+    for leaf, other_leaf in zip(tree_leaves(state), tree_leaves(other), strict=True):
+        th.testing.assert_close(leaf, other_leaf, atol=tolerance, rtol=tolerance)
+
+
+@every_core
+@given(data=st.data())
+def test_acting_equals_learning(name: str, data: st.DataObject) -> None:
+    core = make(name, data)
+    batch, steps = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 60))
+    frequency = data.draw(st.sampled_from([0.0, 0.03, 0.15, 0.6]))
+    x, starts = th.randn(batch, steps, 3), th.rand(batch, steps) < frequency
+    acted, state = run_steps(core, x, core.initial_state(batch), starts)
+
+    cuts = sorted({0, steps, *data.draw(st.lists(st.integers(1, steps), max_size=4))})
+    window_state, outputs = core.initial_state(batch), []
+    for i, j in zip(cuts, cuts[1:], strict=False):
+        y, window_state = core.unroll(x[:, i:j], window_state, starts[:, i:j])
+        th.testing.assert_close(core.unroll_outputs(x[:, :j], core.initial_state(batch), starts[:, :j])[:, i:], y)
+        window_state = core.pack_state(window_state) if data.draw(st.booleans()) else window_state
+        outputs.append(y)
+    th.testing.assert_close(th.cat(outputs, dim=1), acted, atol=1e-5, rtol=1e-5)
+    assert_states_close(core.unpack_state(window_state), state)
+
+    # Acting goes on from a state that learning made as from its own.
+    y, _ = core.step(x[:, 0], window_state, starts[:, 0])
+    expected, _ = core.step(x[:, 0], state, starts[:, 0])
+    th.testing.assert_close(y, expected, atol=1e-5, rtol=1e-5)
+
+
+@every_core
+@given(data=st.data())
+def test_nothing_crosses_an_episode_or_an_environment(name: str, data: st.DataObject) -> None:
+    core = make(name, data)
+    steps = data.draw(st.integers(2, 50))
+    start = data.draw(st.integers(1, steps - 1))
+    x, starts = th.randn(3, steps, 3), th.zeros(3, steps, dtype=th.bool)
+    starts[1, start] = True
+    other = x.clone()
+    other[1, :start] = 100 * th.randn(start, 3)  # another past of the same environment
+    other[0] = 100 * th.randn(steps, 3)  # another neighbour
+    starts_other = starts.clone()
+    starts_other[0] = th.rand(steps) < 0.2
+    for run in (run_steps, lambda core, *args: core.unroll(*args)):
+        y, state = run(core, x, core.initial_state(3), starts)
+        y_other, state_other = run(core, other, core.initial_state(3), starts_other)
+        assert th.equal(y[1, start:], y_other[1, start:])
+        assert th.equal(y[2], y_other[2])
+        for leaf, leaf_other in zip(tree_leaves(state), tree_leaves(state_other), strict=True):
+            assert th.equal(leaf[1:], leaf_other[1:])
+
+
+@every_core
+@given(data=st.data())
+def test_an_episode_start_equals_a_fresh_state(name: str, data: st.DataObject) -> None:
+    core = make(name, data)
+    x, starts = th.randn(2, 40, 3), th.zeros(2, 40, dtype=th.bool)
+    _, used = core.unroll(x, core.initial_state(2), starts)
+    starts[:, 0] = True
+    y, state = run_steps(core, x, used, starts)
+    y_fresh, state_fresh = run_steps(core, x, core.initial_state(2), th.zeros_like(starts))
+    assert th.equal(y, y_fresh)
+    assert_states_close(state, state_fresh, 0.0)
+
+
+@every_core
+def test_step_leaves_its_state_alone_and_step_in_place_agrees(name: str) -> None:
+    core = memory_registry[name](3)
+    _, state = core.unroll(th.randn(2, 30, 3), core.initial_state(2), th.zeros(2, 30, dtype=th.bool))
+    before, x = tree_clone(state), th.randn(2, 3)
+    starts = th.tensor([True, False])
+    y, after = core.step(x, state, starts)
+    assert_states_close(state, before, 0.0)
+    y_in_place, after_in_place = core.step_(x, state, starts)
+    assert th.equal(y, y_in_place)
+    assert_states_close(after, after_in_place, 0.0)
+
+
+@every_core
+def test_unroll_leaves_its_state_alone(name: str) -> None:
+    core = memory_registry[name](3)
+    _, state = core.unroll(th.randn(2, 30, 3), core.initial_state(2), th.zeros(2, 30, dtype=th.bool))
+    before = tree_clone(state)
+    core.unroll(th.randn(2, 30, 3), state, th.zeros(2, 30, dtype=th.bool))
+    assert_states_close(state, before, 0.0)
+
+
+@every_core
+def test_states_are_batched_and_not_parameters(name: str) -> None:
+    core = memory_registry[name](3)
+    state = core.initial_state(5)
+    assert batch_size(state) == 5
+    assert all(len(leaf) == 5 for leaf in tree_leaves(state))
+    names = set(core.state_dict())
+    core.step(th.randn(5, 3), state, th.ones(5, dtype=th.bool))
+    assert set(core.state_dict()) == names == {name for name, _ in core.named_parameters()}
+
+
+@every_core
+def test_environments_can_be_taken_out_of_a_state(name: str) -> None:
+    core = memory_registry[name](3)
+    x, starts = th.randn(4, 50, 3), th.rand(4, 50) < 0.05
+    _, state = core.unroll(x, core.initial_state(4), starts)
+    index, x = th.tensor([2, 0]), th.randn(4, 3)
+    none = th.zeros(4, dtype=th.bool)
+    y, _ = core.step(x[index], tree_select(state, index), none[:2])
+    th.testing.assert_close(y, core.step(x, state, none)[0][index])
+
+
+@every_core
+def test_packed_states_unpack_to_themselves(name: str) -> None:
+    core = memory_registry[name](3)
+    _, state = run_steps(core, th.randn(2, 150, 3), core.initial_state(2), th.rand(2, 150) < 0.01)
+    packed = core.pack_state(state)
+    assert tree_bytes(packed) <= tree_bytes(state)
+    assert_states_close(core.unpack_state(packed), state)
+
+
+@every_core
+def test_acting_costs_the_same_for_ever(name: str) -> None:
+    """The state is as large at step 3,000 as at step 0, and a step calls as many operations."""
+    core = memory_registry[name](3)
+    state = core.initial_state(1)
+    sizes, calls = {tree_bytes(state)}, []
+    none = th.zeros(1, dtype=th.bool)
+    for t in range(3_001):
+        if t in (1_000, 3_000):  # the same phase of eviction at the defaults
+            with th.profiler.profile() as profile:
+                _, state = core.step(th.zeros(1, 3), state, none)
+            calls.append(sum(event.count for event in profile.key_averages()))
+        else:
+            _, state = core.step_(th.zeros(1, 3), state, none)
+        sizes.add(tree_bytes(state))
+    assert len(sizes) == 1
+    assert calls[0] == calls[1]
+
