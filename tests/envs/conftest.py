@@ -1,0 +1,3 @@
+from memory_agents.envs import register_environments
+
+register_environments()

@@ -1,0 +1,70 @@
+"""Players and settings that the tests of the environments share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from memory_agents.envs import MemoryEnv, ObjectMatching, TMaze
+from memory_agents.envs.base import Action, Observation
+
+Policy = Callable[[Observation], Action]
+
+SETTINGS: list[tuple[type[MemoryEnv], dict[str, Any]]] = [
+    (ObjectMatching, {}),
+    (ObjectMatching, {"n_shapes": 12, "n_colours": 3, "delay": (0, 3), "distractors": "noise", "held_out": 0.25}),
+    (ObjectMatching, {"rule": "match", "sample": "episode", "distractors": "objects", "cue_steps": 1}),
+    (ObjectMatching, {"self_paced": True, "delay": (1, 4), "trials": 3}),
+    (ObjectMatching, {"self_paced": True, "delay": 2, "trials": 2, "time_limit": 12}),
+    (ObjectMatching, {"n_colours": 2, "held_out": 4, "evaluation": True, "delay": 0, "trials": 1}),
+    (TMaze, {}),
+    (TMaze, {"corridor": (1, 5), "cue_bits": 3}),
+    (TMaze, {"active": True, "corridor": 3, "cue_bits": 2}),
+    (TMaze, {"auto_advance": False, "corridor": (1, 4)}),
+    (TMaze, {"auto_advance": False, "active": True, "corridor": 3}),
+    (TMaze, {"auto_advance": False, "active": True, "corridor": (1, 3)}),
+]
+
+
+def setting_name(value: object) -> str:
+    """Name a test after its environment or its arguments."""
+    if isinstance(value, type):
+        return value.__name__
+    return ",".join(f"{key}={part}" for key, part in value.items()) or "default" if isinstance(value, dict) else ""
+
+
+def always(action: int) -> Policy:
+    """The policy that does the same whatever it sees."""
+    return lambda _: action
+
+
+def table_policy(table: dict[bytes, int]) -> Policy:
+    """The memoryless policy that looks the observation's bytes up, and does action 0 where nothing is listed."""
+    return lambda observation: table.get(observation.tobytes(), 0)
+
+
+def play(env: MemoryEnv, policy: Policy, seed: int | None = None) -> tuple[float, dict[str, Any]]:
+    """Play one episode and return its return and the last step's info."""
+    observation, _ = env.reset(seed=seed)
+    total, over = 0.0, False
+    info: dict[str, Any] = {}
+    while not over:
+        observation, reward, terminated, truncated, info = env.step(policy(observation))
+        total += float(reward)
+        over = terminated or truncated
+    return total, info
+
+
+def play_oracle(env: MemoryEnv, seed: int | None = None) -> tuple[float, dict[str, Any]]:
+    """Play one episode by the environment's own oracle."""
+    oracle = env.oracle()
+    oracle.reset()
+    return play(env, oracle.act, seed)
+
+
+def returns_of(env: MemoryEnv, policy: Policy, episodes: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Returns of many episodes of one seeded stream."""
+    env.reset(seed=0)
+    return np.array([play(env, policy)[0] for _ in range(episodes)])
