@@ -1,0 +1,58 @@
+"""Window sizes: defaults that fit, errors that mend."""
+
+import re
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from memory_agents.common.sequences import check_sequence_length, default_batch_size, default_sequence_length
+
+
+@pytest.mark.parametrize(
+    ("n_steps", "batch_size", "length"),
+    [(128, None, 128), (200, None, 200), (256, None, 256), (2048, None, 128), (384, None, 128), (131, None, 131)]
+    + [(128, 64, 64), (2048, 512, 128), (8, None, 8), (300, None, 100)],
+)
+def test_default_windows(n_steps: int, batch_size: int | None, length: int) -> None:
+    assert default_sequence_length(n_steps, batch_size) == length
+
+
+@given(st.integers(1, 4096), st.none() | st.integers(1, 4096))
+def test_default_windows_fit_or_the_error_names_sizes_that_do(n_steps: int, batch_size: int | None) -> None:
+    try:
+        length = default_sequence_length(n_steps, batch_size)
+    except ValueError as error:
+        mended = re.search(r"use n_steps=(\d+)(?: and batch_size=(\d+))?,", str(error))
+        assert mended
+        n_steps = int(mended[1])
+        batch_size = None if mended[2] is None else int(mended[2])
+        length = default_sequence_length(n_steps, batch_size)
+    assert n_steps % length == 0
+    assert batch_size is None or batch_size % length == 0
+
+
+@given(st.integers(1, 256), st.integers(1, 64))
+def test_default_minibatches_divide_the_rollout_into_whole_windows(length: int, n_windows: int) -> None:
+    batch = default_batch_size(length * n_windows, length)
+    assert batch % length == 0
+    assert (length * n_windows) % batch == 0
+    assert batch == length or batch <= length * n_windows / 4
+
+
+@given(st.integers(1, 300), st.integers(-5, 3000))
+def test_a_mended_size_fits(length: int, value: int) -> None:
+    assume(value < 1 or value % length)
+    with pytest.raises(ValueError, match=f"batch_size={value} must be a multiple of sequence_length={length}") as caught:
+        check_sequence_length(length, batch_size=value)
+    mended = re.search(r"use batch_size=(\d+) or sequence_length=(\d+)", str(caught.value))
+    assert mended
+    check_sequence_length(length, batch_size=int(mended[1]))
+    if value > 0:
+        check_sequence_length(int(mended[2]), batch_size=value)
+
+
+@pytest.mark.parametrize("length", [0, -1, 2.0, True])
+def test_sequence_length_is_a_positive_integer(length: int) -> None:
+    with pytest.raises(ValueError, match="sequence_length must be a positive integer"):
+        check_sequence_length(length)

@@ -1,0 +1,55 @@
+"""Trees of tensors."""
+
+from typing import NamedTuple
+
+import pytest
+import torch as th
+
+from memory_agents.memory import (
+    batch_size,
+    tree_bytes,
+    tree_cat,
+    tree_clone,
+    tree_leaves,
+    tree_map,
+    tree_select,
+    tree_to,
+)
+
+
+class Pair(NamedTuple):
+    first: th.Tensor
+    second: tuple[th.Tensor, ...]
+
+
+TREE = {"a": Pair(th.arange(3), (th.ones(3, 2), th.zeros(3, 1))), "b": ()}
+
+
+def test_structure_survives() -> None:
+    doubled = tree_map(lambda leaf: 2 * leaf, TREE)
+    assert isinstance(doubled["a"], Pair)
+    assert doubled["b"] == ()
+    assert doubled["a"].first.tolist() == [0, 2, 4]
+    summed = tree_map(th.add, TREE, doubled)
+    assert summed["a"].first.tolist() == [0, 3, 6]
+
+
+def test_selection_concatenation_sizes() -> None:
+    chosen = tree_select(TREE, th.tensor([2, 0]))
+    assert chosen["a"].first.tolist() == [2, 0]
+    assert batch_size(tree_cat([TREE, chosen])) == 5
+    assert tree_bytes(TREE) == 3 * 8 + 6 * 4 + 3 * 4
+    assert next(tree_leaves(tree_to(TREE, th.device("meta")))).is_meta
+
+
+def test_a_clone_shares_no_memory() -> None:
+    tree = {"a": th.zeros(2)}
+    tree_clone(tree)["a"].add_(1)
+    assert tree["a"].sum() == 0
+
+
+def test_other_leaves_are_refused() -> None:
+    with pytest.raises(TypeError, match="found list"):
+        tree_clone({"a": [th.zeros(1)]})
+    with pytest.raises(TypeError, match="found int"):
+        list(tree_leaves((1,)))

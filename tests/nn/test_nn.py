@@ -1,0 +1,75 @@
+"""Building blocks: gate, compression, positions, registry."""
+
+import pytest
+import torch as th
+import torch.nn.functional as F
+
+from memory_agents.nn import ConvolutionCompression, GatedBlock, GRUGate, Registry, RelativeAttention, sinusoidal_table
+
+
+def test_gru_gate_starts_near_the_identity() -> None:
+    x = th.randn(256, 64)
+    moved = [(GRUGate(64, bias)(x, th.zeros_like(x)) - x).norm() / x.norm() for bias in (2.0, 0.0)]
+    assert moved[0] < 0.15 < moved[1]
+
+
+def test_gru_gate_with_a_closed_update_is_the_residual_stream() -> None:
+    x, y = th.randn(5, 8), th.randn(5, 8)
+    th.testing.assert_close(GRUGate(8, 50.0)(x, y), x)
+    assert not th.allclose(GRUGate(8, -50.0)(x, y), x, atol=0.1)
+
+
+def test_convolution_compression_is_a_strided_convolution() -> None:
+    compression = ConvolutionCompression(6, 3)
+    block = th.randn(4, 12, 6)
+    kernel = compression.projection.weight.unflatten(1, (3, 6)).permute(0, 2, 1)
+    expected = F.conv1d(block.mT, kernel, compression.projection.bias, stride=3).mT
+    th.testing.assert_close(compression(block), expected)
+
+
+def test_sinusoids_distinguish_positions() -> None:
+    table = sinusoidal_table(300, 64)
+    assert table.shape == (300, 64)
+    distances = th.cdist(table, table) + 10 * th.eye(300)
+    assert distances.min() > 0.3
+    assert sinusoidal_table(4, 7).shape == (4, 7)
+
+
+def test_relative_positions_and_both_biases_enter_the_logits() -> None:
+    attention = RelativeAttention(8, 2, 5)
+    x = th.randn(1, 1, 8)
+    queries, logits = attention.queries(x)
+    attention.position_bias.data.add_(1.0)
+    moved_queries, moved_logits = attention.queries(x)
+    assert th.equal(queries, moved_queries)
+    assert not th.allclose(logits, moved_logits)
+    attention.content_bias.data.add_(1.0)
+    th.testing.assert_close(attention.queries(x)[0], queries + 1.0)
+
+
+def test_both_ways_to_attend_agree() -> None:
+    """With gradients on the CPU attention is computed by hand, without them by the fused kernel."""
+    attention = RelativeAttention(8, 2, 5)
+    q, k, v = th.randn(3, 2, 4, 4), th.randn(3, 2, 6, 4), th.randn(3, 2, 6, 4)
+    bias = th.randn(3, 2, 4, 6)
+    bias[..., 3:5] = -1e9
+    th.testing.assert_close(attention.attend(q, k, v, bias), attention.attend(q, k, v, bias.clone().requires_grad_()))
+
+
+def test_block_uses_its_feedforward_width_and_gate_bias() -> None:
+    block = GatedBlock(8, 2, 24, 5, gate_bias=1.5)
+    assert block.feedforward[1].weight.shape == (24, 8)
+    assert block.attention_gate.bias.eq(1.5).all()
+    assert block.feedforward_gate.bias.eq(1.5).all()
+
+
+def test_registry_knows_its_names() -> None:
+    registry: Registry[int] = Registry("number")
+    registry.register("one")(1)
+    registry.register("one")(1)
+    assert dict(registry) == {"one": 1}
+    with pytest.raises(ValueError, match="number 'one' is already registered"):
+        registry.register("one")(2)
+    with pytest.raises(ValueError, match="unknown number 'two'; known: 'one'"):
+        registry["two"]
+    assert "two" not in registry

@@ -1,0 +1,259 @@
+"""PPO with memory: acting equals learning inside the algorithm, truncation, determinism, arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import stable_baselines3
+import torch as th
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.logger import configure
+
+from memory_agents import PPO, CompressiveMemoryPolicy, MemoryPolicy
+from memory_agents.common import SequenceRolloutBuffer
+from memory_agents.memory import tree_clone, tree_leaves, tree_select
+from tests.ppo.toys import TINY, Toy, toy_agent, toy_venv
+
+
+def collect(agent: PPO) -> SequenceRolloutBuffer:
+    """One rollout without learning."""
+    _, callback = agent._setup_learn(10**6)
+    assert agent.env is not None
+    agent.collect_rollouts(agent.env, callback, agent.rollout_buffer, agent.n_steps)
+    return agent.rollout_buffer
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("action", ["discrete", "box"])
+def test_the_ratio_of_the_first_minibatch_is_one(action: str, share: bool) -> None:
+    agent = toy_agent(toy_venv(action=action), policy_kwargs=dict(share_features_extractor=share))
+    agent.learn(96)  # so that memory comes from before the rollout, made by other parameters
+    for _ in range(3):
+        agent.collect_rollouts(agent.env, _no_callback(agent), agent.rollout_buffer, agent.n_steps)  # type: ignore[arg-type]
+        samples = next(agent.rollout_buffer.get(agent.batch_size))
+        actions = samples.actions.long().flatten() if action == "discrete" else samples.actions
+        values, log_prob, _ = agent.policy.evaluate_actions(samples.observations, actions)
+        th.testing.assert_close((log_prob - samples.old_log_prob).exp(), th.ones_like(log_prob), atol=1e-4, rtol=0)
+        th.testing.assert_close(values.flatten(), samples.old_values, atol=1e-4, rtol=1e-4)
+        agent.train()
+
+
+def _no_callback(agent: PPO) -> Any:
+    return agent._init_callback(None)
+
+
+def test_metrics_are_logged(tmp_path: Any) -> None:
+    agent = toy_agent()
+    agent.set_logger(configure(str(tmp_path), []))
+    agent.learn(96)
+    logged = agent.logger.name_to_value
+    assert 0 <= logged["memory/first_ratio_error"] < 1e-4
+    assert logged["memory/state_drift"] > 0
+    assert logged["memory/state_bytes_per_transition"] == agent.rollout_buffer.state_bytes_per_transition > 0
+
+
+def test_a_wrong_memory_shows_in_the_first_ratio() -> None:
+    agent = toy_agent(learning_rate=1e-2)
+    agent.learn(480)
+    collect(agent)
+    assert agent._first_ratio_error() < 1e-4
+    for leaf in tree_leaves(agent.rollout_buffer._all_states):
+        if leaf.is_floating_point():
+            leaf.copy_(th.randn_like(leaf))
+    assert agent._first_ratio_error() > 1e-3
+
+
+def test_rollouts_store_states_only_at_window_starts_and_below_one_kilobyte_per_transition() -> None:
+    agent = PPO("CompressiveMemoryPolicy", toy_venv(16), device="cpu")
+    buffer = collect(agent)
+    assert len(buffer._states) == agent.n_steps // agent.sequence_length == 1
+    window = 4 * sum(leaf[0].numel() for leaf in tree_leaves(agent.policy.pack_state(agent.policy.initial_state(1))))
+    assert buffer.state_bytes_per_transition < 1024
+    assert buffer.state_bytes_per_transition < window / 50
+
+
+class Constant(gym.Env[np.ndarray, int]):
+    """Observes how far the episode has come; ends, or is cut, after four steps."""
+
+    observation_space = gym.spaces.Box(-1, 1, (1,))
+    action_space = gym.spaces.Discrete(2)
+
+    def __init__(self, truncate: bool) -> None:
+        self.truncate = truncate
+
+    def _obs(self) -> np.ndarray:
+        return np.full(1, self.t / 4, dtype=np.float32)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.t = 0
+        return self._obs(), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        self.t += 1
+        over = self.t == 4
+        return self._obs(), 1.0, over and not self.truncate, over and self.truncate, {}
+
+
+@pytest.mark.parametrize("truncate", [False, True])
+def test_truncated_episodes_are_bootstrapped_with_their_own_memory(truncate: bool) -> None:
+    agent = toy_agent(make_vec_env(lambda: Constant(truncate), 3), n_steps=16)
+    buffer = collect(agent)
+    # The value of the fifth observation, seen by a memory that has seen the four before it.
+    state, starts = agent.policy.initial_state(1), th.tensor([True])
+    with th.no_grad():
+        for t in range(5):
+            obs = th.full((1, 1), t / 4)
+            value = float(agent.policy.predict_values(obs, state, starts))
+            state, starts = agent.policy(obs, state, starts)[3], th.tensor([False])
+    expected = 1.0 + agent.gamma * value if truncate else 1.0
+    np.testing.assert_allclose(buffer.rewards[3::4], expected, atol=1e-5)
+    np.testing.assert_array_equal(buffer.rewards[[0, 1, 2, 4, 5, 6]], 1.0)
+
+
+def test_memory_goes_on_over_rollouts_and_starts_anew_with_episodes() -> None:
+    agent = toy_agent(toy_venv(2), n_steps=16)
+    buffer = collect(agent)
+    observations = [buffer.observations.copy()]
+    starts = [buffer.episode_starts.copy()]
+    log_probs, actions = [buffer.log_probs.copy()], [buffer.actions.copy()]
+    for _ in range(2):
+        agent.collect_rollouts(agent.env, _no_callback(agent), buffer, 16)  # type: ignore[arg-type]
+        observations.append(buffer.observations.copy())
+        starts.append(buffer.episode_starts.copy())
+        log_probs.append(buffer.log_probs.copy())
+        actions.append(buffer.actions.copy())
+    obs, start, log_prob, action = map(np.concatenate, (observations, starts, log_probs, actions))
+    state = agent.policy.initial_state(2)
+    with th.no_grad():
+        for t in range(48):
+            distribution = agent.policy.get_distribution(th.as_tensor(obs[t]), state, th.as_tensor(start[t] > 0))
+            expected = distribution.log_prob(th.as_tensor(action[t]).flatten())
+            np.testing.assert_allclose(log_prob[t], expected, atol=1e-5)
+            state = agent.policy(th.as_tensor(obs[t]), state, th.as_tensor(start[t] > 0))[3]
+
+
+def test_collection_is_not_disturbed_by_prediction() -> None:
+    rewards = []
+    for meddle in (False, True):
+        agent = toy_agent()
+        collect(agent)
+        if meddle:
+            agent.predict(np.zeros((3, 3), np.float32), deterministic=True)
+            agent.predict(np.zeros(3, np.float32), deterministic=True)
+            state = tree_clone(agent._memory_state)
+            agent.predict(np.ones((3, 3), np.float32), state=agent._memory_state, deterministic=True)
+            for leaf, before in zip(tree_leaves(agent._memory_state), tree_leaves(state), strict=True):
+                assert th.equal(leaf, before)
+        agent.learn(96)
+        rewards.append([p.detach().clone() for p in agent.policy.parameters()])
+    assert all(th.equal(a, b) for a, b in zip(*rewards, strict=True))
+
+
+def test_equal_seeds_give_equal_agents_and_other_seeds_others() -> None:
+    agents = [toy_agent(toy_venv(seed=seed), seed=seed).learn(192) for seed in (3, 3, 4)]
+    first, second, other = ([p.detach() for p in agent.policy.parameters()] for agent in agents)
+    assert all(th.equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not all(th.equal(a, b) for a, b in zip(first, other, strict=True))
+
+
+def test_gradients_of_the_whole_loss_reach_every_parameter() -> None:
+    agent = toy_agent(policy_kwargs=dict(share_features_extractor=False, net_arch=[8]), max_grad_norm=1e9, n_epochs=1)
+    collect(agent)
+    agent.train()
+    for name, parameter in agent.policy.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+def test_state_refresh_changes_what_is_learned_only_with_several_windows() -> None:
+    def parameters(**kwargs: Any) -> th.Tensor:
+        agent = toy_agent(learning_rate=1e-2, **kwargs).learn(96)
+        return th.cat([p.detach().flatten() for p in agent.policy.parameters()])
+
+    assert not th.equal(parameters(refresh_states=True), parameters())
+    whole = dict(sequence_length=32)
+    assert th.equal(parameters(refresh_states=True, **whole), parameters(**whole))
+
+
+def test_refreshed_states_are_those_of_the_present_parameters() -> None:
+    agent = toy_agent(learning_rate=1e-2)
+    agent.learn(96)
+    buffer = collect(agent)
+    agent.train()
+    assert buffer.state_drift(agent.policy.replay) > 1e-3
+    buffer.refresh_states(agent.policy.replay)
+    assert buffer.state_drift(agent.policy.replay) < 1e-6
+
+
+def test_window_length_changes_what_is_learned() -> None:
+    long, short = (toy_agent(sequence_length=length).learn(192) for length in (32, 4))
+    assert not all(th.equal(a, b) for a, b in zip(long.policy.parameters(), short.policy.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(("n_envs", "expected"), [(1, (2048, 128, 512)), (16, (128, 128, 512)), (64, (128, 128, 2048))])
+def test_default_sizes(n_envs: int, expected: tuple[int, int, int]) -> None:
+    agent = PPO("CompressiveMemoryPolicy", toy_venv(n_envs), device="cpu")
+    assert (agent.n_steps, agent.sequence_length, agent.batch_size) == expected
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (dict(n_steps=100, sequence_length=32), "n_steps=100 must be a multiple of sequence_length=32.* use n_steps=96"),
+        (dict(batch_size=40, sequence_length=16), "batch_size=40 must be a multiple of sequence_length=16"),
+        (dict(n_steps=128, batch_size=9), "n_steps=128 and batch_size=9 leave training windows of 1 steps only"),
+        (dict(sequence_length=0), "sequence_length must be a positive integer, got 0"),
+        (dict(policy="MlpPolicy"), "policy='MlpPolicy' is not known here; use one of CompressiveMemoryPolicy"),
+        (dict(policy_kwargs=dict(memory_class="elephant")), "unknown memory core 'elephant'; known: 'compressive'"),
+    ],
+)
+def test_arguments_that_do_not_fit_fail_at_construction(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PPO(kwargs.pop("policy", "CompressiveMemoryPolicy"), Toy(), **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("policy_kwargs", "message"),
+    [
+        (dict(memory_class=th.nn.Linear), "memory_class must be one of .* or a subclass of MemoryCore"),
+        (dict(memory_kwargs=dict(memory_lenght=3)), "memory_kwargs has 'memory_lenght', which .* known: memory_length,"),
+    ],
+)
+def test_wrong_memories_fail_at_construction(policy_kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        PPO("MemoryPolicy", Toy(), policy_kwargs=policy_kwargs)
+
+
+def test_stock_ppo_with_a_memory_policy_names_the_mend() -> None:
+    with pytest.raises(TypeError, match=r"use memory_agents\.PPO in place of stable_baselines3\.PPO"):
+        stable_baselines3.PPO(CompressiveMemoryPolicy, Toy(), n_steps=8, batch_size=8).learn(8)
+
+
+def test_a_policy_without_memory_names_the_mend() -> None:
+    policy: Any = stable_baselines3.common.policies.ActorCriticPolicy
+    with pytest.raises(TypeError, match="ActorCriticPolicy has no memory; use stable_baselines3's own PPO"):
+        PPO(policy, Toy())
+
+
+def test_a_rollout_buffer_without_memory_names_the_mend() -> None:
+    with pytest.raises(TypeError, match="RolloutBuffer keeps no memory states; use a subclass of SequenceRolloutBuffer"):
+        PPO("MemoryPolicy", Toy(), rollout_buffer_class=stable_baselines3.common.buffers.RolloutBuffer)
+
+
+def test_memory_arguments_reach_the_core() -> None:
+    policy = toy_agent(policy="MemoryPolicy", policy_kwargs=dict(memory_class="compressive")).policy
+    memory = policy._memories[0]
+    assert (memory.shape.memory_length, memory.output_dim) == (TINY["memory_length"], TINY["d_model"])  # type: ignore[attr-defined]
+    assert isinstance(toy_agent(policy=MemoryPolicy).policy, MemoryPolicy)
+
+
+def test_states_of_several_environments_are_states_of_each() -> None:
+    policy = toy_agent().policy
+    obs, starts = th.randn(3, 3), th.ones(3, dtype=th.bool)
+    _, _, _, state = policy(obs, policy.initial_state(3), starts)
+    values = policy.predict_values(obs, state, ~starts)
+    one = policy.predict_values(obs[1:2], tree_select(state, th.tensor([1])), ~starts[:1])
+    th.testing.assert_close(values[1:2], one)
