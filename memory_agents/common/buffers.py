@@ -9,7 +9,6 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
-from stable_baselines3.common.type_aliases import RolloutBufferSamples
 
 from memory_agents.common.sequences import SequenceBatch, check_sequence_length
 from memory_agents.memory import tree_bytes, tree_clone, tree_leaves, tree_map, tree_select
@@ -79,7 +78,7 @@ class SequenceRolloutBuffer(RolloutBuffer):
         """Bytes held for memory states, for each transition held."""
         return tree_bytes(tuple(self._states)) / max(1, self.pos * self.n_envs)
 
-    def get(self, batch_size: int | None = None) -> Generator[RolloutBufferSamples, None, None]:
+    def get(self, batch_size: int | None = None) -> Generator[Any, None, None]:
         """
         One epoch: every window once, in random order.
 
@@ -93,9 +92,9 @@ class SequenceRolloutBuffer(RolloutBuffer):
         order = np.random.permutation(n_windows)
         windows = n_windows if batch_size is None else batch_size // self.sequence_length
         for start in range(0, n_windows, windows):
-            yield self.sample(order[start : start + windows])
+            yield self.sample_windows(order[start : start + windows])
 
-    def sample(self, windows: np.ndarray) -> RolloutBufferSamples:
+    def sample_windows(self, windows: np.ndarray) -> Any:
         """
         :param windows: numbers of windows, the windows of the first environment coming first
         :return: their transitions, window after window
@@ -133,9 +132,11 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self._prepare()
         for window in range(self.windows_per_env - 1):
             ids = np.arange(self.n_envs) * self.windows_per_env + window
-            after = replay(self.sample(ids).observations)  # type: ignore[arg-type]
+            after = replay(self.sample_windows(ids).observations)
             following = th.as_tensor(ids + 1)
-            tree_map(lambda all_, new, to=following: all_.index_copy_(0, to.to(all_.device), new), self._all_states, after)
+            tree_map(
+                lambda all_, new, to=following: all_.index_copy_(0, to.to(all_.device), new), self._all_states, after
+            )
 
     def state_drift(self, replay: Replay) -> float:
         """
@@ -149,7 +150,7 @@ class SequenceRolloutBuffer(RolloutBuffer):
             return 0.0
         self._prepare()
         first = np.arange(self.n_envs) * self.windows_per_env
-        after = replay(self.sample(first).observations)  # type: ignore[arg-type]
+        after = replay(self.sample_windows(first).observations)
         stored = tree_select(self._all_states, th.as_tensor(first + 1))
         difference = size = 0.0
         for new, old in zip(tree_leaves(after), tree_leaves(stored), strict=True):

@@ -88,7 +88,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
                 rollout_buffer.store_states(self.policy.pack_state(state))
 
             with th.no_grad():
-                obs_tensor = obs_as_tensor(self._last_obs, self.device)
+                obs_tensor = obs_as_tensor(self._last_obs, self.device)  # type: ignore[arg-type]
                 episode_starts = self._starts(self._last_episode_starts)
                 action_tensor, values, log_probs, state = self.policy(obs_tensor, state, episode_starts, in_place=True)
             actions = action_tensor.cpu().numpy()
@@ -117,7 +117,8 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
             self._last_episode_starts = dones
 
         with th.no_grad():
-            last_values = self.policy.predict_values(obs_as_tensor(new_obs, self.device), state, self._starts(dones))
+            obs_tensor = obs_as_tensor(new_obs, self.device)  # type: ignore[arg-type]
+            last_values = self.policy.predict_values(obs_tensor, state, self._starts(dones))
         rollout_buffer.compute_returns_and_advantage(last_values=last_values, dones=dones)
         callback.update_locals(locals())
         callback.on_rollout_end()
@@ -138,7 +139,11 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         if not cut:
             return
         last = [infos[index]["terminal_observation"] for index in cut]
-        stacked = {key: np.stack([obs[key] for obs in last]) for key in last[0]} if isinstance(last[0], dict) else np.stack(last)
+        stacked = (
+            {key: np.stack([obs[key] for obs in last]) for key in last[0]}
+            if isinstance(last[0], dict)
+            else np.stack(last)
+        )
         with th.no_grad():
             obs = self.policy.obs_to_tensor(stacked)[0]
             memory = tree_select(state, th.as_tensor(cut, device=self.device))
@@ -159,9 +164,11 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         """Largest |ratio - 1| between learning and acting before the first gradient step, over the newest windows."""
         buffer = self.rollout_buffer
         newest = (1 + np.arange(min(buffer.n_envs, 4))) * buffer.windows_per_env - 1
-        samples = buffer.sample(newest)
+        samples = buffer.sample_windows(newest)
         self.policy.set_training_mode(False)
-        actions = samples.actions.long().flatten() if isinstance(self.action_space, spaces.Discrete) else samples.actions
+        actions = (
+            samples.actions.long().flatten() if isinstance(self.action_space, spaces.Discrete) else samples.actions
+        )
         _, log_prob, _ = self.policy.evaluate_actions(samples.observations, actions)
         return float((th.exp(log_prob - samples.old_log_prob) - 1).abs().max())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,12 +10,12 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.distributions import Distribution
 from stable_baselines3.common.policies import ActorCriticPolicy
-from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
+from memory_agents.common.building import default_features_extractor, make_memory
 from memory_agents.common.sequences import SequenceBatch
-from memory_agents.memory import CompressiveMemory, MemoryCore, batch_size, memory_registry, tree_to
+from memory_agents.memory import CompressiveMemory, MemoryCore, batch_size, tree_to
 
 #: State of a policy: the state of its memory, then of the critic's own memory where features are not shared.
 PolicyState = tuple[Any, ...]
@@ -115,7 +114,11 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         return features if isinstance(features, tuple) else (features,)
 
     def _latents(
-        self, obs: PyTorchObs | SequenceBatch, state: PolicyState | None, episode_starts: th.Tensor | None, in_place: bool
+        self,
+        obs: PyTorchObs | SequenceBatch,
+        state: PolicyState | None,
+        episode_starts: th.Tensor | None,
+        in_place: bool,
     ) -> tuple[th.Tensor, th.Tensor, PolicyState]:
         """
         :param obs: observations of one step, or a batch of windows that brings its own states and episode starts
@@ -129,7 +132,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             shape = obs.episode_starts.shape
             runs = zip(self._memories, features, obs.states, strict=True)
             outputs = [
-                memory.unroll_outputs(x.unflatten(0, shape), part, obs.episode_starts).flatten(0, 1)
+                memory.unroll_outputs(x.view(*shape, -1), part, obs.episode_starts).flatten(0, 1)
                 for memory, x, part in runs
             ]
             after: PolicyState = ()
@@ -227,7 +230,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         runs = zip(self._memories, features, batch.states, strict=True)
         return self.pack_state(
             tuple(
-                memory.unroll(x.unflatten(0, batch.episode_starts.shape), part, batch.episode_starts)[1]
+                memory.unroll(x.view(*batch.episode_starts.shape, -1), part, batch.episode_starts)[1]
                 for memory, x, part in runs
             )
         )
@@ -240,7 +243,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         deterministic: bool = False,
     ) -> tuple[np.ndarray, Any]:
         """
-        Act in one or many environments. Purely functional: neither ``state`` nor the state of a running training changes.
+        Act in one or many environments. Purely functional: neither ``state`` nor what a running training remembers
+        changes.
 
         :param observation: one observation, or one per environment
         :param state: what the previous call returned; ``None`` before the first step
@@ -251,8 +255,9 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             observation is the ``(obs, info)`` pair of ``env.reset()``
         """
         self.set_training_mode(False)
-        if isinstance(observation, tuple):
-            raise ValueError("observation is a tuple; pass the first element of the (obs, info) pair that env.reset() gives")
+        given: object = observation
+        if isinstance(given, tuple):
+            raise ValueError("observation is a tuple; pass the first element of the (obs, info) pair of env.reset()")
         obs, vectorized = self.obs_to_tensor(observation)
         n_envs = len(next(iter(obs.values()))) if isinstance(obs, dict) else len(obs)
         if state is None:
@@ -262,7 +267,9 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
                 f"state is of {batch_size(state)} environments, observation of {n_envs}; "
                 "pass state=None when the number of environments changes"
             )
-        starts = np.zeros(n_envs, dtype=bool) if episode_start is None else np.array(episode_start, dtype=bool).reshape(-1)
+        starts = (
+            np.zeros(n_envs, dtype=bool) if episode_start is None else np.array(episode_start, dtype=bool).reshape(-1)
+        )
         if len(starts) != n_envs:
             raise ValueError(f"episode_start has {len(starts)} entries for {n_envs} environments; pass one for each")
         with th.no_grad():
@@ -284,7 +291,8 @@ class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
         super().__init__(*args, **kwargs)
         if not isinstance(self._memories[0], CompressiveMemory):
             raise ValueError(
-                f"memory_class={self.memory_class!r} is not a CompressiveMemory; use MemoryActorCriticPolicy for other cores"
+                f"memory_class={self.memory_class!r} is not a CompressiveMemory; "
+                "use MemoryActorCriticPolicy for other cores"
             )
 
 
@@ -298,36 +306,3 @@ def env_actions(policy: ActorCriticPolicy, actions: np.ndarray) -> np.ndarray:
     if not isinstance(space, spaces.Box):
         return actions
     return policy.unscale_action(actions) if policy.squash_output else np.clip(actions, space.low, space.high)
-
-
-def default_features_extractor(observation_space: spaces.Space[Any]) -> type[BaseFeaturesExtractor]:
-    """
-    :param observation_space: observation space, images channel first
-    :return: the extractor of Stable-Baselines3 that fits it
-    """
-    if isinstance(observation_space, spaces.Dict):
-        return CombinedExtractor
-    return NatureCNN if is_image_space(observation_space) else FlattenExtractor
-
-
-def make_memory(
-    memory_class: str | type[MemoryCore[Any]], input_dim: int, memory_kwargs: dict[str, Any]
-) -> MemoryCore[Any]:
-    """
-    :param memory_class: registered name or class
-    :param input_dim: width of the features
-    :param memory_kwargs: keyword arguments of the core
-    :return: the core
-    :raises TypeError: when it is no memory core or does not know an argument
-    :raises ValueError: when the name is unknown or arguments do not fit together
-    """
-    cls = memory_registry[memory_class] if isinstance(memory_class, str) else memory_class
-    if not (isinstance(cls, type) and issubclass(cls, MemoryCore)):
-        raise TypeError(f"memory_class must be one of {list(memory_registry)} or a subclass of MemoryCore, got {cls!r}")
-    parameters = list(inspect.signature(cls).parameters.values())[1:]
-    if all(parameter.kind is not parameter.VAR_KEYWORD for parameter in parameters):
-        known = [parameter.name for parameter in parameters]
-        for name in memory_kwargs:
-            if name not in known:
-                raise TypeError(f"memory_kwargs has {name!r}, which {cls.__name__} does not know; known: {', '.join(known)}")
-    return cls(input_dim, **memory_kwargs)

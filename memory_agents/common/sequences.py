@@ -30,8 +30,8 @@ class SequenceBatch(NamedTuple):
 
 def default_sequence_length(n_steps: int, batch_size: int | None) -> int:
     """
-    The longest window that fits: the whole rollout of one environment where that is short, so that gradients reach across
-    it, else its largest divisor up to 128.
+    The longest window that fits: the whole rollout of one environment where that is short, so that gradients reach
+    across it, else its largest divisor up to 128.
 
     :param n_steps: steps per environment and rollout
     :param batch_size: transitions per minibatch, ``None`` when still free

@@ -19,8 +19,8 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     A recurrent network over feature vectors with two ways to run it that give the same numbers: one step at a time for
     acting, a whole window at once for learning.
 
-    Its state is a tree of tensors (nested tuples, named tuples, dictionaries) whose first dimension is the batch. A state
-    is never part of ``state_dict``. An episode start at a step means: forget everything before that step.
+    Its state is a tree of tensors (nested tuples, named tuples, dictionaries) whose first dimension is the batch. A
+    state is never part of ``state_dict``. An episode start at a step means: forget everything before that step.
 
     :param input_dim: width D of the inputs
     :param output_dim: width F of the outputs
@@ -64,8 +64,8 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     @abstractmethod
     def unroll(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> tuple[th.Tensor, S]:
         """
-        A window of steps at once, with gradients to the parameters and to ``x``, none to ``state``. Same outputs and same
-        final state as as many calls of :meth:`step`.
+        A window of steps at once, with gradients to the parameters and to ``x``, none to ``state``. Same outputs and
+        same final state as as many calls of :meth:`step`.
 
         :param x: inputs, (batch, window, input_dim)
         :param state: the state before the window (packed or not); not changed

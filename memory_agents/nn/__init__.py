@@ -1,4 +1,4 @@
-"""Building blocks in plain PyTorch: attention, gates, compression functions. Nothing here knows of reinforcement learning."""
+"""Building blocks in plain PyTorch: attention, gates, compression functions; nothing of reinforcement learning."""
 
 from memory_agents.nn.attention import HIDDEN, RelativeAttention, sinusoidal_table
 from memory_agents.nn.block import GatedBlock

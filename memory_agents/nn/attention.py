@@ -8,8 +8,8 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
-#: Bias of a key that must not be seen. Its weight is exactly zero, as with minus infinity, beside any visible key (a query
-#: always sees itself), but infinities make the softmax of the CPU several times slower.
+#: Bias of a key that must not be seen. Beside a visible key (a query always sees itself) its weight is exactly zero, as
+#: with minus infinity, but infinities make the softmax of the CPU several times slower.
 HIDDEN = -1e9
 
 
@@ -28,8 +28,8 @@ def sinusoidal_table(n_positions: int, d_model: int) -> th.Tensor:
 
 class RelativeAttention(nn.Module):
     """
-    Attention of Transformer-XL (Dai et al. 2019, arXiv 1901.02860, section 3.3). The logit of query i on key j at relative
-    position p is ``((q_i + u) . k_j + (q_i + v) . W_R R_p) / sqrt(d_head)``.
+    Attention of Transformer-XL (Dai et al. 2019, arXiv 1901.02860, section 3.3). The logit of query i on key j at
+    relative position p is ``((q_i + u) . k_j + (q_i + v) . W_R R_p) / sqrt(d_head)``.
 
     Queries, keys and positions are kept apart so that keys of a memory are projected once and cached.
 
@@ -50,11 +50,14 @@ class RelativeAttention(nn.Module):
         self.output = nn.Linear(d_model, d_model, bias=False)
         self.content_bias = nn.Parameter(th.zeros(n_heads, 1, self.d_head))
         self.position_bias = nn.Parameter(th.zeros(n_heads, 1, self.d_head))
+        # PyTorch's default would make keys and values so small that a memory is hardly heard through the gates at first.
+        for weight in (self.query.weight, *self.key_value.weight.chunk(2), self.position.weight, self.output.weight):
+            nn.init.xavier_uniform_(weight)
         self.register_buffer("positions", sinusoidal_table(n_positions, d_model), persistent=False)
 
     def _heads(self, x: th.Tensor) -> th.Tensor:
         """(batch, length, d_model) -> (batch, heads, length, d_head)"""
-        return x.unflatten(-1, (self.n_heads, self.d_head)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.n_heads, self.d_head).transpose(1, 2)
 
     def keys_and_values(self, x: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
         """
@@ -71,7 +74,7 @@ class RelativeAttention(nn.Module):
             position, (batch, heads, queries, n_positions), scaled by 1/sqrt(d_head)
         """
         q = self._heads(self.query(x))
-        table = self.position(self.positions).unflatten(-1, (self.n_heads, self.d_head)).permute(1, 2, 0)
+        table = self.position(self.positions).view(-1, self.n_heads, self.d_head).permute(1, 2, 0)
         position_logits = th.matmul((q + self.position_bias) * self.d_head**-0.5, table)
         return q + self.content_bias, position_logits
 

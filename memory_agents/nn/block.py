@@ -12,8 +12,8 @@ from memory_agents.nn.gates import GRUGate
 
 class GatedBlock(nn.Module):
     """
-    One layer of GTrXL (Parisotto et al. 2019, arXiv 1910.06764, equations of section 3), identity map reordering included:
-    layer norm on the submodules' inputs only, ReLU on their outputs, a gate in place of each residual sum::
+    One layer of GTrXL (Parisotto et al. 2019, arXiv 1910.06764, section 3), identity map reordering included: layer
+    norm on the submodules' inputs only, ReLU on their outputs, a gate in place of each residual sum::
 
         Y  = g1(E, ReLU(Attention(LN([memory; E]))))
         E' = g2(Y, ReLU(MLP(LN(Y))))
@@ -31,8 +31,15 @@ class GatedBlock(nn.Module):
         self.attention = RelativeAttention(d_model, n_heads, n_positions)
         self.attention_gate = GRUGate(d_model, gate_bias)
         self.feedforward = nn.Sequential(
-            nn.LayerNorm(d_model), nn.Linear(d_model, d_feedforward), nn.ReLU(), nn.Linear(d_feedforward, d_model), nn.ReLU()
+            nn.LayerNorm(d_model),
+            nn.Linear(d_model, d_feedforward),
+            nn.ReLU(),
+            nn.Linear(d_feedforward, d_model),
+            nn.ReLU(),
         )
+        for module in self.feedforward:
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
         self.feedforward_gate = GRUGate(d_model, gate_bias)
 
     def keys_and_values(self, hidden: th.Tensor) -> tuple[th.Tensor, th.Tensor]:

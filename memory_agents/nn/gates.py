@@ -13,7 +13,8 @@ class GRUGate(nn.Module):
         r = sigma(W_r y + U_r x),  z = sigma(W_z y + U_z x - b_g),  h = tanh(W_g y + U_g (r * x))
         g(x, y) = (1 - z) * x + z * h
 
-    A positive ``bias`` keeps z small at the start of training, so that the block begins close to the identity.
+    A positive ``bias`` keeps z small at the start of training, so that the block begins close to the identity. The
+    weights of z start at zero, so that no input opens the gate before training does.
 
     :param d_model: width of both inputs
     :param bias: initial value of b_g
@@ -25,6 +26,9 @@ class GRUGate(nn.Module):
         self.from_residual = nn.Linear(d_model, 2 * d_model, bias=False)
         self.from_reset = nn.Linear(d_model, d_model, bias=False)
         self.bias = nn.Parameter(th.full((d_model,), float(bias)))
+        with th.no_grad():
+            for linear in (self.from_output, self.from_residual):
+                linear.weight[d_model : 2 * d_model] = 0.0
 
     def forward(self, x: th.Tensor, y: th.Tensor) -> th.Tensor:
         """

@@ -22,12 +22,12 @@ SHORTEST_DEFAULT_ROLLOUT = 128
 
 class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
     """
-    :class:`stable_baselines3.PPO` for policies with memory; ``train()`` is inherited. Arguments that are not listed are
-    those of the parent, some with other defaults.
+    :class:`stable_baselines3.PPO` for policies with memory; ``train()`` is inherited. Arguments that are not listed
+    are those of the parent, some with other defaults.
 
     :param policy: ``"CompressiveMemoryPolicy"``, ``"MemoryPolicy"``, or a class derived from them
     :param env: environment, vectorised environment or registered id
-    :param n_steps: steps per environment and rollout (default: so many that a rollout has 2048 transitions, at least 128)
+    :param n_steps: steps per environment and rollout (default: what gives 2048 transitions, at least 128)
     :param batch_size: transitions per minibatch, a multiple of ``sequence_length`` (default: a quarter of the rollout)
     :param sequence_length: steps per training window, over which gradients flow; a divisor of ``n_steps`` (default:
         ``n_steps`` up to 256, else its largest divisor up to 128)

@@ -61,7 +61,7 @@ def test_every_transition_comes_once_and_in_order(
 def test_returns_are_those_of_the_parent() -> None:
     buffer = filled(4, 2, 3)
     returns, values = buffer.returns.copy(), buffer.values.copy()
-    samples = buffer.sample(np.array([0, 1, 2, 3, 4, 5]))
+    samples = buffer.sample_windows(np.array([0, 1, 2, 3, 4, 5]))
     np.testing.assert_array_equal(samples.returns.view(3, 8).numpy(), returns.T)
     np.testing.assert_array_equal(samples.old_values.view(3, 8).numpy(), values.T)
 
@@ -88,7 +88,7 @@ def test_refreshing_replaces_all_states_but_the_first() -> None:
     assert buffer.state_drift(replay) > 0
     batches.clear()
     list(buffer.get())
-    states = buffer.sample(np.arange(6)).observations.states[0].view(2, 3, 2)  # type: ignore[union-attr]
+    states = buffer.sample_windows(np.arange(6)).observations.states[0].view(2, 3, 2)
     np.testing.assert_array_equal(states[0].numpy(), [[0, 0], [100, 100], [200, 200]])
     np.testing.assert_array_equal(states[1].numpy(), [[1, 0], [101, 100], [201, 200]])
     assert len(batches) == 2
@@ -99,7 +99,9 @@ def test_drift_is_zero_where_nothing_can_drift() -> None:
 
 
 def test_windows_must_fit() -> None:
-    with pytest.raises(ValueError, match=r"buffer_size=10 must be a multiple of sequence_length=4, .* use buffer_size=8"):
+    with pytest.raises(
+        ValueError, match=r"buffer_size=10 must be a multiple of sequence_length=4, .* use buffer_size=8"
+    ):
         SequenceRolloutBuffer(10, VECTOR, spaces.Discrete(2), sequence_length=4)
 
 

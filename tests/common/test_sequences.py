@@ -11,8 +11,17 @@ from memory_agents.common.sequences import check_sequence_length, default_batch_
 
 @pytest.mark.parametrize(
     ("n_steps", "batch_size", "length"),
-    [(128, None, 128), (200, None, 200), (256, None, 256), (2048, None, 128), (384, None, 128), (131, None, 131)]
-    + [(128, 64, 64), (2048, 512, 128), (8, None, 8), (300, None, 100)],
+    [
+        (8, None, 8),
+        (128, None, 128),
+        (131, None, 131),
+        (256, None, 256),
+        (300, None, 100),
+        (384, None, 128),
+        (2048, None, 128),
+        (128, 64, 64),
+        (2048, 512, 128),
+    ],
 )
 def test_default_windows(n_steps: int, batch_size: int | None, length: int) -> None:
     assert default_sequence_length(n_steps, batch_size) == length
@@ -43,7 +52,9 @@ def test_default_minibatches_divide_the_rollout_into_whole_windows(length: int, 
 @given(st.integers(1, 300), st.integers(-5, 3000))
 def test_a_mended_size_fits(length: int, value: int) -> None:
     assume(value < 1 or value % length)
-    with pytest.raises(ValueError, match=f"batch_size={value} must be a multiple of sequence_length={length}") as caught:
+    with pytest.raises(
+        ValueError, match=f"batch_size={value} must be a multiple of sequence_length={length}"
+    ) as caught:
         check_sequence_length(length, batch_size=value)
     mended = re.search(r"use batch_size=(\d+) or sequence_length=(\d+)", str(caught.value))
     assert mended

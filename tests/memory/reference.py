@@ -1,14 +1,15 @@
-"""The compressive memory written once more with plain loops, straight from its definition, to hold the fast code against."""
+"""The compressive memory once more, with plain loops and straight from its definition."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch as th
 import torch.nn.functional as F
 
 from memory_agents.memory import CompressiveMemory
-from memory_agents.nn import GatedBlock, GRUGate
+from memory_agents.nn import ConvolutionCompression, GatedBlock, GRUGate
 
 
 def gru_gate(gate: GRUGate, x: th.Tensor, y: th.Tensor) -> th.Tensor:
@@ -58,8 +59,9 @@ def attend(block: GatedBlock, hidden: th.Tensor, visible: list[tuple[int, th.Ten
 def convolution(core: CompressiveMemory, layer: int, tokens: list[th.Tensor]) -> list[th.Tensor]:
     """Slots of one block: a convolution with kernel and stride equal to the rate."""
     compression, rate = core.compressions[layer], core.shape.compression_rate
+    assert isinstance(compression, ConvolutionCompression)
     width = len(tokens[0])
-    kernel = compression.projection.weight.unflatten(1, (rate, width)).permute(0, 2, 1)
+    kernel = compression.projection.weight.view(width, rate, width).permute(0, 2, 1)
     signal = th.stack(tokens).T[None]
     return list(F.conv1d(signal, kernel, compression.projection.bias, stride=rate)[0].T)
 
@@ -103,4 +105,4 @@ def run(core: CompressiveMemory, inputs: th.Tensor, episode_starts: th.Tensor) -
     :return: outputs, (steps, output_dim)
     """
     borders = sorted({0, len(inputs), *episode_starts.nonzero().flatten().tolist()})
-    return th.cat([run_episode(core, inputs[i:j]) for i, j in zip(borders, borders[1:], strict=False)])
+    return th.cat([run_episode(core, inputs[i:j]) for i, j in pairwise(borders)])

@@ -27,9 +27,7 @@ def compressive_kwargs(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
-def run_steps(
-    core: MemoryCore[Any], x: th.Tensor, state: Any, episode_starts: th.Tensor
-) -> tuple[th.Tensor, Any]:
+def run_steps(core: MemoryCore[Any], x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
     """A window, one step at a time."""
     outputs = []
     for t in range(x.shape[1]):

@@ -37,7 +37,7 @@ def influence(core: CompressiveMemory, steps: int) -> list[bool]:
     """Whether the input of each step reaches the last output."""
     x = th.randn(1, steps, core.input_dim, requires_grad=True)
     y, _ = core.unroll(x, core.initial_state(1), th.zeros(1, steps, dtype=th.bool))
-    y[0, -1].sum().backward()
+    y[0, -1].sum().backward()  # type: ignore[no-untyped-call]
     assert x.grad is not None
     return (x.grad[0].abs().sum(1) > 0).tolist()
 
@@ -58,9 +58,10 @@ def test_without_slots_and_with_blocks_of_one_it_is_transformer_xl() -> None:
 def test_gradients_reach_every_parameter() -> None:
     core = CompressiveMemory(3, **SMALL)
     y, _ = core.unroll(th.randn(2, 20, 3), core.initial_state(2), th.zeros(2, 20, dtype=th.bool))
-    y.square().sum().backward()
+    y.square().sum().backward()  # type: ignore[no-untyped-call]
     for name, parameter in core.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
 
 
 def test_old_state_gets_no_gradient_but_its_projections_do() -> None:
@@ -68,7 +69,7 @@ def test_old_state_gets_no_gradient_but_its_projections_do() -> None:
     _, state = core.unroll(th.randn(1, 20, 3), core.initial_state(1), th.zeros(1, 20, dtype=th.bool))
     recent = tuple(leaf.clone().requires_grad_() for leaf in state.recent)
     y, after = core.unroll(th.randn(1, 1, 3), state._replace(recent=recent), th.zeros(1, 1, dtype=th.bool))
-    y.sum().backward()
+    y.sum().backward()  # type: ignore[no-untyped-call]
     assert all(leaf.grad is None for leaf in recent)
     assert not any(leaf.requires_grad for leaf in tree_leaves(after))
 
@@ -105,7 +106,8 @@ def test_compression_is_looked_up_by_name() -> None:
             self.rate = rate
 
         def forward(self, block: th.Tensor) -> th.Tensor:
-            return block.unflatten(-2, (-1, self.rate)).sum(-2)
+            groups = block.reshape(*block.shape[:-2], -1, self.rate, block.shape[-1])
+            return groups.sum(-2)
 
     compression_registry.register("sum-of-this-test")(Sum)
     core = CompressiveMemory(3, **SMALL, compression="sum-of-this-test")
@@ -124,7 +126,10 @@ def test_compression_is_looked_up_by_name() -> None:
         (dict(compression_rate=2.5), r"compression_rate must be an integer of at least 1, got 2\.5"),
         (dict(block_length=6), r"block_length=6 must be a multiple of compression_rate=4; use block_length=4"),
         (dict(memory_length=2), r"block_length=4 must not exceed memory_length=2: .* use memory_length=4"),
-        (dict(compressed_length=1, block_length=8), r"compressed_length=1 cannot hold the 2 slots .* use compressed_length=2"),
+        (
+            dict(compressed_length=1, block_length=8),
+            r"compressed_length=1 cannot hold the 2 slots .* use compressed_length=2",
+        ),
         (dict(n_heads=3), r"d_model=64 must be a multiple of n_heads=3; use d_model=63"),
         (dict(n_layers=0), r"n_layers must be a positive integer, got 0"),
         (dict(compression="guess"), r"unknown compression function 'guess'; known: 'convolution'"),
@@ -155,4 +160,4 @@ def test_golden_outputs() -> None:
     th.testing.assert_close(y[0, -1], GOLDEN, atol=1e-5, rtol=1e-5)
 
 
-GOLDEN = th.tensor([0.0] * 8)
+GOLDEN = th.tensor([0.937749, 0.896733, 0.851481, 0.843144, 0.852627, 0.85939, 0.860257, 0.855012])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch as th
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memory_agents.common.building import make_memory
 from memory_agents.memory import (
     MemoryCore,
     batch_size,
@@ -29,7 +31,7 @@ every_core = pytest.mark.parametrize("name", list(memory_registry))
 def make(name: str, data: st.DataObject) -> MemoryCore[Any]:
     kwargs = data.draw(KWARGS.get(name, st.just({})))
     th.manual_seed(data.draw(st.integers(0, 2**16)))
-    return memory_registry[name](3, **kwargs)
+    return make_memory(name, 3, kwargs)
 
 
 def assert_states_close(state: Any, other: Any, tolerance: float = 1e-5) -> None:
@@ -48,7 +50,7 @@ def test_acting_equals_learning(name: str, data: st.DataObject) -> None:
 
     cuts = sorted({0, steps, *data.draw(st.lists(st.integers(1, steps), max_size=4))})
     window_state, outputs = core.initial_state(batch), []
-    for i, j in zip(cuts, cuts[1:], strict=False):
+    for i, j in pairwise(cuts):
         y, window_state = core.unroll(x[:, i:j], window_state, starts[:, i:j])
         th.testing.assert_close(core.unroll_outputs(x[:, :j], core.initial_state(batch), starts[:, :j])[:, i:], y)
         window_state = core.pack_state(window_state) if data.draw(st.booleans()) else window_state
@@ -99,7 +101,7 @@ def test_an_episode_start_equals_a_fresh_state(name: str, data: st.DataObject) -
 
 @every_core
 def test_step_leaves_its_state_alone_and_step_in_place_agrees(name: str) -> None:
-    core = memory_registry[name](3)
+    core = make_memory(name, 3, {})
     _, state = core.unroll(th.randn(2, 30, 3), core.initial_state(2), th.zeros(2, 30, dtype=th.bool))
     before, x = tree_clone(state), th.randn(2, 3)
     starts = th.tensor([True, False])
@@ -112,7 +114,7 @@ def test_step_leaves_its_state_alone_and_step_in_place_agrees(name: str) -> None
 
 @every_core
 def test_unroll_leaves_its_state_alone(name: str) -> None:
-    core = memory_registry[name](3)
+    core = make_memory(name, 3, {})
     _, state = core.unroll(th.randn(2, 30, 3), core.initial_state(2), th.zeros(2, 30, dtype=th.bool))
     before = tree_clone(state)
     core.unroll(th.randn(2, 30, 3), state, th.zeros(2, 30, dtype=th.bool))
@@ -121,7 +123,7 @@ def test_unroll_leaves_its_state_alone(name: str) -> None:
 
 @every_core
 def test_states_are_batched_and_not_parameters(name: str) -> None:
-    core = memory_registry[name](3)
+    core = make_memory(name, 3, {})
     state = core.initial_state(5)
     assert batch_size(state) == 5
     assert all(len(leaf) == 5 for leaf in tree_leaves(state))
@@ -132,7 +134,7 @@ def test_states_are_batched_and_not_parameters(name: str) -> None:
 
 @every_core
 def test_environments_can_be_taken_out_of_a_state(name: str) -> None:
-    core = memory_registry[name](3)
+    core = make_memory(name, 3, {})
     x, starts = th.randn(4, 50, 3), th.rand(4, 50) < 0.05
     _, state = core.unroll(x, core.initial_state(4), starts)
     index, x = th.tensor([2, 0]), th.randn(4, 3)
@@ -143,7 +145,7 @@ def test_environments_can_be_taken_out_of_a_state(name: str) -> None:
 
 @every_core
 def test_packed_states_unpack_to_themselves(name: str) -> None:
-    core = memory_registry[name](3)
+    core = make_memory(name, 3, {})
     _, state = run_steps(core, th.randn(2, 150, 3), core.initial_state(2), th.rand(2, 150) < 0.01)
     packed = core.pack_state(state)
     assert tree_bytes(packed) <= tree_bytes(state)
@@ -153,7 +155,7 @@ def test_packed_states_unpack_to_themselves(name: str) -> None:
 @every_core
 def test_acting_costs_the_same_for_ever(name: str) -> None:
     """The state is as large at step 3,000 as at step 0, and a step calls as many operations."""
-    core = memory_registry[name](3)
+    core = make_memory(name, 3, {})
     state = core.initial_state(1)
     sizes, calls = {tree_bytes(state)}, []
     none = th.zeros(1, dtype=th.bool)
@@ -167,4 +169,3 @@ def test_acting_costs_the_same_for_ever(name: str) -> None:
         sizes.add(tree_bytes(state))
     assert len(sizes) == 1
     assert calls[0] == calls[1]
-

@@ -1,6 +1,6 @@
 """Trees of tensors."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 import torch as th
@@ -22,7 +22,7 @@ class Pair(NamedTuple):
     second: tuple[th.Tensor, ...]
 
 
-TREE = {"a": Pair(th.arange(3), (th.ones(3, 2), th.zeros(3, 1))), "b": ()}
+TREE: dict[str, Any] = {"a": Pair(th.arange(3), (th.ones(3, 2), th.zeros(3, 1))), "b": ()}
 
 
 def test_structure_survives() -> None:

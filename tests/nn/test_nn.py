@@ -22,7 +22,7 @@ def test_gru_gate_with_a_closed_update_is_the_residual_stream() -> None:
 def test_convolution_compression_is_a_strided_convolution() -> None:
     compression = ConvolutionCompression(6, 3)
     block = th.randn(4, 12, 6)
-    kernel = compression.projection.weight.unflatten(1, (3, 6)).permute(0, 2, 1)
+    kernel = compression.projection.weight.view(6, 3, 6).permute(0, 2, 1)
     expected = F.conv1d(block.mT, kernel, compression.projection.bias, stride=3).mT
     th.testing.assert_close(compression(block), expected)
 

@@ -14,7 +14,7 @@ from stable_baselines3.common.logger import configure
 
 from memory_agents import PPO, CompressiveMemoryPolicy, MemoryPolicy
 from memory_agents.common import SequenceRolloutBuffer
-from memory_agents.memory import tree_clone, tree_leaves, tree_select
+from memory_agents.memory import CompressiveMemory, tree_clone, tree_leaves, tree_select
 from tests.ppo.toys import TINY, Toy, toy_agent, toy_venv
 
 
@@ -75,7 +75,7 @@ def test_rollouts_store_states_only_at_window_starts_and_below_one_kilobyte_per_
     assert buffer.state_bytes_per_transition < window / 50
 
 
-class Constant(gym.Env[np.ndarray, int]):
+class Constant(gym.Env[Any, Any]):
     """Observes how far the episode has come; ends, or is cut, after four steps."""
 
     observation_space = gym.spaces.Box(-1, 1, (1,))
@@ -165,7 +165,8 @@ def test_gradients_of_the_whole_loss_reach_every_parameter() -> None:
     collect(agent)
     agent.train()
     for name, parameter in agent.policy.named_parameters():
-        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+        assert parameter.grad is not None, name
+        assert parameter.grad.abs().sum() > 0, name
 
 
 def test_state_refresh_changes_what_is_learned_only_with_several_windows() -> None:
@@ -202,7 +203,10 @@ def test_default_sizes(n_envs: int, expected: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        (dict(n_steps=100, sequence_length=32), "n_steps=100 must be a multiple of sequence_length=32.* use n_steps=96"),
+        (
+            dict(n_steps=100, sequence_length=32),
+            "n_steps=100 must be a multiple of sequence_length=32.* use n_steps=96",
+        ),
         (dict(batch_size=40, sequence_length=16), "batch_size=40 must be a multiple of sequence_length=16"),
         (dict(n_steps=128, batch_size=9), "n_steps=128 and batch_size=9 leave training windows of 1 steps only"),
         (dict(sequence_length=0), "sequence_length must be a positive integer, got 0"),
@@ -219,7 +223,10 @@ def test_arguments_that_do_not_fit_fail_at_construction(kwargs: dict[str, Any], 
     ("policy_kwargs", "message"),
     [
         (dict(memory_class=th.nn.Linear), "memory_class must be one of .* or a subclass of MemoryCore"),
-        (dict(memory_kwargs=dict(memory_lenght=3)), "memory_kwargs has 'memory_lenght', which .* known: memory_length,"),
+        (
+            dict(memory_kwargs=dict(memory_lenght=3)),
+            "memory_kwargs has 'memory_lenght', which .* known: memory_length,",
+        ),
     ],
 )
 def test_wrong_memories_fail_at_construction(policy_kwargs: dict[str, Any], message: str) -> None:
@@ -239,14 +246,17 @@ def test_a_policy_without_memory_names_the_mend() -> None:
 
 
 def test_a_rollout_buffer_without_memory_names_the_mend() -> None:
-    with pytest.raises(TypeError, match="RolloutBuffer keeps no memory states; use a subclass of SequenceRolloutBuffer"):
+    with pytest.raises(
+        TypeError, match="RolloutBuffer keeps no memory states; use a subclass of SequenceRolloutBuffer"
+    ):
         PPO("MemoryPolicy", Toy(), rollout_buffer_class=stable_baselines3.common.buffers.RolloutBuffer)
 
 
 def test_memory_arguments_reach_the_core() -> None:
     policy = toy_agent(policy="MemoryPolicy", policy_kwargs=dict(memory_class="compressive")).policy
     memory = policy._memories[0]
-    assert (memory.shape.memory_length, memory.output_dim) == (TINY["memory_length"], TINY["d_model"])  # type: ignore[attr-defined]
+    assert isinstance(memory, CompressiveMemory)
+    assert (memory.shape.memory_length, memory.output_dim) == (TINY["memory_length"], TINY["d_model"])
     assert isinstance(toy_agent(policy=MemoryPolicy).policy, MemoryPolicy)
 
 

@@ -32,7 +32,7 @@ def test_every_space_learns_saves_loads_and_predicts(observation: str, action: s
     assert agent._first_ratio_error() < 1  # the parameters have moved, the windows still fit
     agent.save(tmp_path / "agent")
     loaded = PPO.load(tmp_path / "agent", device="cpu")
-    obs = env.reset()
+    obs: Any = env.reset()
     state, loaded_state, starts = None, None, np.ones(3, dtype=bool)
     for _ in range(5):
         actions, state = agent.predict(obs, state, starts, deterministic=True)
@@ -133,8 +133,8 @@ def test_episode_start_forgets() -> None:
     obs = np.ones((1, 3), np.float32)
     _, used = policy.predict(5 * obs)
     for start in (True, False):
-        _, after = policy.predict(obs, used, [start])
-        _, fresh = policy.predict(obs, None, [start])
+        _, after = policy.predict(obs, used, np.array([start]))
+        _, fresh = policy.predict(obs, None, np.array([start]))
         equal = all(th.equal(a, b) for a, b in zip(tree_leaves(after), tree_leaves(fresh), strict=True))
         assert equal is start
 
@@ -145,7 +145,7 @@ def test_predict_says_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="state is of 2 environments, observation of 3; pass state=None"):
         agent.predict(np.zeros((3, 3), np.float32), state)
     with pytest.raises(ValueError, match="episode_start has 1 entries for 2 environments"):
-        agent.predict(np.zeros((2, 3), np.float32), state, [True])
+        agent.predict(np.zeros((2, 3), np.float32), state, np.array([True]))
     with pytest.raises(ValueError, match="pass the first element"):
         agent.predict(Toy().reset())  # type: ignore[arg-type]
 
@@ -159,7 +159,9 @@ def test_evaluation_uses_the_memory() -> None:
 
 
 def test_callbacks(tmp_path: Path) -> None:
-    evaluation = EvalCallback(toy_venv(2), eval_freq=20, n_eval_episodes=2, best_model_save_path=str(tmp_path), verbose=0)
+    evaluation = EvalCallback(
+        toy_venv(2), eval_freq=20, n_eval_episodes=2, best_model_save_path=str(tmp_path), verbose=0
+    )
     agent = toy_agent().learn(192, callback=[evaluation, CheckpointCallback(32, str(tmp_path))])
     assert (tmp_path / "best_model.zip").exists()
     assert list(tmp_path.glob("rl_model_*_steps.zip"))
@@ -174,7 +176,9 @@ def test_vec_normalize_and_subprocesses() -> None:
     env.close()
 
 
-@pytest.mark.parametrize("memory", [{}, dict(memory_length=9, compressed_length=0), dict(n_layers=1, d_model=24, n_heads=3)])
+@pytest.mark.parametrize(
+    "memory", [{}, dict(memory_length=9, compressed_length=0), dict(n_layers=1, d_model=24, n_heads=3)]
+)
 def test_saving_the_model_and_the_policy(memory: dict[str, Any], tmp_path: Path) -> None:
     agent = toy_agent(policy_kwargs=dict(memory_kwargs={**TINY, **memory}, share_features_extractor=False)).learn(96)
     agent.save(tmp_path / "agent")
@@ -234,7 +238,9 @@ def test_a_callback_that_stops_early_keeps_observation_and_memory_together() -> 
 
 
 def test_env_by_name_and_policy_by_class() -> None:
-    agent = PPO(CompressiveMemoryPolicy, "CartPole-v1", n_steps=32, policy_kwargs=dict(memory_kwargs=TINY), device="cpu")
+    agent = PPO(
+        CompressiveMemoryPolicy, "CartPole-v1", n_steps=32, policy_kwargs=dict(memory_kwargs=TINY), device="cpu"
+    )
     agent.learn(32)
     assert isinstance(agent.env.envs[0].unwrapped, gym.Env)  # type: ignore[union-attr]
 

@@ -35,17 +35,17 @@ class CompressiveState(NamedTuple):
 @memory_registry.register("compressive")
 class CompressiveMemory(MemoryCore[CompressiveState]):
     """
-    GTrXL (Parisotto et al. 2019, arXiv 1910.06764) with the compressed memory of the Compressive Transformer (Rae et al.
-    2019, arXiv 1911.05507), in streaming form: each token attends to at most ``memory_length`` tokens before it and to the
-    newest ``compressed_length`` slots. The oldest ``block_length`` recent tokens leave together and become
-    ``block_length / compression_rate`` slots, so nothing is lost between the two memories, and the temporal reach of one
-    layer is about ``memory_length + compression_rate * compressed_length`` steps.
+    GTrXL (Parisotto et al. 2019, arXiv 1910.06764) with the compressed memory of the Compressive Transformer (Rae et
+    al. 2019, arXiv 1911.05507), in streaming form: each token attends to at most ``memory_length`` tokens before it and
+    to the newest ``compressed_length`` slots. The oldest ``block_length`` recent tokens leave together and become
+    ``block_length / compression_rate`` slots, so nothing is lost between the two memories, and the temporal reach of
+    one layer is about ``memory_length + compression_rate * compressed_length`` steps.
 
     :param input_dim: width of the inputs
     :param memory_length: recent memory M, in tokens
     :param compressed_length: compressed memory N, in slots; 0 makes this a GTrXL
     :param compression_rate: tokens per slot c
-    :param block_length: tokens B that leave together, a multiple of the rate (default: the rate; 1 without compressed memory)
+    :param block_length: tokens B that leave together, a multiple of the rate (default: the rate; 1 without slots)
     :param compression: name of a registered compression function
     :param n_layers: number of layers
     :param n_heads: attention heads, a divisor of ``d_model``
@@ -209,7 +209,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             history = th.cat([_take(state.recent[layer].detach(), recent_rows), hidden], dim=1)
             slots = state.slots[layer].detach()
             if n:
-                leaving = _take(history, layout.block_tokens.flatten(1)).unflatten(1, layout.block_tokens.shape[1:])
+                leaving = _take(history, layout.block_tokens.flatten(1)).view(*layout.block_tokens.shape, -1)
                 slots = th.cat([_take(slots, slot_rows % n), self.compressions[layer](leaving).flatten(1, 2)], dim=1)
             keys, values = block.keys_and_values(th.cat([slots, history], dim=1))
             queries, position_logits = block.queries(hidden)
@@ -250,5 +250,5 @@ def _shift(logits: th.Tensor) -> th.Tensor:
     :return: (..., T, W + T - 1), entry (t, t + j) being ``logits[t, j]``; the rest is for the mask to hide
     """
     length, width = logits.shape[-2:]
-    padded = F.pad(logits, (0, length)).flatten(-2)
-    return padded[..., : length * (width + length - 1)].unflatten(-1, (length, width + length - 1))
+    rows = F.pad(logits, (0, length)).flatten(-2)[..., : length * (width + length - 1)]
+    return rows.reshape(*logits.shape[:-1], width + length - 1)

@@ -1,8 +1,8 @@
 """
 Who sees whom: the integer side of the compressive memory, without a single hidden state.
 
-Tokens of an episode are counted e = 0, 1, 2, ...; block b holds the tokens [b B, (b + 1) B) and leaves the recent memory
-at the end of step M + b B, when it becomes B / c slots. All slots of an episode are numbered in order of their making.
+Tokens of an episode are counted e = 0, 1, 2, ...; block b holds the tokens [b B, (b + 1) B) and leaves the recent
+memory at the end of step M + b B, when it becomes B / c slots, numbered in the order of their making.
 
 In a state, token e lies in row e mod (M + 1) of the recent ring and slot s in row s mod N of the slot ring.
 """
@@ -53,7 +53,8 @@ class MemoryShape:
         if n > 0 and n < self.slots_per_block:
             raise ValueError(
                 f"compressed_length={n} cannot hold the {self.slots_per_block} slots of one block "
-                f"(block_length={b} / compression_rate={c}); use compressed_length={self.slots_per_block} or more, or 0 for none"
+                f"(block_length={b} / compression_rate={c}); "
+                f"use compressed_length={self.slots_per_block} or more, or 0 for none"
             )
 
     @property
@@ -125,7 +126,7 @@ class StepLayout:
 class WindowLayout:
     """
     The same for a window of T steps at once. Keys lie in the order [slots at the window's start | slots made during the
-    window | recent memory at the window's start | the window]; "history" is the last two, M + T tokens in order of time.
+    window | recent memory at the window's start | the window]; "history" is the last two, M + T tokens.
 
     A block leaves at most every B steps, also across episodes (an episode's first block leaves after M >= B steps), so
     cutting the window into chunks of B steps gives each chunk at most one block: static shapes, nothing to sort.
@@ -137,7 +138,7 @@ class WindowLayout:
 
     def __init__(self, shape: MemoryShape, steps: th.Tensor, episode_starts: th.Tensor) -> None:
         self.shape = shape
-        batch, window = episode_starts.shape
+        window = episode_starts.shape[1]
         device, m = steps.device, shape.memory_length
         t = th.arange(window, device=device)
         #: 0 for the episode in progress at the window's start, then 1, 2, ...; (batch, T)
@@ -176,7 +177,7 @@ class WindowLayout:
         device = self.tokens.device
         chunks = -(-window // b)
         leaves = th.nn.functional.pad(shape.block_leaves(self.tokens), (0, chunks * b - window))
-        any_leaves, offset = leaves.unflatten(1, (chunks, b)).max(dim=2)
+        any_leaves, offset = leaves.view(-1, chunks, b).max(dim=2)
         last_step = (th.arange(chunks, device=device) * b + offset).clamp_max(window - 1)
         #: history tokens of each candidate block, (batch, chunks, B)
         self.block_tokens = last_step[:, :, None] + th.arange(b, device=device)
@@ -189,8 +190,8 @@ class WindowLayout:
 
     def final_recent(self) -> tuple[th.Tensor, th.Tensor]:
         """
-        :return: for each row of the final recent ring the index of its token in the history, and whether there is one,
-            each (batch, M + 1)
+        :return: for each row of the final recent ring the index of its token in the history, and whether there is
+            one, each (batch, M + 1)
         """
         ring = self.shape.ring_length
         last = self.tokens[:, -1:]
@@ -199,8 +200,8 @@ class WindowLayout:
 
     def final_slots(self) -> tuple[th.Tensor, th.Tensor]:
         """
-        :return: for each row of the final slot ring the index of its slot among the slot keys, and whether there is one,
-            each (batch, N)
+        :return: for each row of the final slot ring the index of its slot among the slot keys, and whether there is
+            one, each (batch, N)
         """
         shape, n, per_block = self.shape, self.shape.compressed_length, self.shape.slots_per_block
         last, window = self.tokens[:, -1:], self.tokens.shape[1]
