@@ -1,0 +1,111 @@
+"""Environments and agents from a run's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import stable_baselines3
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
+
+from memory_agents import PPO
+from memory_agents.benchmarks.arguments import UsageError, check_device, check_env, check_name
+from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.envs import MemoryEnv
+from memory_agents.memory import memory_registry
+
+#: The baseline without memory: PPO of Stable-Baselines3 on the current observation alone.
+MEMORYLESS = "MlpPolicy"
+
+#: Steps per environment and rollout of the baseline.
+MEMORYLESS_STEPS = 128
+
+
+def policy_names() -> list[str]:
+    """
+    :return: what ``--policy`` takes
+    """
+    return [*PPO.policy_aliases, MEMORYLESS]
+
+
+def make_env(config: TrainingConfig, render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """
+    :param config: the run's arguments
+    :param render_mode: None or ``"rgb_array"``
+    :return: one environment
+    :raises UsageError: when the id is unknown or the environment refuses its arguments
+    """
+    kwargs = dict(config.env_kwargs) if render_mode is None else {**config.env_kwargs, "render_mode": render_mode}
+    check_env(config.env)
+    try:
+        return gym.make(config.env, **kwargs)
+    except (TypeError, ValueError, ImportError, gym.error.Error) as error:
+        raise UsageError(f"--env {config.env!r} cannot be made: {error}; see memory-bench list --envs") from error
+
+
+def memory_env(env: gym.Env[Any, Any]) -> MemoryEnv | None:
+    """
+    :param env: an environment, wrapped or not
+    :return: it without wrappers, where it is one of this library's, whose anchors are known
+    """
+    return env.unwrapped if isinstance(env.unwrapped, MemoryEnv) else None
+
+
+def make_vec_env(config: TrainingConfig, n_envs: int, log: Path | None = None) -> VecMonitor:
+    """
+    :param config: the run's arguments
+    :param n_envs: environments side by side
+    :param log: CSV file that gets one line per episode
+    :return: the environments, monitored
+    :raises UsageError: when the id is unknown or the environment refuses its arguments
+    """
+    first = make_env(config)
+    factories: list[Callable[[], gym.Env[Any, Any]]] = [lambda: first]
+    factories += [lambda: make_env(config)] * (n_envs - 1)
+    info_keywords = () if memory_env(first) is None else ("is_success",)
+    return VecMonitor(DummyVecEnv(factories), None if log is None else str(log), info_keywords)
+
+
+def make_agent(config: TrainingConfig, venv: VecMonitor) -> OnPolicyAlgorithm:
+    """
+    :param config: the run's arguments
+    :param venv: the environments to learn in
+    :return: the untrained agent
+    :raises UsageError: when the policy or a memory argument is unknown, or they do not fit together
+    """
+    check_name("--policy", config.policy, policy_names(), f"use {', '.join(policy_names())}")
+    device = check_device(config.device)
+    try:
+        if config.policy == MEMORYLESS:
+            return _memoryless(config, venv, device)
+        policy_kwargs: dict[str, Any] = {"memory_kwargs": dict(config.memory_kwargs)}
+        if config.memory_class is not None:
+            check_name("--memory-class", config.memory_class, memory_registry, f"use {', '.join(memory_registry)}")
+            policy_kwargs["memory_class"] = config.memory_class
+        return PPO(config.policy, venv, policy_kwargs=policy_kwargs, seed=config.seed, device=device)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"--policy {config.policy!r} cannot be made: {error}; see memory-bench list --policies"
+        ) from error
+
+
+def _memoryless(config: TrainingConfig, venv: VecMonitor, device: str) -> OnPolicyAlgorithm:
+    if config.memory_kwargs or config.memory_class:
+        raise UsageError(f"--policy {MEMORYLESS!r} has no memory; leave out --memory-class and --memory-kwargs")
+    # The same as PPO of this library has by default, so that memory is the only difference.
+    return stable_baselines3.PPO(
+        "MultiInputPolicy" if isinstance(venv.observation_space, gym.spaces.Dict) else MEMORYLESS,
+        venv,
+        learning_rate=1e-3,
+        n_steps=MEMORYLESS_STEPS,
+        batch_size=MEMORYLESS_STEPS * venv.num_envs // 4,
+        n_epochs=4,
+        gamma=0.99,
+        gae_lambda=0.95,
+        ent_coef=0.01,
+        seed=config.seed,
+        device=device,
+    )

@@ -1,0 +1,135 @@
+"""What the user types, turned into Python values; every complaint is one line that names the mend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import gymnasium as gym
+import torch as th
+
+PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
+
+
+class UsageError(Exception):
+    """
+    An argument cannot be used. The command line prints the message and exits with code 2.
+
+    :param message: what is wrong and what to do; line breaks and runs of spaces become one space
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+def parse_kwargs(option: str, items: Sequence[str]) -> dict[str, Any]:
+    """
+    Read keyword arguments: ``key=value`` items, whose values are JSON or plain strings, and JSON objects.
+
+    :param option: name of the option, for messages
+    :param items: what the option was given, in order
+    :return: the keyword arguments
+    :raises UsageError: when an item is neither, a key is no identifier, or two items have the same key
+    """
+    kwargs: dict[str, Any] = {}
+    for item in items:
+        read = _read_object(option, item) if item.lstrip().startswith("{") else _read_pair(option, item)
+        for key, value in read.items():
+            if not key.isidentifier():
+                raise UsageError(
+                    f"{option} {item!r}: {key!r} is not an argument name; write key=value or a JSON object"
+                )
+            if key in kwargs:
+                raise UsageError(f"{option}: {key!r} is given twice; keep one")
+            kwargs[key] = value
+    return kwargs
+
+
+def _read_object(option: str, item: str) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(item)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{option} {item!r} is not valid JSON ({error}); or write key=value") from None
+    return value
+
+
+def _read_pair(option: str, item: str) -> dict[str, Any]:
+    key, equals, text = item.partition("=")
+    if not equals:
+        raise UsageError(f"{option} {item!r} has no value; write {item}=VALUE, with a JSON value, or a JSON object")
+    if text in PYTHON_WORDS:
+        raise UsageError(f"{option} {item!r}: values are JSON; write {key}={PYTHON_WORDS[text]}")
+    try:
+        return {key: json.loads(text)}
+    except json.JSONDecodeError:
+        # A bare word is meant as a string; a broken list is not.
+        if text[:1] in ("", "[", "{", '"'):
+            raise UsageError(f"{option} {item!r}: {text!r} is not valid JSON; check brackets and quotes") from None
+        return {key: text}
+
+
+def check_name(option: str, name: str, known: Iterable[str], mend: str) -> str:
+    """
+    :param option: name of the option, for the message
+    :param name: its value
+    :param known: the values allowed
+    :param mend: where the whole list is to be found, for the message
+    :return: the name
+    :raises UsageError: when it is unknown; the message has the nearest known names
+    """
+    names = list(known)
+    if name in names:
+        return name
+    near = suggestions(name, names)
+    hint = f"did you mean {' or '.join(near)}?" if near else mend
+    raise UsageError(f"{option} {name!r} is unknown; {hint}")
+
+
+def suggestions(name: str, known: Iterable[str], n: int = 3) -> list[str]:
+    """
+    :param name: a misspelt name
+    :param known: correct names; of an environment id ``Space/Name-v0`` the part ``Name`` alone counts, too
+    :param n: how many to return at most
+    :return: the nearest ones, best first
+    """
+    spellings: dict[str, str] = {}
+    for full in known:
+        spellings.setdefault(full.lower(), full)
+        spellings.setdefault(full.lower().rpartition("/")[2].rpartition("-v")[0] or full.lower(), full)
+    near = get_close_matches(name.lower(), spellings, n=2 * n, cutoff=0.6)
+    return list(dict.fromkeys(spellings[spelling] for spelling in near))[:n]
+
+
+def check_env(env_id: str) -> str:
+    """
+    :param env_id: a registered id, or ``module:id``, for which the module is imported
+    :return: the id
+    :raises UsageError: when it is unknown
+    """
+    module, colon, _ = env_id.rpartition(":")
+    if not colon:
+        return check_name("--env", env_id, gym.registry, "see memory-bench list --envs")
+    try:
+        gym.spec(env_id)
+    except (ImportError, gym.error.Error) as error:
+        raise UsageError(f"--env {env_id!r}: {error}; check the id, and that {module} is installed") from error
+    return env_id
+
+
+def check_device(device: str) -> str:
+    """
+    :param device: ``"auto"``, ``"cpu"``, ``"cuda"`` or another of PyTorch's device strings
+    :return: the device
+    :raises UsageError: when PyTorch does not know it, or it is CUDA and there is none
+    """
+    if device == "auto":
+        return device
+    try:
+        kind = th.device(device)
+    except RuntimeError:
+        raise UsageError(f"--device {device!r} is unknown; use auto, cpu or cuda") from None
+    if kind.type == "cuda" and (kind.index or 0) >= th.cuda.device_count():
+        raise UsageError(f"--device {device!r}: PyTorch finds {th.cuda.device_count()} CUDA devices; use auto or cpu")
+    return device

@@ -1,0 +1,138 @@
+"""The commands of ``memory-bench``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memory_agents.benchmarks import demo as demonstration
+from memory_agents.benchmarks.arguments import UsageError, parse_kwargs
+from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.benchmarks.listing import environment_table, memory_table, policy_table
+from memory_agents.benchmarks.tables import make_console, result_table
+from memory_agents.benchmarks.training import train as run_training
+
+app = typer.Typer(
+    name="memory-bench",
+    help="Train and compare reinforcement-learning agents with memory.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+Seed = Annotated[int, typer.Option(help="Seed of everything: two runs with the same seed on the CPU are identical.")]
+Threads = Annotated[int | None, typer.Option(help="PyTorch's threads; without it, PyTorch's choice.")]
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.")]
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """
+    :param args: command-line arguments (default: those of the process)
+    :return: the exit code; after an argument that cannot be used it is 2, and standard error has one line
+    """
+    try:
+        code = app(args=args, prog_name="memory-bench", standalone_mode=False)
+    except UsageError as error:
+        return _complain(str(error), 2)
+    except typer.Abort:
+        return _complain("aborted", 1)
+    except Exception as error:
+        # Complaints of the parser itself: their common class has no public name in typer.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        return _complain(message(), 2)
+    return code if isinstance(code, int) else 0
+
+
+def _complain(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    if line:
+        print(f"memory-bench: {line}", file=sys.stderr)
+    return code
+
+
+@app.command("list")
+def list_(
+    envs: Annotated[bool, typer.Option("--envs", help="Environments only.")] = False,
+    policies: Annotated[bool, typer.Option("--policies", help="Policies and memory cores only.")] = False,
+) -> None:
+    """Show environments with their known returns, policies, and memory cores."""
+    console = make_console()
+    if envs or not policies:
+        console.print(environment_table())
+    if policies or not envs:
+        console.print(policy_table())
+        console.print(memory_table())
+
+
+@app.command()
+def train(
+    env: Annotated[str, typer.Option(help="Environment id; see [bold]memory-bench list --envs[/bold].")],
+    env_kwargs: Annotated[
+        list[str] | None, typer.Option(help="Arguments of the environment: key=value (repeatable) or a JSON object.")
+    ] = None,
+    policy: Annotated[
+        str, typer.Option(help="Policy; see [bold]memory-bench list --policies[/bold].")
+    ] = "CompressiveMemoryPolicy",
+    memory_class: Annotated[str | None, typer.Option(help="Memory core of the policy, by its name.")] = None,
+    memory_kwargs: Annotated[
+        list[str] | None, typer.Option(help="Arguments of the memory core: key=value (repeatable) or a JSON object.")
+    ] = None,
+    n_envs: Annotated[int, typer.Option(help="Environments side by side.")] = 16,
+    total_timesteps: Annotated[int, typer.Option(help="Environment steps to train for, over all of them.")] = 200_000,
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="Folder for the results; default: runs/ENV-POLICY-sSEED.")] = None,
+    eval_episodes: Annotated[int, typer.Option(help="Episodes of the final evaluation.")] = 100,
+    threads: Threads = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
+    no_progress: NoProgress = False,
+) -> None:
+    """Train one agent, save it, evaluate it."""
+    config = TrainingConfig(
+        env=env,
+        env_kwargs=parse_kwargs("--env-kwargs", env_kwargs or []),
+        policy=policy,
+        memory_class=memory_class,
+        memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
+        n_envs=n_envs,
+        total_timesteps=total_timesteps,
+        seed=seed,
+        device=device,
+        eval_episodes=eval_episodes,
+        threads=threads,
+    )
+    folder = out or Path("runs", f"{env.rpartition('/')[2]}-{policy}-s{seed}")
+    result = run_training(config, folder, progress=not no_progress, overwrite=overwrite)
+    console = make_console()
+    console.print(result_table(f"{env}: {eval_episodes} evaluation episodes", {policy: result}))
+    typer.echo(f"Agent, logs and evaluation: {folder}")
+    typer.echo(f"Watch the logs: tensorboard --logdir {folder}")
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option(help="Folder for the results; an earlier demonstration there is replaced.")
+    ] = Path("runs/demo"),
+    total_timesteps: Annotated[
+        int, typer.Option(help="Environment steps for each of the two agents.")
+    ] = demonstration.TOTAL_TIMESTEPS,
+    seed: Seed = 0,
+    threads: Threads = None,
+    no_progress: NoProgress = False,
+) -> None:
+    """Object matching with compressive memory and without memory: a table, learning curves, an animation."""
+    result = demonstration.run_demo(out, total_timesteps, seed, threads=threads, progress=not no_progress)
+    make_console().print(result_table(f"{demonstration.ENV}, seed {seed}", result.results))
+    animated = "One solved episode" if result.solved else "One episode (not solved: none was within this budget)"
+    typer.echo(f"Learning curves:  {result.curves}")
+    typer.echo(f"{animated}:  {result.animation}")
+    typer.echo(f"Table as CSV:  {result.summary}")
+    for name, run_result in result.results.items():
+        typer.echo(f"Agent and raw logs, {name}:  {run_result.folder}")

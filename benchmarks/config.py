@@ -1,0 +1,126 @@
+"""One training run's arguments, as they stand in its ``config.json``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch as th
+
+from memory_agents.benchmarks.arguments import UsageError
+
+CONFIG_FILE = "config.json"
+PACKAGES = ("memory_agents", "torch", "gymnasium", "stable_baselines3", "sb3_contrib", "numpy")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """
+    :param env: environment id
+    :param env_kwargs: keyword arguments of the environment
+    :param policy: name of the policy
+    :param memory_class: registered name of the memory core (None: the policy's default)
+    :param memory_kwargs: keyword arguments of the memory core
+    :param n_envs: environments side by side
+    :param total_timesteps: environment steps to train for, over all environments
+    :param seed: seed of everything
+    :param device: PyTorch device, or ``"auto"``
+    :param eval_episodes: episodes of the final evaluation
+    :param threads: PyTorch's threads (None: PyTorch's choice)
+    :raises UsageError: when a number is out of bounds
+    """
+
+    env: str
+    env_kwargs: dict[str, Any] = field(default_factory=dict)
+    policy: str = "CompressiveMemoryPolicy"
+    memory_class: str | None = None
+    memory_kwargs: dict[str, Any] = field(default_factory=dict)
+    n_envs: int = 16
+    total_timesteps: int = 200_000
+    seed: int = 0
+    device: str = "auto"
+    eval_episodes: int = 100
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_envs", "total_timesteps", "eval_episodes", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {value} is too small; use 1 or more")
+        if not 0 <= self.seed < 2**31:
+            raise UsageError(f"--seed {self.seed} is out of bounds; use 0 to {2**31 - 1}")
+
+    def command(self) -> str:
+        """
+        :return: the command that repeats this run
+        """
+        words = ["memory-bench", "train"]
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if value is not None and value != {}:
+                words += [
+                    f"--{entry.name.replace('_', '-')}",
+                    json.dumps(value) if isinstance(value, dict) else str(value),
+                ]
+        return shlex.join(words)
+
+
+def save_config(config: TrainingConfig, folder: Path) -> None:
+    """
+    Write ``config.json``: arguments, the command that repeats the run, versions, hardware.
+
+    :param config: the run's arguments
+    :param folder: the run's folder
+    """
+    text = {
+        "arguments": asdict(config),
+        "command": config.command(),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+    (folder / CONFIG_FILE).write_text(json.dumps(text, indent=2) + "\n")
+
+
+def load_config(folder: Path) -> TrainingConfig:
+    """
+    :param folder: a run's folder
+    :return: the run's arguments
+    :raises UsageError: when it holds no readable ``config.json``
+    """
+    path = folder / CONFIG_FILE
+    try:
+        return TrainingConfig(**json.loads(path.read_text())["arguments"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is not the configuration of a training run ({error})") from error
+
+
+def versions() -> dict[str, str]:
+    """
+    :return: versions of Python and of the packages that results depend on
+    """
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            # A bare checkout on the path, not installed.
+            found[package] = "not installed"
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """
+    :return: what the speed depends on
+    """
+    return {
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "torch_threads": th.get_num_threads(),
+        "cuda": th.cuda.get_device_name() if th.cuda.is_available() else None,
+    }

@@ -1,0 +1,148 @@
+"""Evaluation of an agent: returns, normalised scores, successes."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from memory_agents.benchmarks.agents import make_env, make_vec_env, memory_env
+from memory_agents.benchmarks.config import TrainingConfig
+
+#: Evaluation plays other episodes than training with the same seed did.
+SEED_OFFSET = 1_000_003
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """
+    :param optimal: expected return of the best play
+    :param memoryless: expected return of the best play without memory
+    :param random: expected return of random actions
+    """
+
+    optimal: float
+    memoryless: float
+    random: float
+
+    def normalize(self, episode_return: float) -> float:
+        """
+        :param episode_return: a return
+        :return: 0 for memoryless and 1 for optimal play, not clipped
+        """
+        return (episode_return - self.memoryless) / (self.optimal - self.memoryless)
+
+
+@dataclass(frozen=True)
+class Episode:
+    """
+    :param episode_return: sum of rewards
+    :param length: steps
+    :param success: what the environment's ``info["is_success"]`` said at the end (None: nothing)
+    """
+
+    episode_return: float
+    length: int
+    success: bool | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """
+    :param episodes: the episodes played
+    :param anchors: the environment's known returns, where it is one of this library's
+    """
+
+    episodes: tuple[Episode, ...]
+    anchors: Anchors | None
+
+    @property
+    def mean_return(self) -> float:
+        """Mean return of an episode."""
+        return float(np.mean([episode.episode_return for episode in self.episodes]))
+
+    @property
+    def normalized_return(self) -> float | None:
+        """The mean return, normalised; None without anchors."""
+        return None if self.anchors is None else self.anchors.normalize(self.mean_return)
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of successes; None where the environment does not tell."""
+        known = [episode.success for episode in self.episodes if episode.success is not None]
+        return float(np.mean(known)) if known else None
+
+    def summary(self) -> dict[str, Any]:
+        """
+        :return: what ``evaluation.json`` says of the episodes
+        """
+        returns = [episode.episode_return for episode in self.episodes]
+        return {
+            "episodes": len(self.episodes),
+            "mean_return": self.mean_return,
+            "std_return": float(np.std(returns)),
+            "normalized_return": self.normalized_return,
+            "success_rate": self.success_rate,
+            "mean_length": float(np.mean([episode.length for episode in self.episodes])),
+            "anchors": None if self.anchors is None else asdict(self.anchors),
+        }
+
+
+def anchors(config: TrainingConfig) -> Anchors | None:
+    """
+    :param config: the run's arguments
+    :return: the environment's known returns; None where it is not one of this library's
+    :raises UsageError: when the environment cannot be made
+    """
+    env = memory_env(make_env(config))
+    return None if env is None else Anchors(env.optimal_return, env.memoryless_return, env.random_return)
+
+
+def evaluate(agent: OnPolicyAlgorithm, config: TrainingConfig) -> Evaluation:
+    """
+    Play episodes with deterministic actions, in environments of their own.
+
+    :param agent: the agent
+    :param config: the arguments of the run it was trained by
+    :return: the episodes
+    """
+    successes: list[bool | None] = []
+
+    def note_success(step: dict[str, Any], _: dict[str, Any]) -> None:
+        if step["done"]:
+            success = step["info"].get("is_success")
+            successes.append(None if success is None else bool(success))
+
+    venv = make_vec_env(config, min(config.n_envs, config.eval_episodes))
+    venv.seed(config.seed + SEED_OFFSET)
+    returns, lengths = evaluate_policy(
+        agent, venv, config.eval_episodes, deterministic=True, callback=note_success, return_episode_rewards=True
+    )
+    venv.close()
+    assert isinstance(returns, list)
+    assert isinstance(lengths, list)
+    episodes = zip(returns, lengths, successes, strict=True)
+    return Evaluation(tuple(Episode(float(r), int(n), success) for r, n, success in episodes), anchors(config))
+
+
+def save_evaluation(evaluation: Evaluation, folder: Path, **more: Any) -> None:
+    """
+    Write ``evaluation.json``, the summary, and ``evaluation.csv``, one line per episode.
+
+    :param evaluation: the evaluation
+    :param folder: the run's folder
+    :param more: further entries of the summary
+    """
+    (folder / "evaluation.json").write_text(json.dumps({**evaluation.summary(), **more}, indent=2) + "\n")
+    with (folder / "evaluation.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["episode", "return", "length", "success"])
+        for number, episode in enumerate(evaluation.episodes):
+            success = "" if episode.success is None else int(episode.success)
+            writer.writerow([number, episode.episode_return, episode.length, success])

@@ -1,0 +1,109 @@
+"""What there is to choose from: environments, policies, memory cores."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import stable_baselines3
+from rich.table import Table
+from rich.text import Text
+
+from memory_agents import PPO
+from memory_agents.benchmarks.agents import MEMORYLESS, memory_env
+from memory_agents.benchmarks.tables import number
+from memory_agents.envs import ENVIRONMENTS
+from memory_agents.memory import memory_registry
+
+
+def environment_table() -> Table:
+    """
+    :return: every environment of this library: summary, tags, arguments with defaults, known returns at the defaults
+    """
+    table = Table(title="Environments", title_justify="left", show_lines=True)
+    table.add_column("id", no_wrap=True)
+    table.add_column("summary")
+    table.add_column("remember")
+    table.add_column("--env-kwargs (default)")
+    for heading in ("optimal", "memoryless", "random"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for env_id, entry in ENVIRONMENTS.items():
+        env = memory_env(gym.make(env_id))
+        if env is None:
+            raise TypeError(f"{env_id} is in the table of environments but is no MemoryEnv; derive it from MemoryEnv")
+        table.add_row(
+            env_id,
+            entry.summary,
+            ", ".join(env.tags),
+            arguments(type(env), entry.kwargs, hidden=("render_mode",)),
+            number(env.optimal_return, 2),
+            number(env.memoryless_return, 2),
+            number(env.random_return, 2),
+        )
+    return table
+
+
+def policy_table() -> Table:
+    """
+    :return: what ``--policy`` takes
+    """
+    table = Table(title="Policies", title_justify="left", show_lines=True)
+    table.add_column("--policy", no_wrap=True)
+    table.add_column("algorithm", no_wrap=True)
+    table.add_column("summary")
+    for name, policy in PPO.policy_aliases.items():
+        table.add_row(name, f"{PPO.__module__.partition('.')[0]}.PPO", first_sentence(policy))
+    table.add_row(
+        MEMORYLESS,
+        f"{stable_baselines3.__name__}.PPO",
+        "The baseline without memory: the same hyperparameters on the current observation alone.",
+    )
+    return table
+
+
+def memory_table() -> Table:
+    """
+    :return: what ``--memory-class`` and ``--memory-kwargs`` take
+    """
+    table = Table(title="Memory cores", title_justify="left", show_lines=True)
+    table.add_column("--memory-class", no_wrap=True)
+    table.add_column("summary")
+    table.add_column("--memory-kwargs (default)")
+    for name, core in memory_registry.items():
+        # The width of the features comes from the policy.
+        table.add_row(name, first_sentence(core), arguments(core, {}, hidden=("input_dim",)))
+    return table
+
+
+def arguments(cls: type, overrides: Mapping[str, Any], hidden: tuple[str, ...] = ()) -> Text:
+    """
+    :param cls: a class
+    :param overrides: other defaults than the class's own
+    :param hidden: names to leave out
+    :return: its constructor's arguments with their defaults, written as the command line takes them
+    """
+    shown = []
+    for name, parameter in inspect.signature(cls).parameters.items():
+        if name in hidden or parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        default = overrides.get(name, parameter.default)
+        if default is inspect.Parameter.empty:
+            shown.append(name)
+        else:
+            shown.append(f"{name}={default if isinstance(default, str) else json.dumps(default, default=str)}")
+    # A Text and not a string: brackets of a JSON list are no markup.
+    return Text(", ".join(shown))
+
+
+def first_sentence(thing: object) -> str:
+    """
+    :param thing: a documented object
+    :return: the first sentence of its documentation, without Sphinx roles and literals
+    """
+    paragraph = " ".join((inspect.getdoc(thing) or "").partition("\n\n")[0].split())
+    plain = re.sub(r":\w+:`~?(?:[\w.]*\.)?(\w+)`", r"\1", paragraph).replace("``", "")
+    return re.split(r"\. (?=[A-Z])", plain)[0].rstrip(".:") + "."

@@ -1,0 +1,73 @@
+"""A training run from its arguments to the files of its folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch as th
+from stable_baselines3.common.logger import configure
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+
+from memory_agents.benchmarks.agents import make_agent, make_vec_env
+from memory_agents.benchmarks.config import TrainingConfig, save_config
+from memory_agents.benchmarks.evaluation import Evaluation, evaluate, save_evaluation
+from memory_agents.benchmarks.output import prepare_run
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """
+    :param config: the run's arguments
+    :param folder: where its files are
+    :param agent: the trained agent
+    :param evaluation: the final evaluation
+    :param steps: environment steps trained for; whole rollouts, so a little more than asked for
+    :param seconds: wall-clock time of training, evaluation not counted
+    """
+
+    config: TrainingConfig
+    folder: Path
+    agent: OnPolicyAlgorithm
+    evaluation: Evaluation
+    steps: int
+    seconds: float
+
+
+def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwrite: bool = False) -> TrainingResult:
+    """
+    Train, save the agent, evaluate it.
+
+    The folder gets ``config.json``, ``monitor.csv`` (one line per episode), ``progress.csv`` and TensorBoard events
+    (one entry per rollout), ``agent.zip``, ``evaluation.json`` and ``evaluation.csv``.
+
+    :param config: the run's arguments
+    :param folder: where to write
+    :param progress: whether to show a progress bar
+    :param overwrite: whether to replace an earlier run in this folder
+    :return: the trained agent and its evaluation
+    :raises UsageError: when an argument cannot be used; nothing has been written then
+    """
+    if config.threads is not None:
+        th.set_num_threads(config.threads)
+    # A rehearsal: a refused argument must neither replace an earlier run nor leave a folder behind.
+    rehearsal = make_vec_env(config, config.n_envs)
+    make_agent(config, rehearsal)
+    rehearsal.close()
+
+    prepare_run(folder, overwrite)
+    save_config(config, folder)
+    venv = make_vec_env(config, config.n_envs, folder / "monitor.csv")
+    agent = make_agent(config, venv)
+    agent.set_logger(configure(str(folder), ["csv", "tensorboard"]))
+    start = time.perf_counter()
+    agent.learn(config.total_timesteps, progress_bar=progress)
+    seconds = time.perf_counter() - start
+    agent.logger.close()
+    venv.close()
+    agent.save(folder / "agent.zip")
+
+    evaluation = evaluate(agent, config)
+    save_evaluation(evaluation, folder, train_steps=agent.num_timesteps, train_seconds=seconds)
+    return TrainingResult(config, folder, agent, evaluation, agent.num_timesteps, seconds)
