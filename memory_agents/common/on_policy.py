@@ -48,7 +48,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
                 f"rollout_buffer_class={self.rollout_buffer_class.__name__} keeps no memory states; "
                 "use a subclass of SequenceRolloutBuffer"
             )
-        self.rollout_buffer_kwargs["sequence_length"] = self.sequence_length
+        self.rollout_buffer_kwargs = {**self.rollout_buffer_kwargs, "sequence_length": self.sequence_length}
         super()._setup_model()
         self.rollout_buffer.replay = self.policy.replay if self.refresh_states else None
 

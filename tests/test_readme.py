@@ -1,0 +1,44 @@
+"""The README's code runs as it stands, but for the length of its training."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from memory_agents import PPO
+from memory_agents.memory import CompressiveMemory
+
+README = (Path(__file__).parent.parent / "README.md").read_text()
+
+
+def test_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        shortened, replaced = re.subn(r"learn\([\d_]+, progress_bar=True\)", "learn(256)", block)
+        assert replaced == 1
+        exec(compile(shortened, "README.md", "exec"), {})
+    assert (tmp_path / "agent.zip").exists()
+
+
+def test_table_of_memory_arguments_tells_the_defaults() -> None:
+    defaults = CompressiveMemory.__init__.__kwdefaults__
+    assert defaults is not None
+    sizes = ("n_layers", "n_heads", "d_model", "memory_length", "compressed_length", "compression_rate", "gate_bias")
+    for name in (*sizes, "compression", "block_length", "d_feedforward"):
+        assert f"`{name}`" in README
+        assert name in defaults
+    layers = ", ".join(str(defaults[name]) for name in ("n_layers", "n_heads", "d_model"))
+    assert f"| {layers}, {2 * defaults['d_model']} |" in README
+    for name in ("memory_length", "compressed_length", "compression_rate", "gate_bias"):
+        assert f"| `{name}` | {defaults[name]} |" in README
+
+
+def test_defaults_that_differ_from_sb3_are_told() -> None:
+    agent = PPO("MemoryPolicy", "CartPole-v1", device="cpu")
+    assert f"learning_rate={agent.learning_rate:.0e}".replace("e-0", "e-") in README
+    assert f"n_epochs={agent.n_epochs}" in README
+    assert f"ent_coef={agent.ent_coef}" in README
