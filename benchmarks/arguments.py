@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any
 
 import gymnasium as gym
@@ -108,13 +109,15 @@ def check_env(env_id: str) -> str:
     :return: the id
     :raises UsageError: when it is unknown
     """
-    module, colon, _ = env_id.rpartition(":")
-    if not colon:
-        return check_name("--env", env_id, gym.registry, "see memory-bench list --envs")
-    try:
-        gym.spec(env_id)
-    except (ImportError, gym.error.Error) as error:
-        raise UsageError(f"--env {env_id!r}: {error}; check the id, and that {module} is installed") from error
+    module, colon, name = env_id.partition(":")
+    if colon:
+        try:
+            import_module(module)
+        except (ImportError, ValueError) as error:
+            raise UsageError(
+                f"--env {env_id!r}: {error}; check that {module!r} is spelt right and installed"
+            ) from error
+    check_name("--env", name if colon else env_id, gym.registry, "see memory-bench list --envs")
     return env_id
 
 

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+from keyword import iskeyword
+
+import pytest
+import torch as th
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memory_agents.benchmarks.arguments import (
+    UsageError,
+    check_device,
+    check_env,
+    check_name,
+    parse_kwargs,
+    suggestions,
+)
+
+names = st.from_regex(r"[a-z_][a-z0-9_]{0,8}", fullmatch=True).filter(lambda name: not iskeyword(name))
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+kwargs = st.dictionaries(names, values, max_size=4)
+
+
+@given(kwargs)
+def test_pairs_and_objects_read_the_same(expected: dict[str, object]) -> None:
+    pairs = [f"{key}={json.dumps(value)}" for key, value in expected.items()]
+
+    assert parse_kwargs("--env-kwargs", pairs) == expected
+    assert parse_kwargs("--env-kwargs", [json.dumps(expected)]) == expected
+
+
+@given(st.lists(st.text(max_size=12), max_size=3))
+def test_any_text_is_read_or_refused_in_one_line(items: list[str]) -> None:
+    try:
+        assert all(key.isidentifier() for key in parse_kwargs("--env-kwargs", items))
+    except UsageError as error:
+        message = str(error)
+        assert message.startswith("--env-kwargs")
+        assert len(message.splitlines()) == 1
+
+
+@pytest.mark.parametrize("word", ["nonmatch", "runs/demo", "2x", "a=b"])
+def test_bare_words_are_strings(word: str) -> None:
+    assert parse_kwargs("--env-kwargs", [f"rule={word}"]) == {"rule": word}
+
+
+def test_options_add_up() -> None:
+    assert parse_kwargs("--env-kwargs", ["a=1", '{"b": [2, 3]}']) == {"a": 1, "b": [2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("items", "words"),
+    [
+        (["delay"], ["delay=VALUE"]),
+        (["delay="], ["''", "not valid JSON"]),
+        (["delay=[1,"], ["[1,", "brackets"]),
+        (["active=True"], ["active=true"]),
+        (["time_limit=None"], ["time_limit=null"]),
+        (['{"a": }'], ["not valid JSON", "key=value"]),
+        (["my-delay=1"], ["'my-delay'", "argument name"]),
+        (["a=1", "a=2"], ["'a'", "twice"]),
+        (["a=1", '{"a": 2}'], ["'a'", "twice"]),
+    ],
+)
+def test_refusals_name_the_mend(items: list[str], words: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_kwargs("--env-kwargs", items)
+
+    for word in ["--env-kwargs", *words]:
+        assert word in str(caught.value)
+
+
+def test_messages_are_one_line() -> None:
+    assert str(UsageError("first\n   second  third")) == "first second third"
+
+
+@pytest.mark.parametrize("name", ["TMaze", "tmaze", "MemoryAgents/TMaze-v1", "MemoryAgent/TMaze-v0", "T-Maze"])
+def test_misspelt_environments_are_recognised(name: str) -> None:
+    with pytest.raises(UsageError, match="MemoryAgents/TMaze-v0"):
+        check_env(name)
+
+
+def test_known_environments_pass() -> None:
+    for env_id in ("MemoryAgents/TMaze-v0", "CartPole-v1", "memory_agents:MemoryAgents/TMaze-v0"):
+        assert check_env(env_id) == env_id
+
+
+def test_environments_of_missing_modules_are_refused() -> None:
+    with pytest.raises(UsageError, match="no_such_module"):
+        check_env("no_such_module:Some-v0")
+
+
+def test_hopeless_names_get_the_list() -> None:
+    assert suggestions("zzzz", ["lstm"]) == []
+    with pytest.raises(UsageError, match="use lstm"):
+        check_name("--memory-class", "zzzz", ["lstm"], "use lstm")
+
+
+def test_devices() -> None:
+    assert check_device("auto") == "auto"
+    assert check_device("cpu") == "cpu"
+    with pytest.raises(UsageError, match="use auto, cpu or cuda"):
+        check_device("gpu")
+    with pytest.raises(UsageError, match="CUDA devices"):
+        check_device(f"cuda:{th.cuda.device_count()}")

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memory_agents import PPO
+from memory_agents.benchmarks import __main__ as entry
+from memory_agents.benchmarks.cli import run
+from memory_agents.envs import ENVIRONMENTS
+from memory_agents.memory import memory_registry
+
+TMAZE = "MemoryAgents/TMaze-v0"
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_list_shows_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list"]) == 0
+
+    shown = capsys.readouterr().out
+    for name in [*ENVIRONMENTS, *PPO.policy_aliases, "MlpPolicy", *memory_registry, "corridor=", "memory_length="]:
+        assert name in shown
+
+
+def test_list_can_be_narrowed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "--envs"]) == 0
+    envs = capsys.readouterr().out
+    assert run(["list", "--policies"]) == 0
+    policies = capsys.readouterr().out
+
+    assert TMAZE in envs
+    assert "MlpPolicy" not in envs
+    assert TMAZE not in policies
+    assert "MlpPolicy" in policies
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], ["--env"]),
+        (["--env", "TMaze"], ["TMaze", TMAZE]),
+        (["--env", TMAZE, "--env-kwargs", "corridor"], ["--env-kwargs", "corridor=VALUE"]),
+        (["--env", TMAZE, "--env-kwargs", "corridor=-3"], ["corridor", "-3"]),
+        (["--env", TMAZE, "--env-kwargs", "colour=1"], ["colour"]),
+        (["--env", TMAZE, "--policy", "LstmPolicy"], ["LstmPolicy", "MlpPolicy"]),
+        (["--env", TMAZE, "--policy", "MlpPolicy", "--memory-kwargs", "n_layers=1"], ["--memory-kwargs"]),
+        (["--env", TMAZE, "--policy", "MemoryPolicy", "--memory-class", "compresive"], ["compressive"]),
+        (["--env", TMAZE, "--memory-kwargs", "length=3"], ["length", "memory_length"]),
+        (["--env", TMAZE, "--memory-kwargs", "n_layers=0"], ["n_layers"]),
+        (["--env", TMAZE, "--n-envs", "0"], ["--n-envs", "0"]),
+        (["--env", TMAZE, "--n-envs", "many"], ["--n-envs", "integer"]),
+        (["--env", TMAZE, "--seed", "-1"], ["--seed", "-1"]),
+        (["--env", TMAZE, "--device", "gpu"], ["--device", "gpu", "cpu"]),
+        (["--env", TMAZE, "--colour", "red"], ["--colour"]),
+    ],
+)
+def test_bad_arguments_exit_2_with_one_line(
+    args: list[str], words: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    assert run(["train", "--out", str(out), "--total-timesteps", "256", *args]) == 2
+
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.splitlines()) == 1
+    for word in ["memory-bench: ", *words]:
+        assert word in captured.err
+    assert not out.exists()
+
+
+def test_foreign_folder_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "thesis.tex").touch()
+
+    assert run(["train", "--env", TMAZE, "--out", str(tmp_path), "--n-envs", "2"]) == 2
+    assert "other files" in capsys.readouterr().err
+
+
+def test_unknown_command_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trian"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "--help"]) == 0
+    assert "--env-kwargs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", ["benchmarks", "memory_agents.benchmarks"])
+def test_it_runs_as_a_module(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "train", "--env", "TMaze"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [f"memory-bench: --env 'TMaze' is unknown; did you mean {TMAZE}?"]
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(entry, "EXTRA", ("no_such_module",))
+
+    with pytest.raises(SystemExit) as caught:
+        entry.main(["list"])
+    assert caught.value.code == 1
+    assert "pip install 'memory_agents[bench]'" in capsys.readouterr().err
+
+
+def test_importing_the_package_needs_no_extra() -> None:
+    code = "import sys, memory_agents.benchmarks; sys.exit('typer' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.demo import check_folder
+from memory_agents.benchmarks.output import prepare_run
+
+
+def earlier_run(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("config.json", "progress.csv", "events.out.tfevents.1.host.2"):
+        (folder / name).touch()
+    return folder
+
+
+def test_missing_folders_are_made(tmp_path: Path) -> None:
+    prepare_run(tmp_path / "a" / "b", overwrite=False)
+
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_foreign_folders_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+
+    for overwrite in (False, True):
+        with pytest.raises(UsageError, match="other files"):
+            prepare_run(tmp_path, overwrite)
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_an_earlier_run_is_replaced_only_when_told(tmp_path: Path) -> None:
+    earlier_run(tmp_path)
+    (tmp_path / "notes.txt").touch()
+
+    with pytest.raises(UsageError, match="--overwrite"):
+        prepare_run(tmp_path, overwrite=False)
+    assert (tmp_path / "progress.csv").exists()
+
+    prepare_run(tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+
+    with pytest.raises(UsageError, match="cannot be made"):
+        prepare_run(path, overwrite=True)
+
+
+def test_demo_takes_an_earlier_demo_only(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    check_folder(folder)
+
+    earlier_run(folder / "compressive")
+    (folder / "episode.gif").touch()
+    check_folder(folder)
+
+    (folder / "thesis.tex").touch()
+    with pytest.raises(UsageError, match=r"thesis\.tex"):
+        check_folder(folder)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import stable_baselines3
+
+from memory_agents import PPO
+from memory_agents.benchmarks.agents import make_agent, make_vec_env, policy_names
+from memory_agents.benchmarks.cli import run
+from memory_agents.benchmarks.config import TrainingConfig, load_config
+from memory_agents.benchmarks.curves import plot_curves, read_curve
+from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation, anchors, evaluate
+
+TINY = ["--n-envs", "2", "--total-timesteps", "300", "--eval-episodes", "3", "--device", "cpu", "--seed", "5"]
+TMAZE = ["--env", "MemoryAgents/TMaze-v0", "--env-kwargs", "corridor=3"]
+FILES = {"agent.zip", "config.json", "evaluation.csv", "evaluation.json", "monitor.csv", "progress.csv"}
+
+
+def memory_args(policy: str) -> list[str]:
+    small = '{"n_layers": 1, "d_model": 16, "n_heads": 2, "memory_length": 8, "compressed_length": 4}'
+    return [] if policy == "MlpPolicy" else ["--memory-kwargs", small]
+
+
+@pytest.mark.parametrize("policy", policy_names())
+def test_train_writes_everything(policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["train", *TMAZE, *TINY, "--policy", policy, "--out", str(tmp_path), "--no-progress", *memory_args(policy)]
+    assert run(args) == 0
+
+    found = {path.name for path in tmp_path.iterdir()}
+    assert found > FILES
+    assert any(name.startswith("events.out.tfevents.") for name in found)
+    shown = capsys.readouterr().out
+    assert policy in shown
+    assert str(tmp_path) in shown.replace("\n", "")
+
+    summary = json.loads((tmp_path / "evaluation.json").read_text())
+    assert summary["episodes"] == 3
+    assert summary["train_steps"] >= 300
+    assert summary["anchors"] == {"optimal": 1.0, "memoryless": 0.5, "random": 0.5}
+    assert summary["normalized_return"] == pytest.approx(2 * summary["mean_return"] - 1)
+    assert 0 <= summary["success_rate"] <= 1
+    with (tmp_path / "evaluation.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 3
+    steps, returns = read_curve(tmp_path)
+    assert steps[-1] == summary["train_steps"]
+    assert len(steps) == len(returns)
+
+
+def test_a_run_is_reproduced_from_its_folder(tmp_path: Path) -> None:
+    args = ["train", *TMAZE, *TINY, "--policy", "MlpPolicy", "--no-progress", "--out"]
+    assert run([*args, str(tmp_path / "a")]) == 0
+    config = load_config(tmp_path / "a")
+    assert config.env_kwargs == {"corridor": 3}
+
+    again = evaluate(stable_baselines3.PPO.load(tmp_path / "a" / "agent.zip", device="cpu"), config)
+    assert again.mean_return == json.loads((tmp_path / "a" / "evaluation.json").read_text())["mean_return"]
+
+    words = config.command().split()[2:]
+    assert (
+        run(["train", *TMAZE, *TINY, *words[words.index("--policy") :], "--no-progress", "--out", str(tmp_path / "b")])
+        == 0
+    )
+    assert (tmp_path / "a" / "evaluation.csv").read_text() == (tmp_path / "b" / "evaluation.csv").read_text()
+
+
+def test_environments_without_anchors_are_welcome(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["train", "--env", "CartPole-v1", *TINY, "--policy", "MlpPolicy", "--out", str(tmp_path), "--no-progress"]
+    assert run(args) == 0
+
+    summary = json.loads((tmp_path / "evaluation.json").read_text())
+    assert summary["normalized_return"] is None
+    assert summary["success_rate"] is None
+    assert "-" in capsys.readouterr().out
+    plot_curves({"agent": tmp_path}, None, "CartPole", tmp_path / "curve.png")
+
+
+def test_a_refused_argument_keeps_the_earlier_run(tmp_path: Path) -> None:
+    args = ["train", *TMAZE, *TINY, "--out", str(tmp_path), "--no-progress", "--overwrite"]
+    assert run([*args, "--policy", "MlpPolicy"]) == 0
+
+    assert run([*args, "--memory-kwargs", "length=3"]) == 2
+    assert load_config(tmp_path).policy == "MlpPolicy"
+    assert (tmp_path / "agent.zip").exists()
+
+
+def test_baseline_differs_in_memory_only() -> None:
+    venv = make_vec_env(TrainingConfig("MemoryAgents/TMaze-v0"), 16)
+    config = TrainingConfig("MemoryAgents/TMaze-v0", device="cpu")
+    ours = make_agent(config, venv)
+    baseline = make_agent(TrainingConfig(config.env, policy="MlpPolicy", device="cpu"), venv)
+
+    assert isinstance(ours, PPO)
+    assert isinstance(baseline, stable_baselines3.PPO)
+    assert not isinstance(baseline, PPO)
+    for name in (
+        "learning_rate",
+        "n_steps",
+        "batch_size",
+        "n_epochs",
+        "gamma",
+        "gae_lambda",
+        "ent_coef",
+        "max_grad_norm",
+    ):
+        assert getattr(ours, name) == getattr(baseline, name), name
+
+
+def test_normalisation_is_not_clipped() -> None:
+    known = Anchors(optimal=4.4, memoryless=0.4, random=-0.9)
+
+    assert known.normalize(4.4) == pytest.approx(1)
+    assert known.normalize(0.4) == pytest.approx(0)
+    assert known.normalize(-3.6) == pytest.approx(-1)
+
+
+def test_anchors_follow_the_arguments() -> None:
+    two_bits = anchors(TrainingConfig("MemoryAgents/TMaze-v0", env_kwargs={"cue_bits": 2}))
+
+    assert two_bits is not None
+    assert two_bits.memoryless == pytest.approx(0.25)
+    assert anchors(TrainingConfig("CartPole-v1")) is None
+
+
+def test_success_rate_counts_known_episodes() -> None:
+    episodes = (Episode(1.0, 5, True), Episode(0.0, 5, False), Episode(0.0, 5, None))
+
+    assert Evaluation(episodes, None).success_rate == 0.5
+    assert Evaluation(episodes[2:], None).success_rate is None
