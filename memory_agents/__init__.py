@@ -1,5 +1,5 @@
 """
-Reinforcement-learning agents that remember: transformers with recent and compressed memory as Stable-Baselines3 policies.
+Reinforcement-learning agents that remember: policies with memory for Stable-Baselines3.
 
 Importing the package registers its environments with Gymnasium.
 """

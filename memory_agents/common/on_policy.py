@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
 from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState, env_actions
-from memory_agents.common.sequences import SequenceBatch, check_sequence_length
+from memory_agents.common.sequences import check_sequence_length
 from memory_agents.memory import batch_size, tree_select
 
 
@@ -171,6 +171,3 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         )
         _, log_prob, _ = self.policy.evaluate_actions(samples.observations, actions)
         return float((th.exp(log_prob - samples.old_log_prob) - 1).abs().max())
-
-
-__all__ = ["MemoryOnPolicyAlgorithm", "SequenceBatch"]

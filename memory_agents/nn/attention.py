@@ -50,7 +50,7 @@ class RelativeAttention(nn.Module):
         self.output = nn.Linear(d_model, d_model, bias=False)
         self.content_bias = nn.Parameter(th.zeros(n_heads, 1, self.d_head))
         self.position_bias = nn.Parameter(th.zeros(n_heads, 1, self.d_head))
-        # PyTorch's default would make keys and values so small that a memory is hardly heard through the gates at first.
+        # PyTorch's default makes keys and values so small that memories are hardly heard through the gates at first.
         for weight in (self.query.weight, *self.key_value.weight.chunk(2), self.position.weight, self.output.weight):
             nn.init.xavier_uniform_(weight)
         self.register_buffer("positions", sinusoidal_table(n_positions, d_model), persistent=False)

@@ -76,7 +76,6 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
         check_sequence_length(sequence_length, n_steps=n_steps)
         if batch_size is None:
             batch_size = default_batch_size(n_steps * n_envs, sequence_length)
-        check_sequence_length(sequence_length, batch_size=batch_size)
         self.sequence_length = sequence_length
         self.refresh_states = refresh_states
         super().__init__(
@@ -94,3 +93,7 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
             _init_setup_model=_init_setup_model,
             **kwargs,
         )
+
+    def _setup_model(self) -> None:
+        check_sequence_length(self.sequence_length, batch_size=self.batch_size)
+        super()._setup_model()

@@ -216,6 +216,12 @@ def test_an_agent_loaded_without_environment_gets_one_later(tmp_path: Path) -> N
     loaded.learn(96)
 
 
+def test_sizes_changed_while_loading_must_fit_too(tmp_path: Path) -> None:
+    toy_agent().save(tmp_path / "agent")
+    with pytest.raises(ValueError, match="batch_size=24 must be a multiple of sequence_length=16"):
+        PPO.load(tmp_path / "agent", env=toy_venv(), device="cpu", batch_size=24)
+
+
 def test_learning_continued_keeps_its_memory() -> None:
     whole = toy_agent().learn(192)
     parts = toy_agent().learn(96)
