@@ -15,7 +15,7 @@ from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.training import TrainingResult, train
 
 ENV = "MemoryAgents/ObjectMatching-v0"
-TOTAL_TIMESTEPS = 250_000
+TOTAL_TIMESTEPS = 400_000
 N_ENVS = 16
 AGENTS = {"compressive memory": "CompressiveMemoryPolicy", "memoryless PPO": MEMORYLESS}
 FOLDERS = {"compressive memory": "compressive", "memoryless PPO": "memoryless"}

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch as th
 
-from memory_agents.memory import MemoryCore, memory_registry, tree_bytes, tree_clone
+from memory_agents.common.building import make_memory
+from memory_agents.memory import MemoryCore, tree_bytes, tree_clone
 
 INPUT_DIM = 32
 
@@ -46,7 +47,7 @@ def episode_cost(
     :return: milliseconds per step at both, their ratio, bytes of state at both, peak memory of the process at both
     """
     th.manual_seed(0)
-    core = memory_registry[memory](INPUT_DIM, **memory_kwargs)  # type: ignore[call-arg, misc]
+    core = make_memory(memory, INPUT_DIM, memory_kwargs)
     x = th.randn(n_envs, INPUT_DIM)
     states, peaks = {}, {}
     state, at = core.initial_state(n_envs), 0

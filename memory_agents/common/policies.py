@@ -33,7 +33,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     :param observation_space: observation space
     :param action_space: action space
     :param lr_schedule: learning rate schedule
-    :param net_arch: layers between memory and heads (default: none)
+    :param net_arch: layers between memory and heads (default: one of width 64 each for actor and critic)
     :param features_extractor_class: default: picked from the observation space (flatten, NatureCNN or combined)
     :param memory_class: registered name of a memory core, or a subclass of :class:`~memory_agents.memory.MemoryCore`
     :param memory_kwargs: its keyword arguments
@@ -60,7 +60,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             observation_space,
             action_space,
             lr_schedule,
-            net_arch=[] if net_arch is None else net_arch,
+            net_arch=[64] if net_arch is None else net_arch,
             features_extractor_class=features_extractor_class or default_features_extractor(observation_space),
             **kwargs,
         )
