@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
+import torch as th
 import typer
 
 from memory_agents.benchmarks import demo as demonstration
-from memory_agents.benchmarks.arguments import UsageError, parse_kwargs
-from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
+from memory_agents.benchmarks.config import TrainingConfig, hardware, versions
 from memory_agents.benchmarks.listing import environment_table, memory_table, policy_table
+from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.tables import make_console, result_table
 from memory_agents.benchmarks.training import train as run_training
+from memory_agents.memory import memory_registry
 
 app = typer.Typer(
     name="memory-bench",
@@ -136,3 +140,38 @@ def demo(
     typer.echo(f"Table as CSV:  {result.summary}")
     for name, run_result in result.results.items():
         typer.echo(f"Agent and raw logs, {name}:  {run_result.folder}")
+
+
+@app.command("episode-cost")
+def episode_cost(
+    memory_class: Annotated[str, typer.Option(help="Memory core, by its name.")] = "compressive",
+    memory_kwargs: Annotated[
+        list[str] | None, typer.Option(help="Arguments of the memory core: key=value (repeatable) or a JSON object.")
+    ] = None,
+    n_envs: Annotated[int, typer.Option(min=1, help="Environments acting at once.")] = 16,
+    early: Annotated[int, typer.Option(min=1, help="An early step of the episode.")] = 1_000,
+    late: Annotated[int, typer.Option(min=2, help="A late step of the episode.")] = 100_000,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed blocks at each of the two.")] = 20,
+    threads: Threads = None,
+    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
+) -> None:
+    """Compare the time and memory of a step late in an episode with one early in it."""
+    # Only here: it measures the process by a module that Windows lacks.
+    from memory_agents.benchmarks.episode_cost import episode_cost as measure
+
+    check_name("--memory-class", memory_class, memory_registry, f"use {', '.join(memory_registry)}")
+    if early >= late:
+        raise UsageError(f"--early {early} must be smaller than --late {late}; lower --early")
+    if threads is not None:
+        th.set_num_threads(threads)
+    try:
+        figures = measure(
+            memory_class, parse_kwargs("--memory-kwargs", memory_kwargs or []), n_envs, early, late, repeats
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--memory-class {memory_class!r} cannot be made: {error}") from error
+    text = json.dumps({**figures, "versions": versions(), "hardware": hardware()}, indent=2)
+    typer.echo(text)
+    if out is not None:
+        make_folder(out.parent)
+        out.write_text(text + "\n")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -78,8 +79,34 @@ def test_foreign_folder_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_unknown_command_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["trian"]) == 2
+    assert run(["learn"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_episode_cost_compares_two_steps(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "cost.json"
+    args = ["--early", "3", "--late", "6", "--repeats", "1", "--n-envs", "1", "--memory-kwargs", "n_layers=1"]
+    assert run(["episode-cost", *args, "--out", str(out)]) == 0
+
+    figures = json.loads(capsys.readouterr().out)
+    assert figures == json.loads(out.read_text())
+    assert figures["ratio"] > 0
+    assert figures["state_bytes"]["3"] == figures["state_bytes"]["6"]
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--memory-class", "lstn"], ["--memory-class", "lstn"]),
+        (["--early", "9", "--late", "9"], ["--early 9", "--late 9"]),
+        (["--memory-kwargs", "n_layers=0"], ["n_layers"]),
+    ],
+)
+def test_episode_cost_refuses(args: list[str], words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["episode-cost", *args]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert all(word in line for word in words)
 
 
 def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
