@@ -128,7 +128,7 @@ def demo(
         int, typer.Option(help="Environment steps for each of the two agents.")
     ] = demonstration.TOTAL_TIMESTEPS,
     seed: Seed = 0,
-    threads: Threads = None,
+    threads: Annotated[int, typer.Option(help="PyTorch's threads.")] = demonstration.THREADS,
     no_progress: NoProgress = False,
 ) -> None:
     """Object matching with compressive memory and without memory: a table, learning curves, an animation."""

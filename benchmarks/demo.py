@@ -17,6 +17,9 @@ from memory_agents.benchmarks.training import TrainingResult, train
 ENV = "MemoryAgents/ObjectMatching-v0"
 TOTAL_TIMESTEPS = 400_000
 N_ENVS = 16
+# Networks this small gain little from a second thread, and lose several times their speed to it where other programs
+# keep the cores busy.
+THREADS = 1
 AGENTS = {"compressive memory": "CompressiveMemoryPolicy", "memoryless PPO": MEMORYLESS}
 FOLDERS = {"compressive memory": "compressive", "memoryless PPO": "memoryless"}
 CURVES_FILE, ANIMATION_FILE, SUMMARY_FILE = "learning_curve.png", "episode.gif", "summary.csv"
