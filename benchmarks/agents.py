@@ -16,6 +16,7 @@ from memory_agents.benchmarks.arguments import UsageError, check_device, check_e
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.envs import MemoryEnv
 from memory_agents.memory import memory_registry
+from memory_agents.ppo.ppo import default_learning_rate
 
 #: The baseline without memory: PPO of Stable-Baselines3 on the current observation alone.
 MEMORYLESS = "MlpPolicy"
@@ -99,7 +100,7 @@ def _memoryless(config: TrainingConfig, venv: VecMonitor, device: str) -> OnPoli
     return stable_baselines3.PPO(
         "MultiInputPolicy" if isinstance(venv.observation_space, gym.spaces.Dict) else MEMORYLESS,
         venv,
-        learning_rate=1e-3,
+        learning_rate=default_learning_rate(),
         n_steps=MEMORYLESS_STEPS,
         batch_size=MEMORYLESS_STEPS * venv.num_envs // 4,
         n_epochs=4,

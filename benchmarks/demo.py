@@ -15,7 +15,7 @@ from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.training import TrainingResult, train
 
 ENV = "MemoryAgents/ObjectMatching-v0"
-TOTAL_TIMESTEPS = 400_000
+TOTAL_TIMESTEPS = 300_000
 N_ENVS = 16
 # Networks this small gain little from a second thread, and lose several times their speed to it where other programs
 # keep the cores busy.

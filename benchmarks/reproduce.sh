@@ -11,7 +11,7 @@ runs() {
         for policy in CompressiveMemoryPolicy MlpPolicy; do
             echo "--env MemoryAgents/TMaze-v0 --env-kwargs corridor=100 --total-timesteps 150000 --policy $policy \
                 --seed $seed --out $out/tmaze-100/$policy-s$seed"
-            echo "--env MemoryAgents/ObjectMatching-v0 --total-timesteps 400000 --policy $policy \
+            echo "--env MemoryAgents/ObjectMatching-v0 --total-timesteps 300000 --policy $policy \
                 --seed $seed --out $out/object-matching/$policy-s$seed"
         done
     done

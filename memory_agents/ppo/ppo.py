@@ -8,6 +8,7 @@ import stable_baselines3
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
+from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
@@ -20,6 +21,15 @@ ROLLOUT_SIZE = 2048
 SHORTEST_DEFAULT_ROLLOUT = 128
 
 
+def default_learning_rate() -> Schedule:
+    """
+    A high rate leaves plateaus early, and its fall settles what was found; constant rates did one or the other.
+
+    :return: 2e-3 at the start of training, falling linearly to 2e-4 at its end
+    """
+    return LinearSchedule(2e-3, 2e-4, 1.0)
+
+
 class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
     """
     :class:`stable_baselines3.PPO` for policies with memory; ``train()`` is inherited. Arguments that are not listed
@@ -27,6 +37,7 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
 
     :param policy: ``"CompressiveMemoryPolicy"``, ``"MemoryPolicy"``, or a class derived from them
     :param env: environment, vectorised environment or registered id
+    :param learning_rate: default: 2e-3 at the start of ``learn()``, falling linearly to 2e-4 at its end
     :param n_steps: steps per environment and rollout (default: what gives 2048 transitions, at least 128)
     :param batch_size: transitions per minibatch, a multiple of ``sequence_length`` (default: a quarter of the rollout)
     :param sequence_length: steps per training window, over which gradients flow; a divisor of ``n_steps`` (default:
@@ -47,7 +58,7 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
         self,
         policy: str | type[MemoryActorCriticPolicy],
         env: GymEnv | str,
-        learning_rate: float | Schedule = 1e-3,
+        learning_rate: float | Schedule | None = None,
         n_steps: int | None = None,
         batch_size: int | None = None,
         n_epochs: int = 4,
@@ -81,7 +92,7 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
         super().__init__(
             policy,
             env,
-            learning_rate=learning_rate,
+            learning_rate=default_learning_rate() if learning_rate is None else learning_rate,
             n_steps=n_steps,
             batch_size=batch_size,
             n_epochs=n_epochs,
