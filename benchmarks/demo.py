@@ -17,8 +17,7 @@ from memory_agents.benchmarks.training import TrainingResult, train
 ENV = "MemoryAgents/ObjectMatching-v0"
 TOTAL_TIMESTEPS = 300_000
 N_ENVS = 16
-# Networks this small gain little from a second thread, and lose several times their speed to it where other programs
-# keep the cores busy.
+# On two cores that other programs kept busy, a second thread made training five times slower.
 THREADS = 1
 AGENTS = {"compressive memory": "CompressiveMemoryPolicy", "memoryless PPO": MEMORYLESS}
 FOLDERS = {"compressive memory": "compressive", "memoryless PPO": "memoryless"}
