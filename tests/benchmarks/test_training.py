@@ -96,7 +96,6 @@ def test_baseline_differs_in_memory_only() -> None:
     assert isinstance(baseline, stable_baselines3.PPO)
     assert not isinstance(baseline, PPO)
     for name in (
-        "learning_rate",
         "n_steps",
         "batch_size",
         "n_epochs",
@@ -106,6 +105,8 @@ def test_baseline_differs_in_memory_only() -> None:
         "max_grad_norm",
     ):
         assert getattr(ours, name) == getattr(baseline, name), name
+    for progress_remaining in (1.0, 0.5, 0.0):
+        assert ours.lr_schedule(progress_remaining) == baseline.lr_schedule(progress_remaining)
 
 
 def test_normalisation_is_not_clipped() -> None:
