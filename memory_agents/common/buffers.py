@@ -53,12 +53,14 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self.windows_per_env = buffer_size // sequence_length
         #: Set to recompute stored states before every epoch but the first.
         self.replay: Replay | None = None
-        self._states: list[Any] = []
+        self._collected: list[Any] = []
+        self._window_states: Any = ()
         self._epochs = 0
         super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
 
     def reset(self) -> None:
-        self._states = []
+        self._collected = []
+        self._window_states = ()
         self._epochs = 0
         super().reset()
 
@@ -71,12 +73,12 @@ class SequenceRolloutBuffer(RolloutBuffer):
         """
         :param states: packed states of all environments before the next transition; copied
         """
-        self._states.append(tree_clone(states))
+        self._collected.append(tree_clone(states))
 
     @property
     def state_bytes_per_transition(self) -> float:
         """Bytes held for memory states, for each transition held."""
-        return tree_bytes(tuple(self._states)) / max(1, self.pos * self.n_envs)
+        return tree_bytes((*self._collected, self._window_states)) / max(1, self.pos * self.n_envs)
 
     def get(self, batch_size: int | None = None) -> Generator[Any, None, None]:
         """
@@ -105,7 +107,7 @@ class SequenceRolloutBuffer(RolloutBuffer):
         episode_starts = self.to_torch(self.episode_starts[inds].reshape(-1, self.sequence_length) > 0.5)
         # The state of window w of environment i is entry i of the w-th stored batch of states.
         index = th.as_tensor(windows, device=episode_starts.device)
-        states = tree_map(lambda leaf: leaf[index], self._all_states)
+        states = tree_map(lambda leaf: leaf[index], self._window_states)
         batch = SequenceBatch(samples.observations, episode_starts, states)
         return samples._replace(observations=batch)  # type: ignore[arg-type]
 
@@ -117,7 +119,8 @@ class SequenceRolloutBuffer(RolloutBuffer):
         for name in ("actions", "values", "log_probs", "advantages", "returns", "episode_starts"):
             setattr(self, name, self.swap_and_flatten(getattr(self, name)))
         self._flatten_observations()
-        self._all_states = tree_map(lambda *leaves: th.stack(leaves, dim=1).flatten(0, 1), *self._states)
+        self._window_states = tree_map(lambda *leaves: th.stack(leaves, dim=1).flatten(0, 1), *self._collected)
+        self._collected = []
         self.generator_ready = True
 
     def _flatten_observations(self) -> None:
@@ -135,7 +138,7 @@ class SequenceRolloutBuffer(RolloutBuffer):
             after = replay(self.sample_windows(ids).observations)
             following = th.as_tensor(ids + 1)
             tree_map(
-                lambda all_, new, to=following: all_.index_copy_(0, to.to(all_.device), new), self._all_states, after
+                lambda all_, new, to=following: all_.index_copy_(0, to.to(all_.device), new), self._window_states, after
             )
 
     def state_drift(self, replay: Replay) -> float:
@@ -151,7 +154,7 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self._prepare()
         first = np.arange(self.n_envs) * self.windows_per_env
         after = replay(self.sample_windows(first).observations)
-        stored = tree_select(self._all_states, th.as_tensor(first + 1))
+        stored = tree_select(self._window_states, th.as_tensor(first + 1))
         difference = size = 0.0
         for new, old in zip(tree_leaves(after), tree_leaves(stored), strict=True):
             if old.is_floating_point():

@@ -12,14 +12,17 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, Combine
 from memory_agents.memory import MemoryCore, memory_registry
 
 
-def default_features_extractor(observation_space: spaces.Space[Any]) -> type[BaseFeaturesExtractor]:
+def default_features_extractor(
+    observation_space: spaces.Space[Any], normalize_images: bool = True
+) -> type[BaseFeaturesExtractor]:
     """
     :param observation_space: observation space, images channel first
+    :param normalize_images: whether images are bytes that the policy normalises; otherwise they may be floats
     :return: the extractor of Stable-Baselines3 that fits it
     """
     if isinstance(observation_space, spaces.Dict):
         return CombinedExtractor
-    return NatureCNN if is_image_space(observation_space) else FlattenExtractor
+    return NatureCNN if is_image_space(observation_space, normalized_image=not normalize_images) else FlattenExtractor
 
 
 def make_memory(

@@ -50,10 +50,10 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
             )
         self.rollout_buffer_kwargs = {**self.rollout_buffer_kwargs, "sequence_length": self.sequence_length}
         super()._setup_model()
-        self.rollout_buffer.replay = self.policy.replay if self.refresh_states else None
 
     def _excluded_save_params(self) -> list[str]:
-        # Memory belongs to episodes in progress, and those end with the process: a loaded agent begins new ones.
+        # Memory belongs to episodes in progress, and those end with the process: a loaded agent begins new ones, also
+        # with ``force_reset=False``.
         return [*super()._excluded_save_params(), "_memory_state", "_last_obs", "_last_episode_starts"]
 
     def collect_rollouts(
@@ -93,7 +93,13 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
                 action_tensor, values, log_probs, state = self.policy(obs_tensor, state, episode_starts, in_place=True)
             actions = action_tensor.cpu().numpy()
             clipped_actions = env_actions(self.policy, actions)
-            new_obs, rewards, dones, infos = env.step(clipped_actions)
+            try:
+                new_obs, rewards, dones, infos = env.step(clipped_actions)
+            except BaseException:
+                # The memory has seen an observation that the environment has not answered: begin anew next time.
+                self._last_obs = None
+                raise
+            rewards = rewards.astype(np.float32)
             self._memory_state = state
             self.num_timesteps += env.num_envs
 
@@ -152,6 +158,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
 
     def train(self) -> None:
         """Learn from the rollout with the inherited algorithm, and log how well its windows agree with acting."""
+        self.rollout_buffer.replay = self.policy.replay if self.refresh_states else None
         self.logger.record("memory/first_ratio_error", self._first_ratio_error())
         super().train()
         self.policy.set_training_mode(False)
@@ -161,10 +168,11 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
 
     @th.no_grad()
     def _first_ratio_error(self) -> float:
-        """Largest |ratio - 1| between learning and acting before the first gradient step, over the newest windows."""
+        """Largest |ratio - 1| between learning and acting before the first gradient step, in up to 4 environments."""
         buffer = self.rollout_buffer
-        newest = (1 + np.arange(min(buffer.n_envs, 4))) * buffer.windows_per_env - 1
-        samples = buffer.sample_windows(newest)
+        first = np.arange(min(buffer.n_envs, 4)) * buffer.windows_per_env
+        # The first window tells of memory that other parameters made, the last one of memory carried on since then.
+        samples = buffer.sample_windows(np.unique([first, first + buffer.windows_per_env - 1]))
         self.policy.set_training_mode(False)
         actions = (
             samples.actions.long().flatten() if isinstance(self.action_space, spaces.Discrete) else samples.actions

@@ -61,7 +61,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             action_space,
             lr_schedule,
             net_arch=[64] if net_arch is None else net_arch,
-            features_extractor_class=features_extractor_class or default_features_extractor(observation_space),
+            features_extractor_class=features_extractor_class
+            or default_features_extractor(observation_space, kwargs.get("normalize_images", True)),
             **kwargs,
         )
 

@@ -30,7 +30,7 @@ class SequenceBatch(NamedTuple):
 
 def default_sequence_length(n_steps: int, batch_size: int | None) -> int:
     """
-    The longest window that fits: the whole rollout of one environment where that is short, so that gradients reach
+    The longest window that fits both: the whole rollout of one environment where that is short, so that gradients reach
     across it, else its largest divisor up to 128.
 
     :param n_steps: steps per environment and rollout
@@ -38,6 +38,8 @@ def default_sequence_length(n_steps: int, batch_size: int | None) -> int:
     :return: a divisor of both
     :raises ValueError: when only very short windows would fit
     """
+    if n_steps < 1:
+        raise ValueError(f"n_steps must be at least 1, got {n_steps!r}")
     common = n_steps if batch_size is None else math.gcd(n_steps, batch_size)
     limit = n_steps if n_steps <= 2 * LONGEST_DEFAULT_WINDOW else LONGEST_DEFAULT_WINDOW
     length = max(divisor for divisor in range(1, limit + 1) if common % divisor == 0)
@@ -56,11 +58,13 @@ def default_batch_size(n_transitions: int, sequence_length: int) -> int:
     """
     :param n_transitions: transitions of a rollout
     :param sequence_length: steps of a training window
-    :return: transitions of a quarter of the rollout, or of the next smaller share that divides it into whole windows
+    :return: a quarter of the rollout, or what comes nearest to it of the sizes that divide the rollout into equal
+        minibatches of whole windows
     """
     n_windows = n_transitions // sequence_length
-    share = max(1, n_windows // 4)
-    return sequence_length * max(divisor for divisor in range(1, share + 1) if n_windows % divisor == 0)
+    # A minibatch of one transition has no advantages to normalise.
+    sizes = [n for n in range(1, n_windows + 1) if n_windows % n == 0 and (n * sequence_length > 1 or n == n_windows)]
+    return sequence_length * min(sizes, key=lambda n: abs(math.log(4 * n / n_windows)))
 
 
 def check_sequence_length(sequence_length: int, **sizes: int) -> None:

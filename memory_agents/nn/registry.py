@@ -8,6 +8,13 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
+class UnknownNameError(KeyError, ValueError):
+    """A name that no entry has."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class Registry(Mapping[str, T], Generic[T]):
     """
     A mapping from names to entries of one kind, filled by a decorator.
@@ -39,7 +46,7 @@ class Registry(Mapping[str, T], Generic[T]):
             return self._entries[name]
         except KeyError:
             known = ", ".join(map(repr, self._entries)) or "none"
-            raise ValueError(f"unknown {self.kind} {name!r}; known: {known}") from None
+            raise UnknownNameError(f"unknown {self.kind} {name!r}; known: {known}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

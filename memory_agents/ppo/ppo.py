@@ -39,9 +39,10 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
     :param env: environment, vectorised environment or registered id
     :param learning_rate: default: 2e-3 at the start of ``learn()``, falling linearly to 2e-4 at its end
     :param n_steps: steps per environment and rollout (default: what gives 2048 transitions, at least 128)
-    :param batch_size: transitions per minibatch, a multiple of ``sequence_length`` (default: a quarter of the rollout)
+    :param batch_size: transitions per minibatch, a multiple of ``sequence_length`` (default: a quarter of the rollout,
+        or the nearest size that divides it into whole windows)
     :param sequence_length: steps per training window, over which gradients flow; a divisor of ``n_steps`` (default:
-        ``n_steps`` up to 256, else its largest divisor up to 128)
+        ``n_steps`` up to 256, else its largest divisor up to 128; where ``batch_size`` is given, a divisor of it, too)
     :param refresh_states: recompute the states at window starts with the newest parameters before every epoch but the
         first. It changes something only where a rollout has several windows per environment
     :param kwargs: further arguments of the parent

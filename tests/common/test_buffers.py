@@ -71,7 +71,7 @@ def test_stored_states_are_copies() -> None:
     state = th.zeros(2, 3)
     buffer.store_states(state)
     state.add_(1)
-    assert buffer._states[0].sum() == 0
+    assert buffer._collected[0].sum() == 0
 
 
 def test_refreshing_replaces_all_states_but_the_first() -> None:
@@ -108,3 +108,7 @@ def test_windows_must_fit() -> None:
 def test_bytes_per_transition_count_states_only_at_window_starts() -> None:
     buffer = filled(8, 2, 3)
     assert buffer.state_bytes_per_transition == 2 * 2 * 4 / 8
+    buffer.sample_windows(np.arange(2))
+    assert buffer.state_bytes_per_transition == 2 * 2 * 4 / 8
+    buffer.reset()
+    assert buffer.state_bytes_per_transition == 0

@@ -125,6 +125,7 @@ def test_compression_is_looked_up_by_name() -> None:
         (dict(compressed_length=-1), r"compressed_length must be an integer of at least 0, got -1"),
         (dict(compression_rate=2.5), r"compression_rate must be an integer of at least 1, got 2\.5"),
         (dict(block_length=6), r"block_length=6 must be a multiple of compression_rate=4; use block_length=4"),
+        (dict(memory_length=3, block_length=2), r"block_length=2 must be .* use block_length=4 and memory_length=4"),
         (dict(memory_length=2), r"block_length=4 must not exceed memory_length=2: .* use memory_length=4"),
         (
             dict(compressed_length=1, block_length=8),

@@ -73,3 +73,4 @@ def test_registry_knows_its_names() -> None:
     with pytest.raises(ValueError, match="unknown number 'two'; known: 'one'"):
         registry["two"]
     assert "two" not in registry
+    assert registry.get("two") is None

@@ -11,11 +11,13 @@ import stable_baselines3
 import torch as th
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNormalize
 
 from memory_agents import PPO, CompressiveMemoryPolicy, MemoryPolicy
 from memory_agents.common import SequenceRolloutBuffer
-from memory_agents.memory import CompressiveMemory, tree_clone, tree_leaves, tree_select
-from tests.ppo.toys import TINY, Toy, toy_agent, toy_venv
+from memory_agents.memory import CompressiveMemory, MemoryCore, tree_clone, tree_leaves, tree_select
+from tests.ppo.toys import ACTIONS, OBSERVATIONS, TINY, Toy, toy_agent, toy_venv
 
 
 def collect(agent: PPO) -> SequenceRolloutBuffer:
@@ -26,23 +28,54 @@ def collect(agent: PPO) -> SequenceRolloutBuffer:
     return agent.rollout_buffer
 
 
-@pytest.mark.parametrize("share", [True, False])
-@pytest.mark.parametrize("action", ["discrete", "box"])
-def test_the_ratio_of_the_first_minibatch_is_one(action: str, share: bool) -> None:
-    agent = toy_agent(toy_venv(action=action), policy_kwargs=dict(share_features_extractor=share))
-    agent.learn(96)  # so that memory comes from before the rollout, made by other parameters
-    for _ in range(3):
-        agent.collect_rollouts(agent.env, _no_callback(agent), agent.rollout_buffer, agent.n_steps)  # type: ignore[arg-type]
-        samples = next(agent.rollout_buffer.get(agent.batch_size))
-        actions = samples.actions.long().flatten() if action == "discrete" else samples.actions
+def collect_more(agent: PPO) -> SequenceRolloutBuffer:
+    """The next rollout of the same episodes, without learning."""
+    assert agent.env is not None
+    agent.collect_rollouts(agent.env, agent._init_callback(None), agent.rollout_buffer, agent.n_steps)
+    return agent.rollout_buffer
+
+
+def assert_learning_sees_what_acting_saw(agent: PPO) -> None:
+    """Ratio 1 and equal values over all windows of the present rollout."""
+    buffer = agent.rollout_buffer
+    samples = buffer.sample_windows(np.arange(buffer.n_envs * buffer.windows_per_env))
+    discrete = isinstance(agent.action_space, gym.spaces.Discrete)
+    actions = samples.actions.long().flatten() if discrete else samples.actions
+    with th.no_grad():
         values, log_prob, _ = agent.policy.evaluate_actions(samples.observations, actions)
-        th.testing.assert_close((log_prob - samples.old_log_prob).exp(), th.ones_like(log_prob), atol=1e-4, rtol=0)
-        th.testing.assert_close(values.flatten(), samples.old_values, atol=1e-4, rtol=1e-4)
+    th.testing.assert_close((log_prob - samples.old_log_prob).exp(), th.ones_like(log_prob), atol=1e-4, rtol=0)
+    th.testing.assert_close(values.flatten(), samples.old_values, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize(
+    ("observation", "action"),
+    [(observation, "discrete") for observation in OBSERVATIONS] + [("box", action) for action in ACTIONS],
+)
+def test_the_first_ratio_is_one(observation: str, action: str, share: bool) -> None:
+    env = toy_venv(observation=observation, action=action, truncate=True)
+    agent = toy_agent(env, policy_kwargs=dict(share_features_extractor=share), learning_rate=1e-2)
+    agent.learn(96)  # so that memory comes from before the rollout, made by other parameters
+    for _ in range(2):
+        collect_more(agent)
+        assert_learning_sees_what_acting_saw(agent)
+        assert agent._first_ratio_error() < 1e-4
         agent.train()
 
 
-def _no_callback(agent: PPO) -> Any:
-    return agent._init_callback(None)
+@pytest.mark.parametrize("squash", [False, True])
+def test_the_first_ratio_is_one_with_state_dependent_exploration(squash: bool) -> None:
+    agent = toy_agent(toy_venv(action="box"), use_sde=True, policy_kwargs=dict(squash_output=squash))
+    agent.learn(96)
+    collect_more(agent)
+    assert agent._first_ratio_error() < 1e-3  # squashing takes the logarithm of 1 - tanh^2
+
+
+def test_the_first_ratio_is_one_under_vec_normalize() -> None:
+    agent = toy_agent(VecNormalize(toy_venv()))
+    agent.learn(96)
+    collect_more(agent)
+    assert_learning_sees_what_acting_saw(agent)
 
 
 def test_metrics_are_logged(tmp_path: Any) -> None:
@@ -58,9 +91,9 @@ def test_metrics_are_logged(tmp_path: Any) -> None:
 def test_a_wrong_memory_shows_in_the_first_ratio() -> None:
     agent = toy_agent(learning_rate=1e-2)
     agent.learn(480)
-    collect(agent)
+    collect_more(agent)
     assert agent._first_ratio_error() < 1e-4
-    for leaf in tree_leaves(agent.rollout_buffer._all_states):
+    for leaf in tree_leaves(agent.rollout_buffer._window_states):
         if leaf.is_floating_point():
             leaf.copy_(th.randn_like(leaf))
     assert agent._first_ratio_error() > 1e-3
@@ -68,24 +101,28 @@ def test_a_wrong_memory_shows_in_the_first_ratio() -> None:
 
 def test_rollouts_store_states_only_at_window_starts_and_below_one_kilobyte_per_transition() -> None:
     agent = PPO("CompressiveMemoryPolicy", toy_venv(16), device="cpu")
-    buffer = collect(agent)
-    assert len(buffer._states) == agent.n_steps // agent.sequence_length == 1
+    agent.learn(2048)
+    buffer = agent.rollout_buffer
+    assert agent.n_steps == agent.sequence_length
+    assert len(next(tree_leaves(buffer._window_states))) == 16
+    assert not buffer._collected
     window = 4 * sum(leaf[0].numel() for leaf in tree_leaves(agent.policy.pack_state(agent.policy.initial_state(1))))
     assert buffer.state_bytes_per_transition < 1024
     assert buffer.state_bytes_per_transition < window / 50
 
 
-class Constant(gym.Env[Any, Any]):
-    """Observes how far the episode has come; ends, or is cut, after four steps."""
+class Clock(gym.Env[Any, Any]):
+    """Observes its length and how far the episode has come; ends, or is cut, after so many steps. Integer rewards."""
 
-    observation_space = gym.spaces.Box(-1, 1, (1,))
+    observation_space = gym.spaces.Box(-1, 1, (2,))
     action_space = gym.spaces.Discrete(2)
 
-    def __init__(self, truncate: bool) -> None:
+    def __init__(self, length: int, truncate: bool) -> None:
+        self.length = length
         self.truncate = truncate
 
     def _obs(self) -> np.ndarray:
-        return np.full(1, self.t / 4, dtype=np.float32)
+        return np.array([self.length / 10, self.t / 10], dtype=np.float32)
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
@@ -94,24 +131,42 @@ class Constant(gym.Env[Any, Any]):
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         self.t += 1
-        over = self.t == 4
-        return self._obs(), 1.0, over and not self.truncate, over and self.truncate, {}
+        over = self.t == self.length
+        return self._obs(), 1, over and not self.truncate, over and self.truncate, {}
 
 
+@pytest.mark.parametrize("vec_env", [DummyVecEnv, SubprocVecEnv])
 @pytest.mark.parametrize("truncate", [False, True])
-def test_truncated_episodes_are_bootstrapped_with_their_own_memory(truncate: bool) -> None:
-    agent = toy_agent(make_vec_env(lambda: Constant(truncate), 3), n_steps=16)
+def test_truncated_episodes_are_bootstrapped_with_their_own_memory(truncate: bool, vec_env: type) -> None:
+    lengths = (6, 4, 4)
+    env = vec_env([lambda length=length: Monitor(Clock(length, truncate)) for length in lengths])
+    agent = toy_agent(env, n_steps=16, learning_rate=1e-2, ent_coef=0.0)
+    agent.learn(48 * 4)
     buffer = collect(agent)
-    # The value of the fifth observation, seen by a memory that has seen the four before it.
-    state, starts = agent.policy.initial_state(1), th.tensor([True])
-    with th.no_grad():
-        for t in range(5):
-            obs = th.full((1, 1), t / 4)
-            value = float(agent.policy.predict_values(obs, state, starts))
-            state, starts = agent.policy(obs, state, starts)[3], th.tensor([False])
-    expected = 1.0 + agent.gamma * value if truncate else 1.0
-    np.testing.assert_allclose(buffer.rewards[3::4], expected, atol=1e-5)
-    np.testing.assert_array_equal(buffer.rewards[[0, 1, 2, 4, 5, 6]], 1.0)
+    env.close()
+    for index, length in enumerate(lengths):
+        # The value of the observation after the last step, seen by a memory that has seen all before it.
+        state, starts = agent.policy.initial_state(1), th.tensor([True])
+        with th.no_grad():
+            for t in range(length + 1):
+                obs = th.tensor([[length / 10, t / 10]])
+                value = float(agent.policy.predict_values(obs, state, starts))
+                state, starts = agent.policy(obs, state, starts)[3], th.tensor([False])
+        rewards = np.ones(16)
+        rewards[length - 1 :: length] += agent.gamma * value if truncate else 0.0
+        np.testing.assert_allclose(buffer.rewards[:, index], rewards, atol=1e-5)
+
+
+def test_the_value_after_the_rollout_is_seen_with_memory() -> None:
+    agent = toy_agent(make_vec_env(lambda: Clock(40, False), 1), n_steps=16, learning_rate=1e-2)
+    agent.learn(64)
+    buffer = collect(agent)
+    state, starts, obs = agent._memory_state, th.tensor([False]), th.tensor([[4.0, 1.6]])
+    last_value = agent.policy.predict_values(obs, state, starts).item()
+    advantage = buffer.rewards[-1, 0] + agent.gamma * last_value - buffer.values[-1, 0]
+    np.testing.assert_allclose(buffer.advantages[-1, 0], advantage, atol=1e-5)
+    fresh = agent.policy.predict_values(obs, agent.policy.initial_state(1), starts).item()
+    assert abs(fresh - last_value) > 1e-3
 
 
 def test_memory_goes_on_over_rollouts_and_starts_anew_with_episodes() -> None:
@@ -121,7 +176,7 @@ def test_memory_goes_on_over_rollouts_and_starts_anew_with_episodes() -> None:
     starts = [buffer.episode_starts.copy()]
     log_probs, actions = [buffer.log_probs.copy()], [buffer.actions.copy()]
     for _ in range(2):
-        agent.collect_rollouts(agent.env, _no_callback(agent), buffer, 16)  # type: ignore[arg-type]
+        collect_more(agent)
         observations.append(buffer.observations.copy())
         starts.append(buffer.episode_starts.copy())
         log_probs.append(buffer.log_probs.copy())
@@ -137,7 +192,7 @@ def test_memory_goes_on_over_rollouts_and_starts_anew_with_episodes() -> None:
 
 
 def test_collection_is_not_disturbed_by_prediction() -> None:
-    rewards = []
+    learned = []
     for meddle in (False, True):
         agent = toy_agent()
         collect(agent)
@@ -148,9 +203,9 @@ def test_collection_is_not_disturbed_by_prediction() -> None:
             agent.predict(np.ones((3, 3), np.float32), state=agent._memory_state, deterministic=True)
             for leaf, before in zip(tree_leaves(agent._memory_state), tree_leaves(state), strict=True):
                 assert th.equal(leaf, before)
-        agent.learn(96)
-        rewards.append([p.detach().clone() for p in agent.policy.parameters()])
-    assert all(th.equal(a, b) for a, b in zip(*rewards, strict=True))
+        agent.learn(96, reset_num_timesteps=False)
+        learned.append([p.detach().clone() for p in agent.policy.parameters()])
+    assert all(th.equal(a, b) for a, b in zip(*learned, strict=True))
 
 
 def test_equal_seeds_give_equal_agents_and_other_seeds_others() -> None:
@@ -189,12 +244,37 @@ def test_refreshed_states_are_those_of_the_present_parameters() -> None:
     assert buffer.state_drift(agent.policy.replay) < 1e-6
 
 
+def test_state_refresh_can_be_switched_on_later() -> None:
+    learned = []
+    for refresh in (False, True):
+        agent = toy_agent(learning_rate=1e-2)
+        agent.refresh_states = refresh
+        agent.learn(96)
+        learned.append(th.cat([p.detach().flatten() for p in agent.policy.parameters()]))
+    assert not th.equal(*learned)
+
+
+def test_an_error_of_the_environment_leaves_no_half_seen_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = toy_agent()
+    agent.learn(96)
+    assert agent.env is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(agent.env, "step_wait", lambda: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            agent.learn(96, reset_num_timesteps=False)
+    agent.learn(96, reset_num_timesteps=False)
+    assert agent.rollout_buffer.episode_starts[: agent.n_steps : 16].any()
+    assert agent._first_ratio_error() < 1
+
+
 def test_window_length_changes_what_is_learned() -> None:
     long, short = (toy_agent(sequence_length=length).learn(192) for length in (32, 4))
     assert not all(th.equal(a, b) for a, b in zip(long.policy.parameters(), short.policy.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(("n_envs", "expected"), [(1, (2048, 128, 512)), (16, (128, 128, 512)), (64, (128, 128, 2048))])
+@pytest.mark.parametrize(
+    ("n_envs", "expected"), [(1, (2048, 128, 512)), (7, (256, 256, 256)), (16, (128, 128, 512)), (64, (128, 128, 2048))]
+)
 def test_default_sizes(n_envs: int, expected: tuple[int, int, int]) -> None:
     agent = PPO("CompressiveMemoryPolicy", toy_venv(n_envs), device="cpu")
     assert (agent.n_steps, agent.sequence_length, agent.batch_size) == expected
@@ -250,6 +330,32 @@ def test_a_rollout_buffer_without_memory_names_the_mend() -> None:
         TypeError, match="RolloutBuffer keeps no memory states; use a subclass of SequenceRolloutBuffer"
     ):
         PPO("MemoryPolicy", Toy(), rollout_buffer_class=stable_baselines3.common.buffers.RolloutBuffer)
+
+
+class Forgetful(MemoryCore[tuple[()]]):
+    """A core of a user's own: remembers nothing."""
+
+    def __init__(self, input_dim: int, width: int = 3) -> None:
+        super().__init__(input_dim, width)
+        self.linear = th.nn.Linear(input_dim, width)
+
+    def initial_state(self, batch_size: int) -> Any:
+        return (th.zeros(batch_size, 1),)
+
+    def step_(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> Any:
+        return self.linear(x), state
+
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> Any:
+        return self.linear(x), state
+
+
+def test_a_core_of_the_users_own_needs_no_registration() -> None:
+    kwargs = dict(memory_class=Forgetful, memory_kwargs=dict(width=5))
+    agent = toy_agent(policy="MemoryPolicy", policy_kwargs=kwargs).learn(96)
+    assert agent.policy._memories[0].output_dim == 5
+    assert agent._first_ratio_error() < 1
+    with pytest.raises(ValueError, match="is not a CompressiveMemory; use MemoryActorCriticPolicy for other cores"):
+        toy_agent(policy_kwargs=kwargs)
 
 
 def test_memory_arguments_reach_the_core() -> None:

@@ -44,14 +44,17 @@ class Toy(gym.Env[Any, Any]):
         if seed is not None:
             self.observation_space.seed(seed)
         self.left = int(self.np_random.integers(3, 14))
-        return self.observation_space.sample(), {}
+        #: observations of this episode
+        self.seen = [self.observation_space.sample()]
+        return self.seen[0], {}
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         assert self.action_space.contains(action), action
         self.left -= 1
         over = self.left == 0
         reward = float(self.np_random.normal())
-        return self.observation_space.sample(), reward, over and not self.truncate, over and self.truncate, {}
+        self.seen.append(self.observation_space.sample())
+        return self.seen[-1], reward, over and not self.truncate, over and self.truncate, {}
 
 
 def toy_venv(n_envs: int = 3, seed: int = 0, **kwargs: Any) -> VecEnv:
@@ -61,7 +64,8 @@ def toy_venv(n_envs: int = 3, seed: int = 0, **kwargs: Any) -> VecEnv:
 
 def toy_agent(env: Any = None, **kwargs: Any) -> PPO:
     """An agent with a tiny memory and two windows per environment and rollout."""
-    settings: dict[str, Any] = dict(n_steps=32, sequence_length=16, batch_size=32, n_epochs=2, seed=0, device="cpu")
+    settings: dict[str, Any] = dict(n_steps=32, sequence_length=16, batch_size=32, n_epochs=2, seed=0)
+    settings |= dict(device="cpu", learning_rate=1e-3)
     policy_kwargs = {"memory_kwargs": TINY, **kwargs.pop("policy_kwargs", {})}
     policy = kwargs.pop("policy", "CompressiveMemoryPolicy")
     return PPO(policy, toy_venv() if env is None else env, policy_kwargs=policy_kwargs, **{**settings, **kwargs})

@@ -41,14 +41,16 @@ class MemoryShape:
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        if n > 0 and b % c:
+            fitting = c * max(1, min(b, m) // c)
+            more = f" and memory_length={fitting}" if fitting > m else ""
+            raise ValueError(
+                f"block_length={b} must be a multiple of compression_rate={c}; use block_length={fitting}{more}"
+            )
         if b > m:
             raise ValueError(
                 f"block_length={b} must not exceed memory_length={m}: a block leaves the recent memory whole; "
                 f"use memory_length={b} or more"
-            )
-        if n > 0 and b % c:
-            raise ValueError(
-                f"block_length={b} must be a multiple of compression_rate={c}; use block_length={c * max(1, b // c)}"
             )
         if n > 0 and n < self.slots_per_block:
             raise ValueError(
