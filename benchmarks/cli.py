@@ -13,6 +13,8 @@ import typer
 
 from memory_agents.benchmarks import demo as demonstration
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
+from memory_agents.benchmarks.collect import collect as collect_runs
+from memory_agents.benchmarks.collect import find_runs, markdown
 from memory_agents.benchmarks.config import TrainingConfig, hardware, versions
 from memory_agents.benchmarks.listing import environment_table, memory_table, policy_table
 from memory_agents.benchmarks.output import make_folder
@@ -140,6 +142,14 @@ def demo(
     typer.echo(f"Table as CSV:  {result.summary}")
     for name, run_result in result.results.items():
         typer.echo(f"Agent and raw logs, {name}:  {run_result.folder}")
+
+
+@app.command()
+def collect(
+    folders: Annotated[list[Path], typer.Argument(help="Folders with finished runs in or below them.")],
+) -> None:
+    """Show finished runs as one Markdown table, seeds side by side."""
+    typer.echo(markdown(collect_runs(find_runs(folders))))
 
 
 @app.command("episode-cost")
