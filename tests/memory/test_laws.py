@@ -169,3 +169,19 @@ def test_acting_costs_the_same_for_ever(name: str) -> None:
         sizes.add(tree_bytes(state))
     assert len(sizes) == 1
     assert calls[0] == calls[1]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
+@every_core
+def test_cuda_computes_what_the_cpu_computes(name: str) -> None:
+    core = make_memory(name, 3, {})
+    x, starts = th.randn(3, 150, 3), th.rand(3, 150) < 0.02
+    expected, _ = core.unroll(x, core.initial_state(3), starts)
+    core.cuda()
+    x, starts = x.cuda(), starts.cuda()
+    learned, learned_state = core.unroll(x, core.initial_state(3), starts)
+    acted, acted_state = run_steps(core, x, core.initial_state(3), starts)
+    for outputs in (learned, acted):
+        th.testing.assert_close(outputs.cpu(), expected, atol=1e-4, rtol=1e-4)
+    assert_states_close(acted_state, learned_state, 1e-4)
