@@ -140,7 +140,7 @@ class Clock(gym.Env[Any, Any]):
 def test_truncated_episodes_are_bootstrapped_with_their_own_memory(truncate: bool, vec_env: type) -> None:
     lengths = (6, 4, 4)
     env = vec_env([lambda length=length: Monitor(Clock(length, truncate)) for length in lengths])
-    agent = toy_agent(env, n_steps=16, learning_rate=1e-2, ent_coef=0.0)
+    agent = toy_agent(env, n_steps=16, batch_size=16, learning_rate=1e-2, ent_coef=0.0)
     agent.learn(48 * 4)
     buffer = collect(agent)
     env.close()
@@ -158,7 +158,7 @@ def test_truncated_episodes_are_bootstrapped_with_their_own_memory(truncate: boo
 
 
 def test_the_value_after_the_rollout_is_seen_with_memory() -> None:
-    agent = toy_agent(make_vec_env(lambda: Clock(40, False), 1), n_steps=16, learning_rate=1e-2)
+    agent = toy_agent(make_vec_env(lambda: Clock(40, False), 1), n_steps=16, batch_size=16, learning_rate=1e-2)
     agent.learn(64)
     buffer = collect(agent)
     state, starts, obs = agent._memory_state, th.tensor([False]), th.tensor([[4.0, 1.6]])
@@ -170,7 +170,7 @@ def test_the_value_after_the_rollout_is_seen_with_memory() -> None:
 
 
 def test_memory_goes_on_over_rollouts_and_starts_anew_with_episodes() -> None:
-    agent = toy_agent(toy_venv(2), n_steps=16)
+    agent = toy_agent(toy_venv(2), n_steps=16, batch_size=16)
     buffer = collect(agent)
     observations = [buffer.observations.copy()]
     starts = [buffer.episode_starts.copy()]

@@ -28,7 +28,7 @@ from tests.ppo.toys import ACTIONS, OBSERVATIONS, TINY, Toy, toy_agent, toy_venv
 )
 def test_every_space_learns_saves_loads_and_predicts(observation: str, action: str, tmp_path: Path) -> None:
     env = toy_venv(observation=observation, action=action, truncate=True)
-    agent = toy_agent(env, n_steps=16, n_epochs=1).learn(96)
+    agent = toy_agent(env, n_steps=16, batch_size=16, n_epochs=1).learn(96)
     agent.save(tmp_path / "agent")
     loaded = PPO.load(tmp_path / "agent", device="cpu")
     obs: Any = env.reset()
