@@ -13,7 +13,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from memory_agents.benchmarks.agents import make_env
 from memory_agents.benchmarks.config import TrainingConfig
-from memory_agents.benchmarks.evaluation import SEED_OFFSET
+from memory_agents.benchmarks.evaluation import evaluation_seed
 
 #: How long the last frame stays, in milliseconds, before the animation begins anew.
 LAST_FRAME_MS = 2000
@@ -45,7 +45,7 @@ def record_solved_episode(agent: OnPolicyAlgorithm, config: TrainingConfig, atte
     fps = float(env.metadata.get("render_fps", 4))
     recording = Recording([], False, fps)
     for attempt in range(attempts):
-        obs, _ = env.reset(seed=config.seed + SEED_OFFSET + attempt)
+        obs, _ = env.reset(seed=evaluation_seed(config.seed) + attempt)
         frames, state, start, over = [_frame(env.render())], None, True, False
         info: dict[str, Any] = {}
         while not over:

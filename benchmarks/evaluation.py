@@ -15,8 +15,16 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from memory_agents.benchmarks.agents import make_env, make_vec_env, memory_env
 from memory_agents.benchmarks.config import TrainingConfig
 
-#: Evaluation plays other episodes than training with the same seed did.
-SEED_OFFSET = 1_000_003
+
+def evaluation_seed(seed: int) -> int:
+    """
+    Environments side by side take consecutive seeds, so those of different runs must lie far apart, and apart from the
+    seeds of training.
+
+    :param seed: seed of a run
+    :return: seed of the first environment of its evaluation
+    """
+    return 1_000_003 + 1_000 * seed
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ def evaluate(agent: OnPolicyAlgorithm, config: TrainingConfig) -> Evaluation:
             successes.append(None if success is None else bool(success))
 
     venv = make_vec_env(config, min(config.n_envs, config.eval_episodes))
-    venv.seed(config.seed + SEED_OFFSET)
+    venv.seed(evaluation_seed(config.seed))
     returns, lengths = evaluate_policy(
         agent, venv, config.eval_episodes, deterministic=True, callback=note_success, return_episode_rewards=True
     )

@@ -12,7 +12,7 @@ from memory_agents.benchmarks.agents import make_agent, make_vec_env, policy_nam
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig, load_config
 from memory_agents.benchmarks.curves import plot_curves, read_curve
-from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation, anchors, evaluate
+from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation, anchors, evaluate, evaluation_seed
 
 TINY = ["--n-envs", "2", "--total-timesteps", "300", "--eval-episodes", "3", "--device", "cpu", "--seed", "5"]
 TMAZE = ["--env", "MemoryAgents/TMaze-v0", "--env-kwargs", "corridor=3"]
@@ -130,3 +130,11 @@ def test_success_rate_counts_known_episodes() -> None:
 
     assert Evaluation(episodes, None).success_rate == 0.5
     assert Evaluation(episodes[2:], None).success_rate is None
+
+
+def test_evaluations_of_different_seeds_share_no_episode() -> None:
+    def plays(seed: int) -> set[int]:
+        return {evaluation_seed(seed) + env for env in range(256)}
+
+    assert all(plays(a).isdisjoint(plays(b)) for a in range(5) for b in range(a))
+    assert all(min(plays(seed)) > 100_000 for seed in range(5))
