@@ -9,7 +9,7 @@ export OMP_NUM_THREADS=1
 runs() {
     for seed in 0 1 2 3 4; do
         for policy in CompressiveMemoryPolicy MlpPolicy; do
-            echo "--env MemoryAgents/TMaze-v0 --env-kwargs corridor=100 --total-timesteps 150000 --policy $policy \
+            echo "--env MemoryAgents/TMaze-v0 --env-kwargs corridor=100 --total-timesteps 147456 --policy $policy \
                 --seed $seed --out $out/tmaze-100/$policy-s$seed"
             echo "--env MemoryAgents/ObjectMatching-v0 --total-timesteps 300000 --policy $policy \
                 --seed $seed --out $out/object-matching/$policy-s$seed"

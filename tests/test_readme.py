@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from memory_agents import PPO
+from memory_agents.benchmarks.collect import collect, find_runs, markdown
 from memory_agents.memory import CompressiveMemory
 
-README = (Path(__file__).parent.parent / "README.md").read_text()
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
 
 
 def test_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +25,22 @@ def test_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         assert replaced == 1
         exec(compile(shortened, "README.md", "exec"), {})
     assert (tmp_path / "agent.zip").exists()
+
+
+@pytest.mark.parametrize("task", ["tmaze-100", "object-matching"])
+def test_table_of_results_is_what_the_raw_results_say(task: str) -> None:
+    rows = markdown(collect(find_runs([ROOT / "benchmarks" / "results" / task]))).splitlines()
+    assert len(rows) == 4
+    for row in rows:
+        assert row in README
+
+
+def test_cost_of_late_steps_is_what_the_raw_numbers_say() -> None:
+    figures = json.loads((ROOT / "benchmarks" / "results" / "episode_cost.json").read_text())
+    early, late = figures["milliseconds_per_step"].values()
+    assert f"ratio {figures['ratio']:.2f}, {early:.1f} ms for {figures['n_envs']} environments" in README
+    assert f"{late:.1f}" == f"{early:.1f}"
+    assert len(set(figures["state_bytes"].values())) == 1
 
 
 def test_table_of_memory_arguments_tells_the_defaults() -> None:
