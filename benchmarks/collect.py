@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.config import CONFIG_FILE, load_config
+from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_config
+from memory_agents.benchmarks.evaluation import EVALUATION_FILE
 from memory_agents.benchmarks.tables import number
 
-EVALUATION_FILE = "evaluation.json"
 HEADINGS = ("environment", "agent", "seeds", "success rate, by seed", "normalised return, by seed", "steps", "seconds")
+
+#: Arguments and evaluation of a run.
+Run = tuple[TrainingConfig, dict[str, Any]]
 
 
 def find_runs(folders: Iterable[Path]) -> list[Path]:
@@ -31,48 +35,42 @@ def find_runs(folders: Iterable[Path]) -> list[Path]:
     return runs
 
 
-def collect(runs: Iterable[Path]) -> list[dict[str, Any]]:
+def collect(runs: Iterable[Path]) -> list[tuple[str, ...]]:
     """
     :param runs: folders of finished runs
-    :return: one row for each environment, agent and their arguments, over all seeds
+    :return: one row, as :data:`HEADINGS` names it, for all runs whose arguments differ in nothing but the seed
     :raises UsageError: when a file is not what a run writes
     """
-    groups: dict[tuple[str, str], list[tuple[int, dict[str, Any]]]] = {}
+    groups: dict[str, list[Run]] = {}
     for run in runs:
         config = load_config(run)
-        env = config.env + _arguments(config.env_kwargs)
-        agent = config.policy + _arguments(config.memory_kwargs)
-        groups.setdefault((env, agent), []).append((config.seed, json.loads((run / EVALUATION_FILE).read_text())))
-    return [_row(env, agent, sorted(found, key=lambda run: run[0])) for (env, agent), found in groups.items()]
+        key = json.dumps(asdict(replace(config, seed=0)), sort_keys=True)
+        groups.setdefault(key, []).append((config, json.loads((run / EVALUATION_FILE).read_text())))
+    return [_row(sorted(group, key=lambda run: run[0].seed)) for group in groups.values()]
+
+
+def _row(group: list[Run]) -> tuple[str, ...]:
+    config = group[0][0]
+    evaluations = [evaluation for _, evaluation in group]
+    memory = {} if config.memory_class is None else {"memory_class": config.memory_class}
+    return (
+        config.env + _arguments(config.env_kwargs),
+        config.policy + _arguments({**memory, **config.memory_kwargs}),
+        ", ".join(str(config.seed) for config, _ in group),
+        ", ".join(number(evaluation["success_rate"], 2) for evaluation in evaluations),
+        ", ".join(number(evaluation["normalized_return"], 2) for evaluation in evaluations),
+        f"{max(evaluation['train_steps'] for evaluation in evaluations):,}",
+        number(fmean(evaluation["train_seconds"] for evaluation in evaluations), 0),
+    )
 
 
 def _arguments(kwargs: dict[str, Any]) -> str:
     return f" ({', '.join(f'{name}={json.dumps(value)}' for name, value in kwargs.items())})" if kwargs else ""
 
 
-def _row(env: str, agent: str, found: list[tuple[int, dict[str, Any]]]) -> dict[str, Any]:
-    evaluations = [evaluation for _, evaluation in found]
-    return dict(
-        zip(
-            HEADINGS,
-            (
-                env,
-                agent,
-                ", ".join(str(seed) for seed, _ in found),
-                ", ".join(number(evaluation["success_rate"], 2) for evaluation in evaluations),
-                ", ".join(number(evaluation["normalized_return"], 2) for evaluation in evaluations),
-                f"{max(evaluation['train_steps'] for evaluation in evaluations):,}",
-                number(fmean(evaluation["train_seconds"] for evaluation in evaluations), 0),
-            ),
-            strict=True,
-        )
-    )
-
-
-def markdown(rows: list[dict[str, Any]]) -> str:
+def markdown(rows: list[tuple[str, ...]]) -> str:
     """
-    :param rows: rows with equal keys
+    :param rows: rows of :func:`collect`
     :return: a Markdown table
     """
-    lines = [HEADINGS, ["---"] * len(HEADINGS), *(list(row.values()) for row in rows)]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, ("---",) * len(HEADINGS), *rows))

@@ -15,6 +15,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from memory_agents.benchmarks.agents import make_env, make_vec_env, memory_env
 from memory_agents.benchmarks.config import TrainingConfig
 
+EVALUATION_FILE = "evaluation.json"
+
 
 def evaluation_seed(seed: int) -> int:
     """
@@ -147,7 +149,7 @@ def save_evaluation(evaluation: Evaluation, folder: Path, **more: Any) -> None:
     :param folder: the run's folder
     :param more: further entries of the summary
     """
-    (folder / "evaluation.json").write_text(json.dumps({**evaluation.summary(), **more}, indent=2) + "\n")
+    (folder / EVALUATION_FILE).write_text(json.dumps({**evaluation.summary(), **more}, indent=2) + "\n")
     with (folder / "evaluation.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["episode", "return", "length", "success"])

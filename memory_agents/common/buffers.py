@@ -106,8 +106,7 @@ class SequenceRolloutBuffer(RolloutBuffer):
         samples = self._get_samples(inds)
         episode_starts = self.to_torch(self.episode_starts[inds].reshape(-1, self.sequence_length) > 0.5)
         # The state of window w of environment i is entry i of the w-th stored batch of states.
-        index = th.as_tensor(windows, device=episode_starts.device)
-        states = tree_map(lambda leaf: leaf[index], self._window_states)
+        states = tree_select(self._window_states, th.as_tensor(windows, device=episode_starts.device))
         batch = SequenceBatch(samples.observations, episode_starts, states)
         return samples._replace(observations=batch)  # type: ignore[arg-type]
 
@@ -136,10 +135,8 @@ class SequenceRolloutBuffer(RolloutBuffer):
         for window in range(self.windows_per_env - 1):
             ids = np.arange(self.n_envs) * self.windows_per_env + window
             after = replay(self.sample_windows(ids).observations)
-            following = th.as_tensor(ids + 1)
-            tree_map(
-                lambda all_, new, to=following: all_.index_copy_(0, to.to(all_.device), new), self._window_states, after
-            )
+            for stored, new in zip(tree_leaves(self._window_states), tree_leaves(after), strict=True):
+                stored.index_copy_(0, th.as_tensor(ids + 1, device=stored.device), new)
 
     def state_drift(self, replay: Replay) -> float:
         """

@@ -92,4 +92,5 @@ class RelativeAttention(nn.Module):
             mixed = th.matmul(logits.softmax(dim=-1), values)
         else:
             mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
-        return self.output(mixed.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+        outputs: th.Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return outputs

@@ -69,4 +69,5 @@ class GatedBlock(nn.Module):
         """
         attended = F.relu(self.attention.attend(queries, keys, values, bias))
         hidden = self.attention_gate(hidden, attended)
-        return self.feedforward_gate(hidden, self.feedforward(hidden))  # type: ignore[no-any-return]
+        outputs: th.Tensor = self.feedforward_gate(hidden, self.feedforward(hidden))
+        return outputs

@@ -37,4 +37,5 @@ class ConvolutionCompression(nn.Module):
         :return: slots in order of time, (..., length / rate, d_model)
         """
         *batch, length, d_model = block.shape
-        return self.projection(block.reshape(*batch, length // self.rate, self.rate * d_model))  # type: ignore[no-any-return]
+        slots: th.Tensor = self.projection(block.reshape(*batch, length // self.rate, self.rate * d_model))
+        return slots

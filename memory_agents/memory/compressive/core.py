@@ -145,15 +145,16 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
                 leaf[starting] = 0
         layout = StepLayout(self.shape, state.steps)
         hidden = self.input(x)[:, None]
-        for layer in range(len(self.blocks)):
-            hidden = self._step_layer(layer, hidden, state, layout)
+        for layer, block in enumerate(self._blocks()):
+            hidden = self._step_layer(layer, block, hidden, state, layout)
         state.steps.add_(1)
         return hidden.squeeze(1), state
 
-    def _step_layer(self, layer: int, hidden: th.Tensor, state: CompressiveState, layout: StepLayout) -> th.Tensor:
-        block, n = self._blocks()[layer], self.shape.compressed_length
+    def _step_layer(
+        self, layer: int, block: GatedBlock, hidden: th.Tensor, state: CompressiveState, layout: StepLayout
+    ) -> th.Tensor:
+        n, batch = self.shape.compressed_length, layout.batch
         recent, keys, values = state.recent[layer], state.keys[layer], state.values[layer]
-        batch = th.arange(len(hidden), device=hidden.device)
 
         key, value = block.keys_and_values(hidden)
         recent[batch, layout.row] = hidden[:, 0]
@@ -162,7 +163,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
 
         queries, position_logits = block.queries(hidden)
         positions = layout.positions[:, None, None].expand(-1, self.n_heads, -1, -1)
-        bias = position_logits.gather(3, positions).masked_fill(~layout.visible[:, None, None], HIDDEN)
+        bias = position_logits.gather(3, positions).masked_fill(layout.hidden[:, None, None], HIDDEN)
         outputs: th.Tensor = block(hidden, queries, keys, values, bias)
 
         if len(layout.leaving):
@@ -229,7 +230,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         if self.shape.compressed_length:
             ranks = layout.ranks[:, None].expand(-1, self.n_heads, -1, -1)
             bias = th.cat([position_logits[..., ring:].gather(3, ranks), bias], dim=3)
-        return bias.masked_fill(~layout.visible[:, None], HIDDEN)
+        return bias.masked_fill(layout.hidden[:, None], HIDDEN)
 
 
 def _take(rows: th.Tensor, index: th.Tensor) -> th.Tensor:

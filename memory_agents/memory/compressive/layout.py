@@ -104,18 +104,20 @@ class StepLayout:
         blocks = shape.blocks_left(e)
         distance = (e - th.arange(ring, device=device)) % ring
         recent_visible = distance <= e - shape.block_length * blocks
+        #: batch entries, (batch,)
+        self.batch = th.arange(len(tokens), device=device)
         #: row of the recent ring that this token takes, (batch,)
         self.row = tokens % ring
         if n == 0:
-            self.positions, self.visible = distance, recent_visible
+            self.positions, self.hidden = distance, ~recent_visible
             self.leaving = th.empty(0, dtype=th.long, device=device)
             return
         made = shape.slots_per_block * blocks
         rank = (made - 1 - th.arange(n, device=device)) % n
         #: relative position of each key, (batch, K)
         self.positions = th.cat([ring + rank, distance], dim=1)
-        #: whether the token sees it, (batch, K)
-        self.visible = th.cat([rank < made, recent_visible], dim=1)
+        #: whether it must not be seen, (batch, K)
+        self.hidden = ~th.cat([rank < made, recent_visible], dim=1)
         #: batch entries where a block leaves at the end of this step, (L,)
         self.leaving = shape.block_leaves(tokens).nonzero().squeeze(1)
         if len(self.leaving):
@@ -155,8 +157,8 @@ class WindowLayout:
         # A token that is no further back than the oldest visible one is of the same episode: no episode ids are needed.
         recent_visible = (distance >= 0) & (distance <= oldest[:, :, None])
         if shape.compressed_length == 0:
-            #: whether a token sees a key, (batch, T, keys)
-            self.visible = recent_visible
+            #: whether a key must not be seen by a token, (batch, T, keys)
+            self.hidden = ~recent_visible
             return
 
         self._find_leaving_blocks(window)
@@ -170,7 +172,7 @@ class WindowLayout:
         slot_visible = (rank >= 0) & (rank < n) & (self.episodes[:, :, None] == episodes[:, None, :])
         #: rank of each slot key as each token sees it, 0 where it sees none, (batch, T, slot keys)
         self.ranks = th.where(slot_visible, rank, 0)
-        self.visible = th.cat([slot_visible, recent_visible], dim=2)
+        self.hidden = ~th.cat([slot_visible, recent_visible], dim=2)
         #: number of the first slot before the window's, for :meth:`final_slots`
         self._slots_at_start = at_start
 

@@ -1,0 +1,107 @@
+"""Arguments of PPO and its policies: defaults, what reaches the memory, errors that name the mend."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import stable_baselines3
+import torch as th
+
+from memory_agents import PPO, CompressiveMemoryPolicy, MemoryPolicy
+from memory_agents.memory import CompressiveMemory, MemoryCore
+from tests.ppo.toys import TINY, Toy, toy_agent, toy_venv
+
+
+@pytest.mark.parametrize(
+    ("n_envs", "expected"), [(1, (2048, 128, 512)), (7, (256, 256, 256)), (16, (128, 128, 512)), (64, (128, 128, 2048))]
+)
+def test_default_sizes(n_envs: int, expected: tuple[int, int, int]) -> None:
+    agent = PPO("CompressiveMemoryPolicy", toy_venv(n_envs), device="cpu")
+    assert (agent.n_steps, agent.sequence_length, agent.batch_size) == expected
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (
+            dict(n_steps=100, sequence_length=32),
+            "n_steps=100 must be a multiple of sequence_length=32.* use n_steps=96",
+        ),
+        (dict(batch_size=40, sequence_length=16), "batch_size=40 must be a multiple of sequence_length=16"),
+        (dict(n_steps=128, batch_size=9), "n_steps=128 and batch_size=9 leave training windows of 1 steps only"),
+        (dict(sequence_length=0), "sequence_length must be a positive integer, got 0"),
+        (dict(policy="MlpPolicy"), "policy='MlpPolicy' is not known here; use one of CompressiveMemoryPolicy"),
+        (dict(policy_kwargs=dict(memory_class="elephant")), "unknown memory core 'elephant'; known: 'compressive'"),
+    ],
+)
+def test_arguments_that_do_not_fit_fail_at_construction(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        PPO(kwargs.pop("policy", "CompressiveMemoryPolicy"), Toy(), **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("policy_kwargs", "message"),
+    [
+        (dict(memory_class=th.nn.Linear), "memory_class must be one of .* or a subclass of MemoryCore"),
+        (
+            dict(memory_kwargs=dict(memory_lenght=3)),
+            "memory_kwargs has 'memory_lenght', which .* known: memory_length,",
+        ),
+    ],
+)
+def test_wrong_memories_fail_at_construction(policy_kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        PPO("MemoryPolicy", Toy(), policy_kwargs=policy_kwargs)
+
+
+def test_stock_ppo_with_a_memory_policy_names_the_mend() -> None:
+    with pytest.raises(TypeError, match=r"use memory_agents\.PPO in place of stable_baselines3\.PPO"):
+        stable_baselines3.PPO(CompressiveMemoryPolicy, Toy(), n_steps=8, batch_size=8).learn(8)
+
+
+def test_a_policy_without_memory_names_the_mend() -> None:
+    policy: Any = stable_baselines3.common.policies.ActorCriticPolicy
+    with pytest.raises(TypeError, match="ActorCriticPolicy has no memory; use stable_baselines3's own PPO"):
+        PPO(policy, Toy())
+
+
+def test_a_rollout_buffer_without_memory_names_the_mend() -> None:
+    with pytest.raises(
+        TypeError, match="RolloutBuffer keeps no memory states; use a subclass of SequenceRolloutBuffer"
+    ):
+        PPO("MemoryPolicy", Toy(), rollout_buffer_class=stable_baselines3.common.buffers.RolloutBuffer)
+
+
+class Forgetful(MemoryCore[tuple[()]]):
+    """A core of a user's own: remembers nothing."""
+
+    def __init__(self, input_dim: int, width: int = 3) -> None:
+        super().__init__(input_dim, width)
+        self.linear = th.nn.Linear(input_dim, width)
+
+    def initial_state(self, batch_size: int) -> Any:
+        return (th.zeros(batch_size, 1),)
+
+    def step_(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> Any:
+        return self.linear(x), state
+
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> Any:
+        return self.linear(x), state
+
+
+def test_a_core_of_the_users_own_needs_no_registration() -> None:
+    kwargs = dict(memory_class=Forgetful, memory_kwargs=dict(width=5))
+    agent = toy_agent(policy="MemoryPolicy", policy_kwargs=kwargs).learn(96)
+    assert agent.policy._memories[0].output_dim == 5
+    assert agent._first_ratio_error() < 1
+    with pytest.raises(ValueError, match="is not a CompressiveMemory; use MemoryActorCriticPolicy for other cores"):
+        toy_agent(policy_kwargs=kwargs)
+
+
+def test_memory_arguments_reach_the_core() -> None:
+    policy = toy_agent(policy="MemoryPolicy", policy_kwargs=dict(memory_class="compressive")).policy
+    memory = policy._memories[0]
+    assert isinstance(memory, CompressiveMemory)
+    assert (memory.shape.memory_length, memory.output_dim) == (TINY["memory_length"], TINY["d_model"])
+    assert isinstance(toy_agent(policy=MemoryPolicy).policy, MemoryPolicy)
