@@ -67,7 +67,8 @@ def test_every_preset_is_solved_by_the_oracle(env_id: str) -> None:
     assert list(make(env_id).presets) == ["train", "interpolate", "extrapolate"]
     for preset in make(env_id).presets.values():
         env = make(env_id, **preset)
-        assert play_oracle(env, seed=0)[0] == pytest.approx(env.optimal_return)
+        if not env.optimum_varies:
+            assert play_oracle(env, seed=0)[0] == pytest.approx(env.optimal_return)
 
 
 @over_ids
@@ -78,12 +79,11 @@ def test_vectorised_by_stable_baselines(env_id: str) -> None:
     assert isinstance(observations, np.ndarray)
     assert observations.shape == (3, *(vec_env.observation_space.shape or ()))
     ended = 0
-    for _ in range(200):
+    while ended < 4:
         observations, _, dones, infos = vec_env.step(np.array([vec_env.action_space.sample() for _ in range(3)]))
         for done, info in zip(dones, infos, strict=True):
             assert ("is_success" in info) == done
             ended += done
-    assert ended > 3
 
 
 @over_settings
@@ -103,12 +103,14 @@ def test_anchors_are_in_order(env_class: type[MemoryEnv], kwargs: dict[str, Any]
 
 
 @over_settings
-def test_oracle_reaches_the_optimum_in_every_episode(env_class: type[MemoryEnv], kwargs: dict[str, Any]) -> None:
+def test_oracle_reaches_the_optimum(env_class: type[MemoryEnv], kwargs: dict[str, Any]) -> None:
     env = env_class(**kwargs)
-    oracle = env.oracle()
+    if env.optimum_varies:
+        returns = np.array([play_oracle(env, seed)[0] for seed in range(400)])
+        assert abs(returns.mean() - env.optimal_return) < 4 * returns.std() / np.sqrt(len(returns))
+        return
     for seed in range(100):
-        oracle.reset()
-        episode_return, info = play(env, oracle.act, seed)
+        episode_return, info = play_oracle(env, seed)
         assert episode_return == pytest.approx(env.optimal_return, abs=1e-9)
         assert info["is_success"] is True
 
@@ -151,8 +153,8 @@ def test_observations_are_fresh(env_class: type[MemoryEnv], kwargs: dict[str, An
         expected, _, terminated, truncated, _ = clean.step(0)
         observation, _, _, _, info = spoiled.step(0)
         np.testing.assert_array_equal(observation, expected)
-        assert observation.dtype == np.float32
-        observation[:] = -7.0
+        assert observation.dtype == spoiled.observation_space.dtype
+        observation[:] = 99
         info["spoiled"] = True
         over = terminated or truncated
 
