@@ -1,16 +1,20 @@
 """Gymnasium environments that cannot be played well without memory."""
 
 from memory_agents.envs.base import MemoryEnv, Oracle
+from memory_agents.envs.delayed_match import DelayedMatch
 from memory_agents.envs.object_matching import ObjectMatching
 from memory_agents.envs.registration import ENVIRONMENTS, EnvironmentEntry, register_environments
 from memory_agents.envs.tmaze import TMaze
+from memory_agents.envs.velocity_mask import VelocityMask
 
 __all__ = [
     "ENVIRONMENTS",
+    "DelayedMatch",
     "EnvironmentEntry",
     "MemoryEnv",
     "ObjectMatching",
     "Oracle",
     "TMaze",
+    "VelocityMask",
     "register_environments",
 ]

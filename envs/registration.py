@@ -6,26 +6,61 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.envs.registration import WrapperSpec
+
+from memory_agents.envs.velocity_mask import VELOCITIES, VelocityMask
 
 
 @dataclass(frozen=True)
 class EnvironmentEntry:
     """One row of the table.
 
-    :param entry_point: ``module:class`` of a :class:`~memory_agents.envs.base.MemoryEnv`.
+    :param entry_point: ``module:class`` of a :class:`~memory_agents.envs.base.MemoryEnv`, or of another environment,
+        whose anchors are not known.
     :param summary: What one does in it, in a line.
     :param kwargs: Keyword arguments that :func:`gymnasium.make` passes unless told otherwise.
+    :param max_episode_steps: Steps after which an episode is cut; None where its end belongs to the task.
+    :param wrappers: What :func:`gymnasium.make` puts around it, innermost first.
     """
 
     entry_point: str
     summary: str
     kwargs: dict[str, Any] = field(default_factory=dict)
+    max_episode_steps: int | None = None
+    wrappers: tuple[WrapperSpec, ...] = ()
+
+
+def without_velocities(env_id: str, summary: str) -> EnvironmentEntry:
+    """Return the row of an environment of Gymnasium whose velocities are hidden.
+
+    :param env_id: Its id in Gymnasium.
+    :param summary: What one does in it, in a line.
+    """
+    spec = gym.spec(env_id)
+    mask = VelocityMask.wrapper_spec(velocities=VELOCITIES[env_id])
+    return EnvironmentEntry(str(spec.entry_point), summary, dict(spec.kwargs), spec.max_episode_steps, (mask,))
 
 
 ENVIRONMENTS: dict[str, EnvironmentEntry] = {
+    "MemoryAgents/AcrobotNoVelocity-v0": without_velocities(
+        "Acrobot-v1", "Swing a two-link robot up, without seeing how fast its joints turn."
+    ),
+    "MemoryAgents/CartPoleNoVelocity-v0": without_velocities(
+        "CartPole-v1", "Balance a pole on a cart, without seeing how fast either moves."
+    ),
+    "MemoryAgents/DelayedMatch-v0": EnvironmentEntry(
+        "memory_agents.envs.delayed_match:DelayedMatch",
+        "See a few items, wait, then say whether the same ones come back.",
+    ),
+    "MemoryAgents/MountainCarContinuousNoVelocity-v0": without_velocities(
+        "MountainCarContinuous-v0", "Rock a weak car up a hill, without seeing how fast it rolls."
+    ),
     "MemoryAgents/ObjectMatching-v0": EnvironmentEntry(
         "memory_agents.envs.object_matching:ObjectMatching",
         "See an object, wait, then choose of two objects the one not seen before.",
+    ),
+    "MemoryAgents/PendulumNoVelocity-v0": without_velocities(
+        "Pendulum-v1", "Swing a pendulum up and hold it there, without seeing how fast it turns."
     ),
     "MemoryAgents/TMaze-v0": EnvironmentEntry(
         "memory_agents.envs.tmaze:TMaze",
@@ -38,4 +73,10 @@ def register_environments() -> None:
     """Register every environment of the table with Gymnasium; calling it again changes nothing."""
     for env_id, entry in ENVIRONMENTS.items():
         if env_id not in gym.registry:
-            gym.register(env_id, entry_point=entry.entry_point, kwargs=dict(entry.kwargs))
+            gym.register(
+                env_id,
+                entry_point=entry.entry_point,
+                kwargs=dict(entry.kwargs),
+                max_episode_steps=entry.max_episode_steps,
+                additional_wrappers=entry.wrappers,
+            )

@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from memory_agents.envs import MemoryEnv, ObjectMatching, TMaze
+from memory_agents.envs import DelayedMatch, MemoryEnv, ObjectMatching, TMaze
 from memory_agents.envs.base import Action, Observation
 
 Policy = Callable[[Observation], Action]
 
 SETTINGS: list[tuple[type[MemoryEnv], dict[str, Any]]] = [
+    (DelayedMatch, {}),
+    (DelayedMatch, {"set_size": 4, "n_values": 3, "trials": 2, "delays": [0, 3, 9], "rule": "nonmatch"}),
+    (DelayedMatch, {"set_size": 1, "n_values": 2, "trials": 3, "delay": (0, 4)}),
     (ObjectMatching, {}),
     (ObjectMatching, {"n_shapes": 12, "n_colours": 3, "delay": (0, 3), "distractors": "noise", "held_out": 0.25}),
     (ObjectMatching, {"rule": "match", "sample": "episode", "distractors": "objects", "cue_steps": 1}),
