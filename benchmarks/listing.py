@@ -22,7 +22,8 @@ from memory_agents.memory import memory_registry
 
 def environment_table() -> Table:
     """
-    :return: every environment of this library: summary, tags, arguments with defaults, known returns at the defaults
+    :return: every environment of this library: summary, tags, arguments with defaults, known returns at the defaults;
+        dashes where returns are not known
     """
     table = Table(title="Environments", title_justify="left", show_lines=True)
     table.add_column("id", no_wrap=True)
@@ -32,17 +33,15 @@ def environment_table() -> Table:
     for heading in ("optimal", "memoryless", "random"):
         table.add_column(heading, justify="right", no_wrap=True)
     for env_id, entry in ENVIRONMENTS.items():
-        env = memory_env(gym.make(env_id))
-        if env is None:
-            raise TypeError(f"{env_id} is in the table of environments but is no MemoryEnv; derive it from MemoryEnv")
+        made = gym.make(env_id)
+        env = memory_env(made)
+        anchors = (None,) * 3 if env is None else (env.optimal_return, env.memoryless_return, env.random_return)
         table.add_row(
             env_id,
             entry.summary,
-            ", ".join(env.tags),
-            arguments(type(env), entry.kwargs, hidden=("render_mode",)),
-            number(env.optimal_return, 2),
-            number(env.memoryless_return, 2),
-            number(env.random_return, 2),
+            "-" if env is None else ", ".join(env.tags),
+            arguments(type(made.unwrapped), entry.kwargs, hidden=("render_mode",)),
+            *(number(anchor, 2) for anchor in anchors),
         )
     return table
 
