@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import product
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,48 +11,8 @@ from hypothesis import strategies as st
 
 from memory_agents.envs import ObjectMatching
 from memory_agents.envs.object_matching import CHOICE, CUE, DELAY, LEFT, PAD, PHASES, RIGHT, STEP_ON_PAD, WAIT
+from tests.envs.every_draw import EveryDraw
 from tests.envs.playing import always, play, play_oracle, table_policy
-
-
-class EveryDraw:
-    """In place of a random generator: each episode takes the next of all combinations of draws."""
-
-    def __init__(self) -> None:
-        self.path: list[list[int]] = []  # Per draw of the episode: the number drawn and how many there are.
-        self.depth = 0
-
-    @classmethod
-    def given_to(cls, env: ObjectMatching) -> EveryDraw:
-        draws = cls()
-        env.np_random = cast(np.random.Generator, draws)
-        return draws
-
-    def integers(
-        self, low: int, high: int | None = None, size: int | tuple[int, ...] = (), endpoint: bool = False
-    ) -> Any:
-        assert high is None, "only draws below a bound are enumerated"
-        assert not endpoint
-        draws = np.array([self._next(low) for _ in range(int(np.prod(size)))])
-        return draws.reshape(size)[()]
-
-    def _next(self, bound: int) -> int:
-        if self.depth == len(self.path):
-            self.path.append([0, bound])
-        self.depth += 1
-        return self.path[self.depth - 1][0]
-
-    def advance(self) -> bool:
-        """Go to the next combination; False after the last."""
-        self.depth = 0
-        while self.path and self.path[-1][0] == self.path[-1][1] - 1:
-            self.path.pop()
-        if self.path:
-            self.path[-1][0] += 1
-        return bool(self.path)
-
-    @property
-    def probability(self) -> float:
-        return float(np.prod([1 / bound for _, bound in self.path]))
 
 
 @given(
