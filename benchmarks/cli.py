@@ -12,14 +12,19 @@ import torch as th
 import typer
 
 from memory_agents.benchmarks import demo as demonstration
-from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
+from memory_agents.benchmarks.arguments import UsageError, check_env, check_name, parse_kwargs
 from memory_agents.benchmarks.collect import collect as collect_runs
-from memory_agents.benchmarks.collect import find_runs, markdown
+from memory_agents.benchmarks.collect import find_runs, group_by_seed, labels, markdown, read_runs, save_csv
 from memory_agents.benchmarks.config import TrainingConfig, hardware, versions
+from memory_agents.benchmarks.curves import plot_curves
+from memory_agents.benchmarks.env_speed import steps_per_second
+from memory_agents.benchmarks.evaluation import anchors
+from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
 from memory_agents.benchmarks.listing import environment_table, memory_table, policy_table
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.tables import make_console, result_table
 from memory_agents.benchmarks.training import train as run_training
+from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import memory_registry
 
 app = typer.Typer(
@@ -144,12 +149,63 @@ def demo(
         typer.echo(f"Agent and raw logs, {name}:  {run_result.folder}")
 
 
+Folders = Annotated[list[Path], typer.Argument(help="Folders with finished runs in or below them.")]
+
+
 @app.command()
 def collect(
-    folders: Annotated[list[Path], typer.Argument(help="Folders with finished runs in or below them.")],
+    folders: Folders,
+    csv: Annotated[Path | None, typer.Option(help="File for the figures, one line per run.")] = None,
 ) -> None:
     """Show finished runs as one Markdown table, seeds side by side."""
-    typer.echo(markdown(collect_runs(find_runs(folders))))
+    runs = read_runs(find_runs(folders))
+    typer.echo(markdown(collect_runs(runs)))
+    if csv is not None:
+        make_folder(csv.parent)
+        save_csv(runs, csv)
+
+
+@app.command()
+def curves(
+    folders: Folders,
+    out: Annotated[Path, typer.Option(help="Picture to write, a PNG file.")],
+    title: Annotated[str | None, typer.Option(help="Heading; default: the environment.")] = None,
+) -> None:
+    """Draw learning curves of finished runs on one environment: mean over seeds, and a band from lowest to highest."""
+    groups = group_by_seed(read_runs(find_runs(folders)))
+    environments = {(config.env, json.dumps(config.env_kwargs)) for config in (group[0].config for group in groups)}
+    if len(environments) > 1:
+        raise UsageError(f"the runs are of {len(environments)} environments; choose folders with runs of one")
+    make_folder(out.parent)
+    config = groups[0][0].config
+    lines = {label: [run.folder for run in group] for label, group in zip(labels(groups), groups, strict=True)}
+    plot_curves(lines, anchors(config), title or config.env, out)
+
+
+@app.command("env-speed")
+def env_speed(
+    env: Annotated[
+        list[str] | None, typer.Option(help="Environment id (repeatable); default: every one of this library.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of a timed block.")] = 50_000,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed blocks, of which the median counts.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
+) -> None:
+    """Measure how many steps a second single environments make, resets included."""
+    figures = {name: round(steps_per_second(check_env(name), {}, steps, repeats)) for name in env or ENVIRONMENTS}
+    text = json.dumps({"steps_per_second": figures, "versions": versions(), "hardware": hardware()}, indent=2)
+    typer.echo(text)
+    if out is not None:
+        make_folder(out.parent)
+        out.write_text(text + "\n")
+
+
+@app.command()
+def gallery(out: Annotated[Path, typer.Option(help="Picture to write, a PNG file.")] = Path("gallery.png")) -> None:
+    """Draw beginning, middle and end of an episode of every environment with an oracle."""
+    make_folder(out.parent)
+    draw_gallery(environments_with_oracle(), out)
+    typer.echo(f"Gallery: {out}")
 
 
 @app.command("episode-cost")

@@ -1,10 +1,11 @@
-"""One table from many runs."""
+"""Many runs as one table, one file, or groups of seeds."""
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,8 +17,20 @@ from memory_agents.benchmarks.tables import number
 
 HEADINGS = ("environment", "agent", "seeds", "success rate, by seed", "normalised return, by seed", "steps", "seconds")
 
-#: Arguments and evaluation of a run.
-Run = tuple[TrainingConfig, dict[str, Any]]
+
+@dataclass(frozen=True)
+class Run:
+    """
+    A finished run.
+
+    :param folder: where its files are
+    :param config: its arguments
+    :param evaluation: the content of its ``evaluation.json``
+    """
+
+    folder: Path
+    config: TrainingConfig
+    evaluation: dict[str, Any]
 
 
 def find_runs(folders: Iterable[Path]) -> list[Path]:
@@ -35,28 +48,85 @@ def find_runs(folders: Iterable[Path]) -> list[Path]:
     return runs
 
 
-def collect(runs: Iterable[Path]) -> list[tuple[str, ...]]:
+def read_runs(runs: Iterable[Path]) -> list[Run]:
     """
     :param runs: folders of finished runs
-    :return: one row, as :data:`HEADINGS` names it, for all runs whose arguments differ in nothing but the seed
+    :return: what they were and what came out
     :raises UsageError: when a file is not what a run writes
+    """
+    return [Run(folder, load_config(folder), json.loads((folder / EVALUATION_FILE).read_text())) for folder in runs]
+
+
+def group_by_seed(runs: Iterable[Run]) -> list[list[Run]]:
+    """
+    :param runs: runs
+    :return: groups of those whose arguments differ in nothing but the seed, each ordered by seed
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        config = load_config(run)
-        key = json.dumps(asdict(replace(config, seed=0)), sort_keys=True)
-        groups.setdefault(key, []).append((config, json.loads((run / EVALUATION_FILE).read_text())))
-    return [_row(sorted(group, key=lambda run: run[0].seed)) for group in groups.values()]
+        key = json.dumps(asdict(replace(run.config, seed=0)), sort_keys=True)
+        groups.setdefault(key, []).append(run)
+    return [sorted(group, key=lambda run: run.config.seed) for group in groups.values()]
+
+
+def collect(runs: Iterable[Run]) -> list[tuple[str, ...]]:
+    """
+    :param runs: runs
+    :return: one row, as :data:`HEADINGS` names it, for all runs whose arguments differ in nothing but the seed
+    """
+    return [_row(group) for group in group_by_seed(runs)]
+
+
+def labels(groups: Iterable[list[Run]]) -> list[str]:
+    """
+    :param groups: groups of :func:`group_by_seed`
+    :return: of each group those arguments in which the groups differ
+    """
+    flat = [_flatten({**asdict(group[0].config), "seed": None}) for group in groups]
+    names = list(dict.fromkeys(name for arguments in flat for name in arguments))
+    told = [name for name in names if len({json.dumps(arguments.get(name)) for arguments in flat}) > 1]
+    return [
+        ", ".join(f"{name.rpartition('.')[2]}={arguments[name]}" for name in told if name in arguments) or "all"
+        for arguments in flat
+    ]
+
+
+def _flatten(arguments: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in arguments.items():
+        flat.update(_flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+    return flat
+
+
+def save_csv(runs: Iterable[Run], path: Path) -> None:
+    """
+    Write one line per run: its arguments, then the summary of its evaluation.
+
+    :param runs: runs
+    :param path: where to write
+    """
+    rows = []
+    for run in runs:
+        arguments = {
+            name: json.dumps(value) if isinstance(value, dict) else value for name, value in asdict(run.config).items()
+        }
+        figures = {name: value for name, value in run.evaluation.items() if not isinstance(value, dict)}
+        rows.append({**arguments, **figures, **(run.evaluation.get("anchors") or {})})
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _row(group: list[Run]) -> tuple[str, ...]:
-    config = group[0][0]
-    evaluations = [evaluation for _, evaluation in group]
+    config = group[0].config
+    evaluations = [run.evaluation for run in group]
     memory = {} if config.memory_class is None else {"memory_class": config.memory_class}
     return (
         config.env + _arguments(config.env_kwargs),
         config.policy + _arguments({**memory, **config.memory_kwargs}),
-        ", ".join(str(config.seed) for config, _ in group),
+        ", ".join(str(run.config.seed) for run in group),
         ", ".join(number(evaluation["success_rate"], 2) for evaluation in evaluations),
         ", ".join(number(evaluation["normalized_return"], 2) for evaluation in evaluations),
         f"{max(evaluation['train_steps'] for evaluation in evaluations):,}",

@@ -66,7 +66,7 @@ def run_demo(folder: Path, total_timesteps: int, seed: int, *, threads: int | No
 
     remembering = results["compressive memory"]
     files = DemoResult(results, folder / CURVES_FILE, folder / ANIMATION_FILE, False, folder / SUMMARY_FILE)
-    runs = {name: result.folder for name, result in results.items()}
+    runs = {name: [result.folder] for name, result in results.items()}
     plot_curves(runs, remembering.evaluation.anchors, f"Object matching, seed {seed}", files.curves)
     recording = record_solved_episode(remembering.agent, remembering.config)
     save_gif(recording, files.animation)

@@ -6,9 +6,10 @@ import csv
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
@@ -16,6 +17,8 @@ from memory_agents.benchmarks.agents import make_env, make_vec_env, memory_env
 from memory_agents.benchmarks.config import TrainingConfig
 
 EVALUATION_FILE = "evaluation.json"
+
+Return = TypeVar("Return", float, NDArray[np.float64])
 
 
 def evaluation_seed(seed: int) -> int:
@@ -41,9 +44,9 @@ class Anchors:
     memoryless: float
     random: float
 
-    def normalize(self, episode_return: float) -> float:
+    def normalize(self, episode_return: Return) -> Return:
         """
-        :param episode_return: a return
+        :param episode_return: a return, or an array of them
         :return: 0 for memoryless and 1 for optimal play, not clipped
         """
         return (episode_return - self.memoryless) / (self.optimal - self.memoryless)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from memory_agents import PPO
-from memory_agents.benchmarks.collect import collect, find_runs, markdown
+from memory_agents.benchmarks.collect import collect, find_runs, markdown, read_runs
 from memory_agents.memory import CompressiveMemory
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +29,7 @@ def test_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("task", ["tmaze-100", "object-matching"])
 def test_table_of_results_is_what_the_raw_results_say(task: str) -> None:
-    rows = markdown(collect(find_runs([ROOT / "benchmarks" / "results" / task]))).splitlines()
+    rows = markdown(collect(read_runs(find_runs([ROOT / "benchmarks" / "results" / task])))).splitlines()
     assert len(rows) == 4
     for row in rows:
         assert row in README

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from PIL import Image
 
 from memory_agents.benchmarks.cli import run
-from memory_agents.benchmarks.collect import collect, find_runs
+from memory_agents.benchmarks.collect import Run, collect, find_runs, labels, read_runs
 from memory_agents.benchmarks.config import TrainingConfig, save_config
+from memory_agents.benchmarks.curves import MEAN_RETURN, STEPS, plot_seeds, read_curve
 
 
 def finished(folder: Path, seed: int, success: float, corridor: int = 20) -> None:
@@ -36,7 +41,48 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_mixed(tmp_path: Path) ->
     finished(tmp_path / "a", 0, 1.0)
     finished(tmp_path / "b", 1, 0.5)
     save_config(TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": 20}, seed=1, n_envs=4), tmp_path / "b")
-    assert [row[2] for row in collect(find_runs([tmp_path]))] == ["0", "1"]
+    assert [row[2] for row in collect(read_runs(find_runs([tmp_path])))] == ["0", "1"]
+
+
+def test_one_line_of_csv_per_run(tmp_path: Path) -> None:
+    finished(tmp_path / "a", 0, 1.0, corridor=5)
+    finished(tmp_path / "b", 3, 0.25)
+    assert run(["collect", str(tmp_path), "--csv", str(tmp_path / "made" / "runs.csv")]) == 0
+    with (tmp_path / "made" / "runs.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    told = [(row["env"], row["env_kwargs"], row["seed"], row["success_rate"], row["train_steps"]) for row in rows]
+    maze = "MemoryAgents/TMaze-v0"
+    assert told == [(maze, '{"corridor": 5}', "0", "1.0", "1000"), (maze, '{"corridor": 20}', "3", "0.25", "1003")]
+
+
+def test_groups_are_labelled_by_what_tells_them_apart() -> None:
+    kwargs = [{"compression_rate": 4, "memory_length": 8}, {"compression_rate": 1, "memory_length": 8}]
+    groups = [[Run(Path(), TrainingConfig("E", memory_kwargs=each, seed=i), {})] for i, each in enumerate(kwargs)]
+    assert labels(groups) == ["compression_rate=4", "compression_rate=1"]
+    assert labels(groups[:1]) == ["all"]
+
+
+def test_curves_need_one_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(tmp_path / "a", 0, 1.0, corridor=5)
+    finished(tmp_path / "b", 0, 1.0)
+    assert run(["curves", str(tmp_path), "--out", str(tmp_path / "curves.png")]) == 2
+    assert "the runs are of 2 environments" in capsys.readouterr().err
+    assert not (tmp_path / "curves.png").exists()
+
+
+def test_curves_of_several_seeds_are_one_band(tmp_path: Path) -> None:
+    for seed, returns in ((0, [0.0, 0.5, 1.0]), (1, [0.5, 1.0])):
+        finished(tmp_path / str(seed), seed, 1.0)
+        lines = [f"{100 * (i + 1 + seed)},{value}" for i, value in enumerate(returns)]
+        (tmp_path / str(seed) / "progress.csv").write_text("\n".join((f"{STEPS},{MEAN_RETURN}", *lines)))
+    assert run(["curves", str(tmp_path), "--out", str(tmp_path / "curves.png")]) == 0
+
+    axes = Figure().subplots()
+    plot_seeds(axes, "both", [read_curve(tmp_path / str(seed)) for seed in (0, 1)], None)
+    assert np.array(axes.lines[0].get_data()).tolist() == [[200, 300], [0.5, 1.0]]
+    assert len(axes.collections) == 1
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.size == (1200, 720)
 
 
 def test_no_runs_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

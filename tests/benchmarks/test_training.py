@@ -74,7 +74,7 @@ def test_environments_without_anchors_are_welcome(tmp_path: Path, capsys: pytest
     assert summary["normalized_return"] is None
     assert summary["success_rate"] is None
     assert "-" in capsys.readouterr().out
-    plot_curves({"agent": tmp_path}, None, "CartPole", tmp_path / "curve.png")
+    plot_curves({"agent": [tmp_path]}, None, "CartPole", tmp_path / "curve.png")
 
 
 def test_a_refused_argument_keeps_the_earlier_run(tmp_path: Path) -> None:
