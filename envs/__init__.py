@@ -4,16 +4,20 @@ from memory_agents.envs.base import MemoryEnv, Oracle
 from memory_agents.envs.delayed_match import DelayedMatch
 from memory_agents.envs.object_matching import ObjectMatching
 from memory_agents.envs.registration import ENVIRONMENTS, EnvironmentEntry, register_environments
+from memory_agents.envs.repeat import CopyFirst, RepeatFirst, RepeatPrevious
 from memory_agents.envs.tmaze import TMaze
 from memory_agents.envs.velocity_mask import VelocityMask
 
 __all__ = [
     "ENVIRONMENTS",
+    "CopyFirst",
     "DelayedMatch",
     "EnvironmentEntry",
     "MemoryEnv",
     "ObjectMatching",
     "Oracle",
+    "RepeatFirst",
+    "RepeatPrevious",
     "TMaze",
     "VelocityMask",
     "register_environments",

@@ -48,6 +48,10 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/CartPoleNoVelocity-v0": without_velocities(
         "CartPole-v1", "Balance a pole on a cart, without seeing how fast either moves."
     ),
+    "MemoryAgents/CopyFirst-v0": EnvironmentEntry(
+        "memory_agents.envs.repeat:CopyFirst",
+        "See a token, wait, then say it.",
+    ),
     "MemoryAgents/DelayedMatch-v0": EnvironmentEntry(
         "memory_agents.envs.delayed_match:DelayedMatch",
         "See a few items, wait, then say whether the same ones come back.",
@@ -61,6 +65,14 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     ),
     "MemoryAgents/PendulumNoVelocity-v0": without_velocities(
         "Pendulum-v1", "Swing a pendulum up and hold it there, without seeing how fast it turns."
+    ),
+    "MemoryAgents/RepeatFirst-v0": EnvironmentEntry(
+        "memory_agents.envs.repeat:RepeatFirst",
+        "Say the first token at every later step.",
+    ),
+    "MemoryAgents/RepeatPrevious-v0": EnvironmentEntry(
+        "memory_agents.envs.repeat:RepeatPrevious",
+        "Say, at every step, the token of some steps ago.",
     ),
     "MemoryAgents/TMaze-v0": EnvironmentEntry(
         "memory_agents.envs.tmaze:TMaze",

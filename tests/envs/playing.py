@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from memory_agents.envs import DelayedMatch, MemoryEnv, ObjectMatching, TMaze
+from memory_agents.envs import CopyFirst, DelayedMatch, MemoryEnv, ObjectMatching, RepeatFirst, RepeatPrevious, TMaze
 from memory_agents.envs.base import Action, Observation
 
 Policy = Callable[[Observation], Action]
 
 SETTINGS: list[tuple[type[MemoryEnv], dict[str, Any]]] = [
+    (CopyFirst, {}),
+    (CopyFirst, {"n_tokens": 7, "delay": (0, 5), "distractors": True}),
     (DelayedMatch, {}),
     (DelayedMatch, {"set_size": 4, "n_values": 3, "trials": 2, "delays": [0, 3, 9], "rule": "nonmatch"}),
     (DelayedMatch, {"set_size": 1, "n_values": 2, "trials": 3, "delay": (0, 4)}),
@@ -22,6 +24,11 @@ SETTINGS: list[tuple[type[MemoryEnv], dict[str, Any]]] = [
     (ObjectMatching, {"self_paced": True, "delay": (1, 4), "trials": 3}),
     (ObjectMatching, {"self_paced": True, "delay": 2, "trials": 2, "time_limit": 12}),
     (ObjectMatching, {"n_colours": 2, "held_out": 4, "evaluation": True, "delay": 0, "trials": 1}),
+    (RepeatFirst, {}),
+    (RepeatFirst, {"n_tokens": 13, "length": (2, 9)}),
+    (RepeatPrevious, {}),
+    (RepeatPrevious, {"k": 1, "n_tokens": 2, "length": 2}),
+    (RepeatPrevious, {"k": 3, "n_tokens": 5, "length": 9}),
     (TMaze, {}),
     (TMaze, {"corridor": (1, 5), "cue_bits": 3}),
     (TMaze, {"active": True, "corridor": 3, "cue_bits": 2}),

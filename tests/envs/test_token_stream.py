@@ -1,0 +1,118 @@
+"""What every task on token streams must keep, whatever it asks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memory_agents.envs.token_stream import ANSWER, MARK, TokenStream
+from tests.envs.playing import SETTINGS, setting_name
+
+over_streams = pytest.mark.parametrize(
+    ("env_class", "kwargs"),
+    [(env_class, kwargs) for env_class, kwargs in SETTINGS if issubclass(env_class, TokenStream)],
+    ids=setting_name,
+)
+
+
+@over_streams
+def test_the_batch_answers_the_environment(env_class: type[TokenStream], kwargs: dict[str, Any]) -> None:
+    """An episode is a batch of one: play its targets, and then play anything but them."""
+    env = env_class(**kwargs)
+    for seed in range(20):
+        batch = env.supervised_batch(1, seed)
+        for shift, expected in ((0, 1.0), (1, env.wrong_reward)):
+            observation, info = env.reset(seed=seed)
+            rewards = []
+            for step in range(int(batch.lengths[0])):
+                np.testing.assert_array_equal(observation, batch.tokens[0, step])
+                assert info == {"important": batch.important[0, step]}
+                action = (batch.targets[0, step] + shift) % env.n_tokens
+                observation, reward, terminated, truncated, info = env.step(action)
+                assert (reward != 0.0) == (batch.mask[0, step] and expected != 0.0)
+                assert (terminated, truncated) == (step == batch.lengths[0] - 1, False)
+                rewards.append(reward)
+            assert sum(rewards) == pytest.approx(expected)
+            assert not observation.any()
+            correct = 0 if shift else int(batch.mask.sum())
+            assert info == {"important": False, "correct_answers": correct, "is_success": not shift}
+
+
+@over_streams
+def test_batches_are_well_formed(env_class: type[TokenStream], kwargs: dict[str, Any]) -> None:
+    env = env_class(**kwargs)
+    batch = env.supervised_batch(300, 0)
+    time = batch.lengths.max()
+    assert batch.tokens.shape == (300, time, len(env.columns))
+    assert batch.targets.shape == batch.mask.shape == batch.important.shape == (300, time)
+    assert [field.dtype for field in batch] == [np.int64, np.int64, np.bool_, np.bool_, np.int64]
+    assert (batch.tokens >= 0).all()
+    assert (batch.tokens < env.columns).all()
+    assert set(np.unique(batch.targets[batch.mask])) == set(range(env.n_tokens))
+    np.testing.assert_array_equal(batch.mask, batch.tokens[..., MARK] == ANSWER)
+    assert batch.mask.any(axis=1).all()
+    assert batch.important.any(axis=1).all()
+    # Something important precedes the first question.
+    assert (batch.important.argmax(axis=1) < batch.mask.argmax(axis=1)).all()
+    over = np.arange(time) >= batch.lengths[:, None]
+    for field in batch[:4]:
+        assert not field[over].any()
+    assert not batch.targets[~batch.mask].any()
+
+
+@over_streams
+def test_what_is_not_important_can_be_wiped(env_class: type[TokenStream], kwargs: dict[str, Any]) -> None:
+    """The oracle answers all questions from important observations and questions alone."""
+    env = env_class(**kwargs)
+    batch = env.supervised_batch(30, 1)
+    oracle = env.oracle()
+    for tokens, targets, mask, important in zip(*batch[:4], strict=True):
+        oracle.reset()
+        wiped = np.where((important | mask)[:, None], tokens, 0)
+        answers = np.array([oracle.act(row) for row in wiped])
+        np.testing.assert_array_equal(answers[mask], targets[mask])
+
+
+@over_streams
+def test_no_reactive_player_beats_the_anchor(env_class: type[TokenStream], kwargs: dict[str, Any]) -> None:
+    """The best action for each observation, read from half of many episodes, earns no more in the other half."""
+    env = env_class(**kwargs)
+    counts: dict[bytes, Any] = defaultdict(lambda: np.zeros(env.n_tokens))
+    training, held_back = (env.supervised_batch(3000, seed) for seed in (0, 1))
+    for rows, targets, mask in zip(*training[:3], strict=True):
+        for row, target in zip(rows[mask], targets[mask], strict=True):
+            counts[row.tobytes()][target] += 1.0 / mask.sum()
+    returns = []
+    for rows, targets, mask in zip(*held_back[:3], strict=True):
+        answers = [int(counts[row.tobytes()].argmax()) for row in rows[mask]]
+        returns.append(np.where(answers == targets[mask], 1.0, env.wrong_reward).mean())
+    error = np.std(returns) / np.sqrt(len(returns))
+    assert abs(np.mean(returns) - env.memoryless_return) < 4 * error
+
+
+@over_streams
+def test_batches_follow_their_generator(env_class: type[TokenStream], kwargs: dict[str, Any]) -> None:
+    env = env_class(**kwargs)
+    env.reset(seed=5)
+    state = env.np_random.bit_generator.state
+    rng = np.random.default_rng(3)
+    first, second, again = (
+        env.supervised_batch(8, rng),
+        env.supervised_batch(8, rng),
+        env.supervised_batch(8, 3),
+    )
+    for one, other in zip(first, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert first.tokens.shape != second.tokens.shape or (first.tokens != second.tokens).any()
+    assert env.np_random.bit_generator.state == state
+
+
+def test_a_batch_needs_an_episode() -> None:
+    env_class, kwargs = next(setting for setting in SETTINGS if issubclass(setting[0], TokenStream))
+    env = env_class(**kwargs)
+    assert isinstance(env, TokenStream)
+    with pytest.raises(ValueError, match="batch_size=0 is out of bounds: pass an integer of at least 1"):
+        env.supervised_batch(0)
