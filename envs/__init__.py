@@ -1,8 +1,11 @@
 """Gymnasium environments that cannot be played well without memory."""
 
+from memory_agents.envs.associative_recall import AssociativeRecall
 from memory_agents.envs.base import MemoryEnv, Oracle
+from memory_agents.envs.cue_stream import CueStream
 from memory_agents.envs.delayed_match import DelayedMatch
 from memory_agents.envs.object_matching import ObjectMatching
+from memory_agents.envs.object_matching_grid import ObjectMatchingGrid
 from memory_agents.envs.registration import ENVIRONMENTS, EnvironmentEntry, register_environments
 from memory_agents.envs.repeat import CopyFirst, RepeatFirst, RepeatPrevious
 from memory_agents.envs.tmaze import TMaze
@@ -10,11 +13,14 @@ from memory_agents.envs.velocity_mask import VelocityMask
 
 __all__ = [
     "ENVIRONMENTS",
+    "AssociativeRecall",
     "CopyFirst",
+    "CueStream",
     "DelayedMatch",
     "EnvironmentEntry",
     "MemoryEnv",
     "ObjectMatching",
+    "ObjectMatchingGrid",
     "Oracle",
     "RepeatFirst",
     "RepeatPrevious",

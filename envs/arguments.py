@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from numbers import Real
 from operator import index
 from typing import SupportsIndex
 
@@ -70,3 +71,20 @@ def check_option(name: str, value: object, options: Collection[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name}={value!r} is unknown: pass one of {', '.join(map(repr, options))}.")
     return value
+
+
+def check_probability(name: str, value: object, *, positive: bool = False) -> float:
+    """Return ``value`` as a plain number from 0 to 1.
+
+    :param name: The argument's name, for the message.
+    :param value: The argument's value.
+    :param positive: Whether 0 is out of bounds.
+    :raises ValueError: If it is no number or outside the bounds.
+    """
+    bounds = "above 0 and at most 1" if positive else "from 0 to 1"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ValueError(f"{name}={value!r} is not a probability: pass a number {bounds}.")
+    probability = float(value)
+    if not 0.0 <= probability <= 1.0 or (positive and probability == 0.0):
+        raise ValueError(f"{name}={value!r} is out of bounds: pass a number {bounds}.")
+    return probability

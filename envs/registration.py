@@ -45,12 +45,20 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/AcrobotNoVelocity-v0": without_velocities(
         "Acrobot-v1", "Swing a two-link robot up, without seeing how fast its joints turn."
     ),
+    "MemoryAgents/AssociativeRecall-v0": EnvironmentEntry(
+        "memory_agents.envs.associative_recall:AssociativeRecall",
+        "See pairs of keys and values, wait, then give the value of each key asked for.",
+    ),
     "MemoryAgents/CartPoleNoVelocity-v0": without_velocities(
         "CartPole-v1", "Balance a pole on a cart, without seeing how fast either moves."
     ),
     "MemoryAgents/CopyFirst-v0": EnvironmentEntry(
         "memory_agents.envs.repeat:CopyFirst",
         "See a token, wait, then say it.",
+    ),
+    "MemoryAgents/CueStream-v0": EnvironmentEntry(
+        "memory_agents.envs.cue_stream:CueStream",
+        "In a long stream of tokens, say that of the newest cue whenever asked.",
     ),
     "MemoryAgents/DelayedMatch-v0": EnvironmentEntry(
         "memory_agents.envs.delayed_match:DelayedMatch",
@@ -73,6 +81,10 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/RepeatPrevious-v0": EnvironmentEntry(
         "memory_agents.envs.repeat:RepeatPrevious",
         "Say, at every step, the token of some steps ago.",
+    ),
+    "MemoryAgents/ObjectMatchingGrid-v0": EnvironmentEntry(
+        "memory_agents.envs.object_matching_grid:ObjectMatchingGrid",
+        "See an object behind glass, walk to another room, and there go to the other object.",
     ),
     "MemoryAgents/TMaze-v0": EnvironmentEntry(
         "memory_agents.envs.tmaze:TMaze",

@@ -7,14 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from memory_agents.envs import CopyFirst, DelayedMatch, MemoryEnv, ObjectMatching, RepeatFirst, RepeatPrevious, TMaze
+from memory_agents.envs import (
+    AssociativeRecall,
+    CopyFirst,
+    CueStream,
+    DelayedMatch,
+    MemoryEnv,
+    ObjectMatching,
+    RepeatFirst,
+    RepeatPrevious,
+    TMaze,
+)
 from memory_agents.envs.base import Action, Observation
 
 Policy = Callable[[Observation], Action]
 
 SETTINGS: list[tuple[type[MemoryEnv], dict[str, Any]]] = [
+    (AssociativeRecall, {}),
+    (AssociativeRecall, {"n_pairs": 3, "n_keys": 3, "n_values": 6, "n_queries": 7, "delay": (0, 3), "split": True}),
+    (AssociativeRecall, {"n_pairs": 1, "n_keys": 40, "n_values": 2, "n_queries": 1, "delay": 0}),
     (CopyFirst, {}),
     (CopyFirst, {"n_tokens": 7, "delay": (0, 5), "distractors": True}),
+    (CueStream, {}),
+    (CueStream, {"n_values": 2, "delay": 3, "p_cue": 1.0, "query_rate": 0.0, "length": 4}),
+    (CueStream, {"n_values": 6, "delay": (1, 5), "p_cue": 0.05, "query_rate": 0.5, "length": 40}),
     (DelayedMatch, {}),
     (DelayedMatch, {"set_size": 4, "n_values": 3, "trials": 2, "delays": [0, 3, 9], "rule": "nonmatch"}),
     (DelayedMatch, {"set_size": 1, "n_values": 2, "trials": 3, "delay": (0, 4)}),

@@ -1,0 +1,118 @@
+"""The cue stream: a rare token matters, all others only look like it."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory_agents.envs.arguments import Span, check_integer, check_probability, check_span
+from memory_agents.envs.token_stream import (
+    ANSWER,
+    MARK,
+    REMEMBER,
+    TOKEN,
+    MarkedTokenOracle,
+    SupervisedBatch,
+    TokenStream,
+)
+
+
+class CueStream(TokenStream):
+    """In a long stream of random tokens, say that of the newest cue whenever asked.
+
+    **Task.** A test of selective memory. At every step a token passes, independent and uniformly random; rare ones, the
+    cues, carry a mark. A query asks for the token of the newest cue. A memory that takes in everything must reach back
+    over all that has passed since; one that takes in the cues alone needs a single place, however long the delay.
+
+    - Queries come ``delay[0]`` to ``delay[1]`` steps after the newest cue, never earlier or later, so that a stream
+      is wholly within or wholly beyond the reach of a memory of given length. One of these steps, drawn uniformly, is
+      a query, and so is each of the others with probability ``query_rate``.
+    - Before the first cue, and once the last one's queries are over, each step is a cue with probability ``p_cue``.
+      The first cue comes early enough for its queries, so that none of the episodes is without. The last cue's queries
+      may be cut off by the end.
+
+    **Observation.** ``MultiDiscrete([3, n_values + 1])``, int64: the mark (0 none, 1 query, 2 cue), then the token,
+    from 1 to ``n_values``; a query shows none, 0. After the last step it is all zeros.
+
+    **Actions.** ``Discrete(n_values)``: action ``a`` says token ``a + 1``. It matters only at a query.
+
+    **Rewards.** At a query 1 for the correct answer, divided by the number of queries of the episode, else 0.
+
+    **Ends.** Terminated after ``length`` steps. The info of the last step holds ``correct_answers`` and ``is_success``
+    (every answer correct). The info of every step, the reset's too, holds ``important``: whether the observation is a
+    cue, for memories that are told, or learn to tell, what to keep.
+
+    **Anchors.** Optimal 1; memoryless and random ``1 / n_values``, since all queries look the same.
+
+    :param p_cue: Probability of a cue where one may come, above 0.
+    :param n_values: Number of different tokens, at least 2.
+    :param delay: Steps from the newest cue to a query, at least 1: a number, or an inclusive range ``(low, high)``.
+        The presets train within the reach of most memories and extrapolate to delays that need selection.
+    :param query_rate: Probability of a query at each further step of that range; 0 asks once per cue.
+    :param length: Steps of an episode, more than the longest delay.
+    :param render_mode: None or ``"rgb_array"``.
+    :raises ValueError: If an argument is out of bounds.
+    """
+
+    tags: ClassVar[tuple[str, ...]] = ("object",)
+    presets: ClassVar[dict[str, dict[str, Any]]] = {
+        "train": {"delay": (8, 32)},
+        "interpolate": {"delay": (4, 16)},
+        "extrapolate": {"delay": (1000, 3000), "query_rate": 0.002, "length": 8192},
+    }
+
+    def __init__(
+        self,
+        *,
+        p_cue: float = 0.1,
+        n_values: int = 4,
+        delay: Span = (8, 32),
+        query_rate: float = 0.1,
+        length: int = 128,
+        render_mode: str | None = None,
+    ) -> None:
+        n_values = check_integer("n_values", n_values, 2)
+        super().__init__(n_tokens=n_values, columns=[3, n_values + 1], render_mode=render_mode)
+        self.p_cue = check_probability("p_cue", p_cue, positive=True)
+        self.delay = check_span("delay", delay, 1)
+        self.query_rate = check_probability("query_rate", query_rate)
+        self.length = check_integer("length", length, self.delay[1] + 1)
+
+    def oracle(self) -> MarkedTokenOracle:
+        return MarkedTokenOracle()
+
+    def _draw(self, rng: np.random.Generator, batch_size: int) -> SupervisedBatch:
+        everyone, steps, (low, high) = np.arange(batch_size)[:, None], np.arange(self.length), self.delay
+        tokens = self._blank_tokens(batch_size, self.length)
+        tokens[..., TOKEN] = rng.integers(1, self.n_tokens, size=tokens.shape[:2], endpoint=True)
+        cues = self._draw_cues(rng, batch_size)
+        first_queries = cues + rng.integers(low, high, size=cues.shape, endpoint=True)
+
+        # One column more takes what lies beyond the end.
+        marks = np.zeros((batch_size, self.length + 1), np.int64)
+        marks[everyone, np.minimum(cues, self.length)] = REMEMBER
+        newest = np.maximum.accumulate(np.where(marks[:, :-1] == REMEMBER, steps, -1), axis=1)
+        due = (newest >= 0) & (steps - newest >= low) & (steps - newest <= high)
+        marks[:, :-1][due & (rng.random(due.shape) < self.query_rate)] = ANSWER
+        marks[everyone, np.minimum(first_queries, self.length)] = ANSWER
+
+        tokens[..., MARK] = marks[:, :-1]
+        mask = tokens[..., MARK] == ANSWER
+        targets = np.where(mask, tokens[everyone, newest, TOKEN] - 1, 0)
+        tokens[mask, TOKEN] = 0
+        lengths = np.full(batch_size, self.length, np.int64)
+        return SupervisedBatch(tokens, targets, mask, tokens[..., MARK] == REMEMBER, lengths)
+
+    def _draw_cues(self, rng: np.random.Generator, batch_size: int) -> NDArray[np.int64]:
+        """Return the steps of cues, as many in each episode as could ever be; the last ones may lie beyond its end."""
+        high = self.delay[1]
+        at_most = -(-self.length // (high + 1))
+        gaps = np.minimum(rng.geometric(self.p_cue, size=(batch_size, at_most)), self.length) + high
+        gaps[:, 0] = np.minimum(gaps[:, 0] - high - 1, self.length - 1 - high)
+        cues: NDArray[np.int64] = gaps.cumsum(axis=1)
+        return cues
+
+    def _caption(self, mark: int) -> str:
+        return ("WATCH OUT FOR CUES", "SAY THE NEWEST CUE", "A CUE: REMEMBER IT")[mark]
