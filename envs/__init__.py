@@ -2,6 +2,7 @@
 
 from memory_agents.envs.associative_recall import AssociativeRecall
 from memory_agents.envs.base import MemoryEnv, Oracle
+from memory_agents.envs.copying import Copy, Reverse
 from memory_agents.envs.cue_stream import CueStream
 from memory_agents.envs.delayed_match import DelayedMatch
 from memory_agents.envs.object_matching import ObjectMatching
@@ -14,6 +15,7 @@ from memory_agents.envs.velocity_mask import VelocityMask
 __all__ = [
     "ENVIRONMENTS",
     "AssociativeRecall",
+    "Copy",
     "CopyFirst",
     "CueStream",
     "DelayedMatch",
@@ -24,6 +26,7 @@ __all__ = [
     "Oracle",
     "RepeatFirst",
     "RepeatPrevious",
+    "Reverse",
     "TMaze",
     "VelocityMask",
     "register_environments",

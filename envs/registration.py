@@ -52,6 +52,10 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/CartPoleNoVelocity-v0": without_velocities(
         "CartPole-v1", "Balance a pole on a cart, without seeing how fast either moves."
     ),
+    "MemoryAgents/Copy-v0": EnvironmentEntry(
+        "memory_agents.envs.copying:Copy",
+        "See a row of tokens, wait, then give them back in order.",
+    ),
     "MemoryAgents/CopyFirst-v0": EnvironmentEntry(
         "memory_agents.envs.repeat:CopyFirst",
         "See a token, wait, then say it.",
@@ -85,6 +89,10 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/ObjectMatchingGrid-v0": EnvironmentEntry(
         "memory_agents.envs.object_matching_grid:ObjectMatchingGrid",
         "See an object behind glass, walk to another room, and there go to the other object.",
+    ),
+    "MemoryAgents/Reverse-v0": EnvironmentEntry(
+        "memory_agents.envs.copying:Reverse",
+        "See a row of tokens, wait, then give them back from last to first.",
     ),
     "MemoryAgents/TMaze-v0": EnvironmentEntry(
         "memory_agents.envs.tmaze:TMaze",

@@ -9,6 +9,7 @@ import numpy as np
 
 from memory_agents.envs import (
     AssociativeRecall,
+    Copy,
     CopyFirst,
     CueStream,
     DelayedMatch,
@@ -16,6 +17,7 @@ from memory_agents.envs import (
     ObjectMatching,
     RepeatFirst,
     RepeatPrevious,
+    Reverse,
     TMaze,
 )
 from memory_agents.envs.base import Action, Observation
@@ -26,6 +28,9 @@ SETTINGS: list[tuple[type[MemoryEnv], dict[str, Any]]] = [
     (AssociativeRecall, {}),
     (AssociativeRecall, {"n_pairs": 3, "n_keys": 3, "n_values": 6, "n_queries": 7, "delay": (0, 3), "split": True}),
     (AssociativeRecall, {"n_pairs": 1, "n_keys": 40, "n_values": 2, "n_queries": 1, "delay": 0}),
+    (Copy, {}),
+    (Copy, {"n_tokens": 40, "length": 3, "delay": (0, 4)}),
+    (Copy, {"n_tokens": 2, "length": 2, "delay": (1, 9), "selective": True}),
     (CopyFirst, {}),
     (CopyFirst, {"n_tokens": 7, "delay": (0, 5), "distractors": True}),
     (CueStream, {}),
@@ -45,6 +50,9 @@ SETTINGS: list[tuple[type[MemoryEnv], dict[str, Any]]] = [
     (RepeatPrevious, {}),
     (RepeatPrevious, {"k": 1, "n_tokens": 2, "length": 2}),
     (RepeatPrevious, {"k": 3, "n_tokens": 5, "length": 9}),
+    (Reverse, {}),
+    (Reverse, {"n_tokens": 3, "length": 4, "delay": (0, 4)}),
+    (Reverse, {"n_tokens": 2, "length": 1, "delay": 5, "selective": True}),
     (TMaze, {}),
     (TMaze, {"corridor": (1, 5), "cue_bits": 3}),
     (TMaze, {"active": True, "corridor": 3, "cue_bits": 2}),
