@@ -57,10 +57,8 @@ class GridView:
 
         :param observation: An observation from :meth:`look`.
         """
-        if self.image:
-            cells = observation.reshape(SIDE, TILE, SIDE, 3 * TILE).swapaxes(1, 2)
-        else:
-            cells = observation.reshape(SIDE, SIDE, -1)
+        rows, depth = (TILE, 3 * TILE) if self.image else (1, self._features.shape[1])
+        cells = observation.reshape(SIDE, rows, SIDE, depth).swapaxes(1, 2)
         return np.array([[self._codes[cell.tobytes()] for cell in row] for row in cells], np.intp)
 
 
