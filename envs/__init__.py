@@ -5,12 +5,14 @@ from memory_agents.envs.base import MemoryEnv, Oracle
 from memory_agents.envs.copying import Copy, Reverse
 from memory_agents.envs.cue_stream import CueStream
 from memory_agents.envs.delayed_match import DelayedMatch
+from memory_agents.envs.key_to_door import KeyToDoor
 from memory_agents.envs.object_matching import ObjectMatching
 from memory_agents.envs.object_matching_grid import ObjectMatchingGrid
 from memory_agents.envs.registration import ENVIRONMENTS, EnvironmentEntry, register_environments
 from memory_agents.envs.repeat import CopyFirst, RepeatFirst, RepeatPrevious
 from memory_agents.envs.tmaze import TMaze
 from memory_agents.envs.velocity_mask import VelocityMask
+from memory_agents.envs.visual_match import VisualMatch
 
 __all__ = [
     "ENVIRONMENTS",
@@ -20,6 +22,7 @@ __all__ = [
     "CueStream",
     "DelayedMatch",
     "EnvironmentEntry",
+    "KeyToDoor",
     "MemoryEnv",
     "ObjectMatching",
     "ObjectMatchingGrid",
@@ -29,5 +32,6 @@ __all__ = [
     "Reverse",
     "TMaze",
     "VelocityMask",
+    "VisualMatch",
     "register_environments",
 ]

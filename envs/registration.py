@@ -68,6 +68,10 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
         "memory_agents.envs.delayed_match:DelayedMatch",
         "See a few items, wait, then say whether the same ones come back.",
     ),
+    "MemoryAgents/KeyToDoor-v0": EnvironmentEntry(
+        "memory_agents.envs.key_to_door:KeyToDoor",
+        "Take a coloured key, eat apples for a while, then open the door of its colour.",
+    ),
     "MemoryAgents/MountainCarContinuousNoVelocity-v0": without_velocities(
         "MountainCarContinuous-v0", "Rock a weak car up a hill, without seeing how fast it rolls."
     ),
@@ -97,6 +101,10 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/TMaze-v0": EnvironmentEntry(
         "memory_agents.envs.tmaze:TMaze",
         "Read a sign, walk down a corridor, turn into the arm that the sign named.",
+    ),
+    "MemoryAgents/VisualMatch-v0": EnvironmentEntry(
+        "memory_agents.envs.visual_match:VisualMatch",
+        "See a coloured square, eat apples for a while, then touch the square of that colour.",
     ),
 }
 

@@ -13,12 +13,14 @@ from memory_agents.envs import (
     CopyFirst,
     CueStream,
     DelayedMatch,
+    KeyToDoor,
     MemoryEnv,
     ObjectMatching,
     RepeatFirst,
     RepeatPrevious,
     Reverse,
     TMaze,
+    VisualMatch,
 )
 from memory_agents.envs.base import Action, Observation
 
@@ -39,6 +41,9 @@ SETTINGS: list[tuple[type[MemoryEnv], dict[str, Any]]] = [
     (DelayedMatch, {}),
     (DelayedMatch, {"set_size": 4, "n_values": 3, "trials": 2, "delays": [0, 3, 9], "rule": "nonmatch"}),
     (DelayedMatch, {"set_size": 1, "n_values": 2, "trials": 3, "delay": (0, 4)}),
+    (KeyToDoor, {}),
+    (KeyToDoor, {"active": True, "look_steps": 40, "distractor_steps": 2, "choice_steps": 20, "n_colours": 6}),
+    (KeyToDoor, {"n_colours": 2, "distractor_steps": (3, 8), "apple_total": 2.0, "observation": "image"}),
     (ObjectMatching, {}),
     (ObjectMatching, {"n_shapes": 12, "n_colours": 3, "delay": (0, 3), "distractors": "noise", "held_out": 0.25}),
     (ObjectMatching, {"rule": "match", "sample": "episode", "distractors": "objects", "cue_steps": 1}),
@@ -59,6 +64,9 @@ SETTINGS: list[tuple[type[MemoryEnv], dict[str, Any]]] = [
     (TMaze, {"auto_advance": False, "corridor": (1, 4)}),
     (TMaze, {"auto_advance": False, "active": True, "corridor": 3}),
     (TMaze, {"auto_advance": False, "active": True, "corridor": (1, 3)}),
+    (VisualMatch, {}),
+    (VisualMatch, {"active": True, "look_steps": 3, "distractor_steps": 2, "choice_steps": 2, "n_colours": 6}),
+    (VisualMatch, {"n_colours": 2, "distractor_steps": (3, 8), "apple_total": 0.5, "observation": "image"}),
 ]
 
 

@@ -63,7 +63,7 @@ def test_the_table_describes_the_environment(env_id: str) -> None:
 @over_ids
 def test_tags_are_known(env_id: str) -> None:
     env = make(env_id)
-    assert set(env.tags) <= {"object", "spatial", "sequential", "capacity"}
+    assert set(env.tags) <= {"object", "spatial", "sequential", "capacity", "credit assignment"}
     assert env.tags
 
 
