@@ -12,8 +12,10 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from memory_agents import PPO
-from memory_agents.benchmarks.arguments import UsageError, check_device, check_env, check_name
+from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
 from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.benchmarks.env_ids import check_env
+from memory_agents.benchmarks.suites import reports_success, suite_of
 from memory_agents.envs import MemoryEnv
 from memory_agents.memory import memory_registry
 from memory_agents.ppo.ppo import default_learning_rate
@@ -36,15 +38,23 @@ def make_env(config: TrainingConfig, render_mode: str | None = None) -> gym.Env[
     """
     :param config: the run's arguments
     :param render_mode: None or ``"rgb_array"``
-    :return: one environment
-    :raises UsageError: when the id is unknown or the environment refuses its arguments
+    :return: one environment; one of another suite has that suite's wrappers
+    :raises UsageError: when the id is unknown, its suite is not installed, or the environment refuses its arguments
     """
     kwargs = dict(config.env_kwargs) if render_mode is None else {**config.env_kwargs, "render_mode": render_mode}
     check_env(config.env)
+    suite = suite_of(config.env)
     try:
-        return gym.make(config.env, **kwargs)
-    except (TypeError, ValueError, ImportError, gym.error.Error) as error:
-        raise UsageError(f"--env {config.env!r} cannot be made: {error}; see memory-bench list --envs") from error
+        if suite is None:
+            return gym.make(config.env, **kwargs)
+        # What Gymnasium's checker finds in an environment by others is not for the user to mend.
+        env = suite.adapt(gym.make(config.env, disable_env_checker=True, **kwargs))
+        # Some refuse their arguments only here, and the folder for the results shall not exist by then.
+        env.reset()
+        return env
+    except (AssertionError, TypeError, ValueError, ImportError, OSError, gym.error.Error) as error:
+        complaint = str(error) or type(error).__name__
+        raise UsageError(f"--env {config.env!r} cannot be made: {complaint}; see memory-bench list --envs") from error
 
 
 def memory_env(env: gym.Env[Any, Any]) -> MemoryEnv | None:
@@ -66,7 +76,7 @@ def make_vec_env(config: TrainingConfig, n_envs: int, log: Path | None = None) -
     first = make_env(config)
     factories: list[Callable[[], gym.Env[Any, Any]]] = [lambda: first]
     factories += [lambda: make_env(config)] * (n_envs - 1)
-    info_keywords = () if memory_env(first) is None else ("is_success",)
+    info_keywords = ("is_success",) if memory_env(first) is not None or reports_success(first) else ()
     return VecMonitor(DummyVecEnv(factories), None if log is None else str(log), info_keywords)
 
 

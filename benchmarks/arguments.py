@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from importlib import import_module
 from typing import Any
 
-import gymnasium as gym
 import torch as th
 
 PYTHON_WORDS = {"True": "true", "False": "false", "None": "null"}
@@ -101,24 +99,6 @@ def suggestions(name: str, known: Iterable[str], n: int = 3) -> list[str]:
         spellings.setdefault(full.lower().rpartition("/")[2].rpartition("-v")[0] or full.lower(), full)
     near = get_close_matches(name.lower(), spellings, n=2 * n, cutoff=0.6)
     return list(dict.fromkeys(spellings[spelling] for spelling in near))[:n]
-
-
-def check_env(env_id: str) -> str:
-    """
-    :param env_id: a registered id, or ``module:id``, for which the module is imported
-    :return: the id
-    :raises UsageError: when it is unknown
-    """
-    module, colon, name = env_id.partition(":")
-    if colon:
-        try:
-            import_module(module)
-        except (ImportError, ValueError) as error:
-            raise UsageError(
-                f"--env {env_id!r}: {error}; check that {module!r} is spelt right and installed"
-            ) from error
-    check_name("--env", name if colon else env_id, gym.registry, "see memory-bench list --envs")
-    return env_id
 
 
 def check_device(device: str) -> str:

@@ -12,11 +12,12 @@ import torch as th
 import typer
 
 from memory_agents.benchmarks import demo as demonstration
-from memory_agents.benchmarks.arguments import UsageError, check_env, check_name, parse_kwargs
+from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
 from memory_agents.benchmarks.collect import collect as collect_runs
 from memory_agents.benchmarks.collect import find_runs, group_by_seed, labels, markdown, read_runs, save_csv
 from memory_agents.benchmarks.config import TrainingConfig, hardware, versions
 from memory_agents.benchmarks.curves import plot_curves
+from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.env_speed import steps_per_second
 from memory_agents.benchmarks.evaluation import anchors
 from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle

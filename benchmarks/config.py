@@ -14,6 +14,7 @@ from typing import Any
 import torch as th
 
 from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.suites import suite_of
 
 CONFIG_FILE = "config.json"
 PACKAGES = ("memory_agents", "torch", "gymnasium", "stable_baselines3", "sb3_contrib", "numpy")
@@ -78,10 +79,11 @@ def save_config(config: TrainingConfig, folder: Path) -> None:
     :param config: the run's arguments
     :param folder: the run's folder
     """
+    suite = suite_of(config.env)
     text = {
         "arguments": asdict(config),
         "command": config.command(),
-        "versions": versions(),
+        "versions": versions() if suite is None else versions(suite.distribution),
         "hardware": hardware(),
     }
     (folder / CONFIG_FILE).write_text(json.dumps(text, indent=2) + "\n")
@@ -100,12 +102,13 @@ def load_config(folder: Path) -> TrainingConfig:
         raise UsageError(f"{path} is not the configuration of a training run ({error})") from error
 
 
-def versions() -> dict[str, str]:
+def versions(*more: str) -> dict[str, str]:
     """
+    :param more: further packages
     :return: versions of Python and of the packages that results depend on
     """
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *more):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

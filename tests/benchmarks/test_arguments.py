@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from memory_agents.benchmarks.arguments import (
     UsageError,
     check_device,
-    check_env,
     check_name,
     parse_kwargs,
     suggestions,
@@ -77,22 +76,6 @@ def test_refusals_name_the_mend(items: list[str], words: list[str]) -> None:
 
 def test_messages_are_one_line() -> None:
     assert str(UsageError("first\n   second  third")) == "first second third"
-
-
-@pytest.mark.parametrize("name", ["TMaze", "tmaze", "MemoryAgents/TMaze-v1", "MemoryAgent/TMaze-v0", "T-Maze"])
-def test_misspelt_environments_are_recognised(name: str) -> None:
-    with pytest.raises(UsageError, match="MemoryAgents/TMaze-v0"):
-        check_env(name)
-
-
-def test_known_environments_pass() -> None:
-    for env_id in ("MemoryAgents/TMaze-v0", "CartPole-v1", "memory_agents:MemoryAgents/TMaze-v0"):
-        assert check_env(env_id) == env_id
-
-
-def test_environments_of_missing_modules_are_refused() -> None:
-    with pytest.raises(UsageError, match="no_such_module"):
-        check_env("no_such_module:Some-v0")
 
 
 def test_hopeless_names_get_the_list() -> None:
