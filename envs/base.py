@@ -50,10 +50,6 @@ class MemoryEnv(gym.Env[Observation, Action], ABC):
     #: ``extrapolate`` (at least twice as long as trained on).
     presets: ClassVar[dict[str, dict[str, Any]]]
 
-    #: Whether episodes differ in what can be had from them. Then :attr:`optimal_return` is a mean over episodes that
-    #: the oracle reaches in the mean; otherwise the oracle reaches it in every one.
-    optimum_varies: ClassVar[bool] = False
-
     def __init__(self, *, render_mode: str | None = None) -> None:
         if render_mode is not None:
             check_option("render_mode", render_mode, self.metadata["render_modes"])
@@ -76,6 +72,15 @@ class MemoryEnv(gym.Env[Observation, Action], ABC):
     @abstractmethod
     def _begin(self) -> Observation:
         """Draw a new episode and return its first observation."""
+
+    @property
+    def optimum_varies(self) -> bool:
+        """Whether episodes differ in what can be had from them.
+
+        Then :attr:`optimal_return` is a mean over episodes that the oracle reaches in the mean; otherwise the oracle
+        reaches it in every one.
+        """
+        return False
 
     @property
     @abstractmethod

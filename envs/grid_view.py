@@ -52,6 +52,28 @@ class GridView:
             return self._tiles.take(view, axis=0).swapaxes(1, 2).reshape(self.space.shape)
         return self._features.take(view, axis=0).reshape(-1)
 
+    def paint(self, world: NDArray[np.intp]) -> NDArray[np.float32 | np.uint8]:
+        """Return what all cells of a world look like, for :meth:`crop`.
+
+        Where the world changes seldom, painting it once and cropping is several times faster than :meth:`look`.
+
+        :param world: Codes of all cells, with the cells added around.
+        """
+        looks = self._tiles if self.image else self._features[:, None]
+        rows, columns = world.shape
+        return looks.take(world, axis=0).swapaxes(1, 2).reshape(rows * looks.shape[1], columns * looks.shape[2])
+
+    def crop(self, painted: NDArray[np.float32 | np.uint8], row: int, column: int) -> Observation:
+        """Return the observation from a cell of a painted world, equal to that of :meth:`look`.
+
+        :param painted: A world from :meth:`paint`.
+        :param row: The agent's row, counted without the added cells.
+        :param column: The agent's column, counted likewise.
+        """
+        rows, depth = (TILE, 3 * TILE) if self.image else (1, self._features.shape[1])
+        view = painted[rows * row : rows * (row + SIDE), depth * column : depth * (column + SIDE)]
+        return view.copy().reshape(self.space.shape)
+
     def read(self, observation: Observation) -> NDArray[np.intp]:
         """Return the codes of the cells that an observation shows, ``(SIDE, SIDE)``.
 

@@ -79,6 +79,10 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
         "memory_agents.envs.object_matching:ObjectMatching",
         "See an object, wait, then choose of two objects the one not seen before.",
     ),
+    "MemoryAgents/ObjectMatchingGrid-v0": EnvironmentEntry(
+        "memory_agents.envs.object_matching_grid:ObjectMatchingGrid",
+        "See an object behind glass, walk to another room, and there go to the other object.",
+    ),
     "MemoryAgents/PendulumNoVelocity-v0": without_velocities(
         "Pendulum-v1", "Swing a pendulum up and hold it there, without seeing how fast it turns."
     ),
@@ -89,10 +93,6 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/RepeatPrevious-v0": EnvironmentEntry(
         "memory_agents.envs.repeat:RepeatPrevious",
         "Say, at every step, the token of some steps ago.",
-    ),
-    "MemoryAgents/ObjectMatchingGrid-v0": EnvironmentEntry(
-        "memory_agents.envs.object_matching_grid:ObjectMatchingGrid",
-        "See an object behind glass, walk to another room, and there go to the other object.",
     ),
     "MemoryAgents/Reverse-v0": EnvironmentEntry(
         "memory_agents.envs.copying:Reverse",
