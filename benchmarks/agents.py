@@ -18,7 +18,7 @@ from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.suites import reports_success, suite_of
 from memory_agents.envs import MemoryEnv
 from memory_agents.memory import memory_registry
-from memory_agents.ppo.ppo import default_learning_rate
+from memory_agents.ppo.ppo import DEFAULT_EPOCHS, default_learning_rate
 
 #: The baseline without memory: PPO of Stable-Baselines3 on the current observation alone.
 MEMORYLESS = "MlpPolicy"
@@ -96,7 +96,9 @@ def make_agent(config: TrainingConfig, venv: VecMonitor) -> OnPolicyAlgorithm:
         if config.memory_class is not None:
             check_name("--memory-class", config.memory_class, memory_registry, f"use {', '.join(memory_registry)}")
             policy_kwargs["memory_class"] = config.memory_class
-        return PPO(config.policy, venv, policy_kwargs=policy_kwargs, seed=config.seed, device=device)
+        return PPO(
+            config.policy, venv, policy_kwargs=policy_kwargs, seed=config.seed, device=device, **config.algorithm_kwargs
+        )
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"--policy {config.policy!r} cannot be made: {error}; see memory-bench list --policies"
@@ -107,16 +109,19 @@ def _memoryless(config: TrainingConfig, venv: VecMonitor, device: str) -> OnPoli
     if config.memory_kwargs or config.memory_class:
         raise UsageError(f"--policy {MEMORYLESS!r} has no memory; leave out --memory-class and --memory-kwargs")
     # The same as PPO of this library has by default, so that memory is the only difference.
-    return stable_baselines3.PPO(
-        "MultiInputPolicy" if isinstance(venv.observation_space, gym.spaces.Dict) else MEMORYLESS,
-        venv,
+    defaults = dict(
         learning_rate=default_learning_rate(),
         n_steps=MEMORYLESS_STEPS,
         batch_size=MEMORYLESS_STEPS * venv.num_envs // 4,
-        n_epochs=4,
+        n_epochs=DEFAULT_EPOCHS,
         gamma=0.99,
         gae_lambda=0.95,
         ent_coef=0.01,
+    )
+    return stable_baselines3.PPO(
+        "MultiInputPolicy" if isinstance(venv.observation_space, gym.spaces.Dict) else MEMORYLESS,
+        venv,
         seed=config.seed,
         device=device,
+        **{**defaults, **config.algorithm_kwargs},
     )

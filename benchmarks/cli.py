@@ -23,6 +23,7 @@ from memory_agents.benchmarks.evaluation import anchors
 from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
 from memory_agents.benchmarks.listing import environment_table, memory_table, policy_table
 from memory_agents.benchmarks.output import make_folder
+from memory_agents.benchmarks.suites.listing import suite_table
 from memory_agents.benchmarks.tables import make_console, result_table
 from memory_agents.benchmarks.training import train as run_training
 from memory_agents.envs import ENVIRONMENTS
@@ -77,6 +78,7 @@ def list_(
     console = make_console()
     if envs or not policies:
         console.print(environment_table())
+        console.print(suite_table())
     if policies or not envs:
         console.print(policy_table())
         console.print(memory_table())
@@ -95,6 +97,9 @@ def train(
     memory_kwargs: Annotated[
         list[str] | None, typer.Option(help="Arguments of the memory core: key=value (repeatable) or a JSON object.")
     ] = None,
+    algorithm_kwargs: Annotated[
+        list[str] | None, typer.Option(help="Arguments of PPO, as n_epochs=4 (repeatable) or a JSON object.")
+    ] = None,
     n_envs: Annotated[int, typer.Option(help="Environments side by side.")] = 16,
     total_timesteps: Annotated[int, typer.Option(help="Environment steps to train for, over all of them.")] = 200_000,
     seed: Seed = 0,
@@ -112,6 +117,7 @@ def train(
         policy=policy,
         memory_class=memory_class,
         memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
+        algorithm_kwargs=parse_kwargs("--algorithm-kwargs", algorithm_kwargs or []),
         n_envs=n_envs,
         total_timesteps=total_timesteps,
         seed=seed,

@@ -125,7 +125,7 @@ def _row(group: list[Run]) -> tuple[str, ...]:
     memory = {} if config.memory_class is None else {"memory_class": config.memory_class}
     return (
         config.env + _arguments(config.env_kwargs),
-        config.policy + _arguments({**memory, **config.memory_kwargs}),
+        config.policy + _arguments({**memory, **config.memory_kwargs, **config.algorithm_kwargs}),
         ", ".join(str(run.config.seed) for run in group),
         ", ".join(number(evaluation["success_rate"], 2) for evaluation in evaluations),
         ", ".join(number(evaluation["normalized_return"], 2) for evaluation in evaluations),

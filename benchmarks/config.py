@@ -28,6 +28,7 @@ class TrainingConfig:
     :param policy: name of the policy
     :param memory_class: registered name of the memory core (None: the policy's default)
     :param memory_kwargs: keyword arguments of the memory core
+    :param algorithm_kwargs: keyword arguments of the algorithm
     :param n_envs: environments side by side
     :param total_timesteps: environment steps to train for, over all environments
     :param seed: seed of everything
@@ -42,6 +43,7 @@ class TrainingConfig:
     policy: str = "CompressiveMemoryPolicy"
     memory_class: str | None = None
     memory_kwargs: dict[str, Any] = field(default_factory=dict)
+    algorithm_kwargs: dict[str, Any] = field(default_factory=dict)
     n_envs: int = 16
     total_timesteps: int = 200_000
     seed: int = 0

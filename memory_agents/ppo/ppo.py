@@ -19,6 +19,8 @@ from memory_agents.ppo.policies import CompressiveMemoryPolicy, MemoryPolicy
 #: Default size of a rollout over all environments, in transitions.
 ROLLOUT_SIZE = 2048
 SHORTEST_DEFAULT_ROLLOUT = 128
+#: Passes over a rollout. With four, object matching takes more than twice as many steps to learn.
+DEFAULT_EPOCHS = 8
 
 
 def default_learning_rate() -> Schedule:
@@ -62,7 +64,7 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
         learning_rate: float | Schedule | None = None,
         n_steps: int | None = None,
         batch_size: int | None = None,
-        n_epochs: int = 4,
+        n_epochs: int = DEFAULT_EPOCHS,
         gamma: float = 0.99,
         gae_lambda: float = 0.95,
         *,

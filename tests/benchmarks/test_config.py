@@ -15,6 +15,7 @@ CONFIG = TrainingConfig(
     policy="MemoryPolicy",
     memory_class="compressive",
     memory_kwargs={"memory_length": 8},
+    algorithm_kwargs={"n_epochs": 2},
     n_envs=2,
     seed=7,
 )

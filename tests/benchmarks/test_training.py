@@ -9,6 +9,7 @@ import stable_baselines3
 
 from memory_agents import PPO
 from memory_agents.benchmarks.agents import make_agent, make_vec_env, policy_names
+from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig, load_config
 from memory_agents.benchmarks.curves import plot_curves, read_curve
@@ -107,6 +108,16 @@ def test_baseline_differs_in_memory_only() -> None:
         assert getattr(ours, name) == getattr(baseline, name), name
     for progress_remaining in (1.0, 0.5, 0.0):
         assert ours.lr_schedule(progress_remaining) == baseline.lr_schedule(progress_remaining)
+
+
+@pytest.mark.parametrize("policy", ["CompressiveMemoryPolicy", "MlpPolicy"])
+def test_arguments_of_the_algorithm_reach_it(policy: str) -> None:
+    venv = make_vec_env(TrainingConfig("MemoryAgents/TMaze-v0"), 2)
+    asked = {"n_epochs": 3, "gamma": 0.9, "n_steps": 64, "batch_size": 128}
+    agent = make_agent(TrainingConfig("E", policy=policy, algorithm_kwargs=asked, device="cpu"), venv)
+    assert {name: getattr(agent, name) for name in asked} == asked
+    with pytest.raises(UsageError, match="gama"):
+        make_agent(TrainingConfig("E", policy=policy, algorithm_kwargs={"gama": 0.9}, device="cpu"), venv)
 
 
 def test_normalisation_is_not_clipped() -> None:
