@@ -4,6 +4,7 @@ Reinforcement-learning agents that remember: policies with memory for Stable-Bas
 Importing the package registers its environments with Gymnasium.
 """
 
+from memory_agents.common.extractors import SmallCNN
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.envs import register_environments
 from memory_agents.memory import MemoryCore, memory_registry
@@ -19,6 +20,7 @@ __all__ = [
     "MemoryActorCriticPolicy",
     "MemoryCore",
     "MemoryPolicy",
+    "SmallCNN",
     "__version__",
     "memory_registry",
 ]

@@ -1,15 +1,18 @@
 """What joins memory cores and Stable-Baselines3: policies, rollout buffers, rollout collection."""
 
 from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
+from memory_agents.common.extractors import CombinedFeatures, SmallCNN
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import CompressiveMemoryPolicy, MemoryActorCriticPolicy
 from memory_agents.common.sequences import SequenceBatch
 
 __all__ = [
+    "CombinedFeatures",
     "CompressiveMemoryPolicy",
     "MemoryActorCriticPolicy",
     "MemoryOnPolicyAlgorithm",
     "SequenceBatch",
     "SequenceDictRolloutBuffer",
     "SequenceRolloutBuffer",
+    "SmallCNN",
 ]

@@ -7,8 +7,9 @@ from typing import Any
 
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, CombinedExtractor, FlattenExtractor, NatureCNN
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 
+from memory_agents.common.extractors import CombinedFeatures, image_extractor
 from memory_agents.memory import MemoryCore, memory_registry
 
 
@@ -18,11 +19,13 @@ def default_features_extractor(
     """
     :param observation_space: observation space, images channel first
     :param normalize_images: whether images are bytes that the policy normalises; otherwise they may be floats
-    :return: the extractor of Stable-Baselines3 that fits it
+    :return: the extractor that fits it: for images by their size
     """
     if isinstance(observation_space, spaces.Dict):
-        return CombinedExtractor
-    return NatureCNN if is_image_space(observation_space, normalized_image=not normalize_images) else FlattenExtractor
+        return CombinedFeatures
+    if is_image_space(observation_space, normalized_image=not normalize_images):
+        return image_extractor(observation_space)
+    return FlattenExtractor
 
 
 def make_memory(

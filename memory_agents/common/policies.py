@@ -34,7 +34,9 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     :param action_space: action space
     :param lr_schedule: learning rate schedule
     :param net_arch: layers between memory and heads (default: one of width 64 each for actor and critic)
-    :param features_extractor_class: default: picked from the observation space (flatten, NatureCNN or combined)
+    :param features_extractor_class: default: picked from the observation space: NatureCNN for images from 64 x 64 up,
+        :class:`~memory_agents.common.SmallCNN` for smaller ones, one for each entry of a dictionary
+        (:class:`~memory_agents.common.CombinedFeatures`), flat for all else
     :param memory_class: registered name of a memory core, or a subclass of :class:`~memory_agents.memory.MemoryCore`
     :param memory_kwargs: its keyword arguments
     :param kwargs: further arguments of the parent class

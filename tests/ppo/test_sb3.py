@@ -14,10 +14,11 @@ from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.torch_layers import CombinedExtractor, FlattenExtractor, NatureCNN
+from stable_baselines3.common.torch_layers import FlattenExtractor, NatureCNN
 from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
 
-from memory_agents import PPO, CompressiveMemoryPolicy
+from memory_agents import PPO, CompressiveMemoryPolicy, SmallCNN
+from memory_agents.common import CombinedFeatures
 from memory_agents.memory import tree_leaves
 from tests.ppo.toys import ACTIONS, OBSERVATIONS, TINY, Toy, toy_agent, toy_venv
 
@@ -40,10 +41,19 @@ def test_every_space_learns_saves_loads_and_predicts(observation: str, action: s
         obs, _, starts, _ = env.step(actions)
 
 
-@pytest.mark.parametrize("kind", [("box", FlattenExtractor), ("image", NatureCNN), ("dict", CombinedExtractor)])
-def test_the_extractor_fits_the_observation_space(kind: tuple[str, type]) -> None:
-    policy = toy_agent(toy_venv(observation=kind[0])).policy
-    assert type(policy.features_extractor) is kind[1]
+@pytest.mark.parametrize(
+    ("kind", "extractor"),
+    [
+        ("box", FlattenExtractor),
+        ("multi_discrete", FlattenExtractor),
+        ("image", NatureCNN),
+        ("small_image", SmallCNN),
+        ("dict", CombinedFeatures),
+    ],
+)
+def test_the_extractor_fits_the_observation_space(kind: str, extractor: type) -> None:
+    policy = toy_agent(toy_venv(observation=kind)).policy
+    assert type(policy.features_extractor) is extractor
 
 
 class Halving(FlattenExtractor):
@@ -80,21 +90,22 @@ def test_normalize_images_is_honoured() -> None:
     raw = toy_agent(toy_venv(observation="image"), policy_kwargs=dict(normalize_images=False)).policy
     normalized = toy_agent(toy_venv(observation="image")).policy
     normalized.load_state_dict(raw.state_dict())
-    image = th.full((1, 1, 36, 36), 200, dtype=th.uint8)
+    image = th.full((1, 1, 64, 64), 200, dtype=th.uint8)
     assert not th.allclose(raw._features(image)[0], normalized._features(image)[0])
     th.testing.assert_close(raw._features(image / 255)[0], normalized._features(image)[0])
 
 
-def test_float_images_get_a_cnn_when_the_policy_is_told_so() -> None:
+@pytest.mark.parametrize(("side", "extractor"), [(64, NatureCNN), (63, SmallCNN), (3, SmallCNN)])
+def test_float_images_get_a_cnn_when_the_policy_is_told_so(side: int, extractor: type) -> None:
     class FloatImages(Toy):
         def __init__(self) -> None:
             super().__init__()
-            self.observation_space = gym.spaces.Box(0, 1, (3, 36, 36))
+            self.observation_space = gym.spaces.Box(0, 1, (3, side, side))
 
     env = make_vec_env(FloatImages, 2)
     assert type(toy_agent(env).policy.features_extractor) is FlattenExtractor
-    policy_kwargs = dict(normalize_images=False, features_extractor_kwargs=dict(normalized_image=True))
-    assert type(toy_agent(env, policy_kwargs=policy_kwargs).policy.features_extractor) is NatureCNN
+    policy = toy_agent(env, policy_kwargs=dict(normalize_images=False)).learn(64).policy
+    assert type(policy.features_extractor) is extractor
 
 
 def test_separate_extractors_have_separate_memories() -> None:

@@ -19,7 +19,8 @@ OBSERVATIONS: dict[str, spaces.Space[Any]] = {
     "discrete": spaces.Discrete(4),
     "multi_discrete": spaces.MultiDiscrete([3, 2]),
     "multi_binary": spaces.MultiBinary(3),
-    "image": spaces.Box(0, 255, (36, 36, 1), np.uint8),
+    "image": spaces.Box(0, 255, (64, 64, 1), np.uint8),
+    "small_image": spaces.Box(0, 255, (7, 7, 3), np.uint8),
     "dict": spaces.Dict({"x": spaces.Box(-1, 1, (2,)), "kind": spaces.Discrete(3)}),
     "dict_image": spaces.Dict({"x": spaces.Box(-1, 1, (2,)), "seen": spaces.Box(0, 255, (36, 36, 3), np.uint8)}),
 }
