@@ -82,11 +82,12 @@ class AssociativeRecall(TokenStream):
 
     def _draw(self, rng: np.random.Generator, batch_size: int) -> SupervisedBatch:
         everyone = np.arange(batch_size)[:, None]
-        keys = rng.random((batch_size, self.n_keys)).argsort(axis=1)[:, : self.n_pairs] + 1
+        all_keys = np.tile(np.arange(1, self.n_keys + 1), (batch_size, 1))
+        keys = rng.permuted(all_keys, axis=1)[:, : self.n_pairs]
         values = rng.integers(1, self.n_tokens, size=keys.shape, endpoint=True)
         # Rounds of queries, each an order of all pairs, the last one cut short.
         rounds = -(-self.n_queries // self.n_pairs)
-        orders = rng.random((batch_size, rounds, self.n_pairs)).argsort(axis=2)
+        orders = rng.permuted(np.tile(np.arange(self.n_pairs), (batch_size * rounds, 1)), axis=1)
         asked = orders.reshape(batch_size, -1)[:, : self.n_queries]
 
         steps = 1 + self.split

@@ -122,7 +122,9 @@ def _draw_stage(canvas: Canvas, scene: Scene) -> None:
         canvas.panel(x - 38, 47, x + 42, 124, INK, 12, opacity=0.12)
         canvas.panel(x - 40, 44, x + 40, 124, WHITE, 12)
         if kind == "key":
-            canvas.text(_key_name(number), x, 66, INK, 5, anchor=0.5)
+            name = _key_name(number)
+            scale = max(1, min(5, 12 // len(name)))
+            canvas.text(name, x, 84 - 3.5 * scale, INK, scale, anchor=0.5)
         else:
             _draw_token(canvas, number, x, 84, 28)
     if now.asked and not cards:

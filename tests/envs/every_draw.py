@@ -25,10 +25,20 @@ class EveryDraw:
     def integers(
         self, low: int, high: int | None = None, size: int | tuple[int, ...] = (), endpoint: bool = False
     ) -> Any:
-        assert high is None, "only draws below a bound are enumerated"
-        assert not endpoint
-        draws = np.array([self._next(low) for _ in range(int(np.prod(size)))])
+        if high is None:
+            low, high = 0, low
+        draws = np.array([low + self._next(high - low + endpoint) for _ in range(int(np.prod(size)))])
         return draws.reshape(size)[()]
+
+    def permuted(self, rows: Any, axis: int) -> Any:
+        """Every order of every row."""
+        assert axis == 1, "only rows are enumerated"
+        shuffled = np.array(rows)
+        for row in shuffled:
+            for place in range(len(row) - 1):
+                other = place + self._next(len(row) - place)
+                row[[place, other]] = row[[other, place]]
+        return shuffled
 
     def _next(self, bound: int) -> int:
         if self.depth == len(self.path):
