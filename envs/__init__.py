@@ -2,6 +2,7 @@
 
 from memory_agents.envs.associative_recall import AssociativeRecall
 from memory_agents.envs.base import MemoryEnv, Oracle
+from memory_agents.envs.concentration import Concentration
 from memory_agents.envs.copying import Copy, Reverse
 from memory_agents.envs.cue_stream import CueStream
 from memory_agents.envs.delayed_match import DelayedMatch
@@ -17,6 +18,7 @@ from memory_agents.envs.visual_match import VisualMatch
 __all__ = [
     "ENVIRONMENTS",
     "AssociativeRecall",
+    "Concentration",
     "Copy",
     "CopyFirst",
     "CueStream",

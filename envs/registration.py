@@ -64,6 +64,10 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
         "memory_agents.envs.cue_stream:CueStream",
         "In a long stream of tokens, say that of the newest cue whenever asked.",
     ),
+    "MemoryAgents/Concentration-v0": EnvironmentEntry(
+        "memory_agents.envs.concentration:Concentration",
+        "Find all pairs among cards that lie face down, turning over two at a time.",
+    ),
     "MemoryAgents/DelayedMatch-v0": EnvironmentEntry(
         "memory_agents.envs.delayed_match:DelayedMatch",
         "See a few items, wait, then say whether the same ones come back.",

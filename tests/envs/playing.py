@@ -9,6 +9,7 @@ import numpy as np
 
 from memory_agents.envs import (
     AssociativeRecall,
+    Concentration,
     Copy,
     CopyFirst,
     CueStream,
@@ -31,6 +32,9 @@ SETTINGS: list[tuple[type[MemoryEnv], dict[str, Any]]] = [
     (AssociativeRecall, {}),
     (AssociativeRecall, {"n_pairs": 3, "n_keys": 3, "n_values": 6, "n_queries": 7, "delay": (0, 3), "split": True}),
     (AssociativeRecall, {"n_pairs": 1, "n_keys": 40, "n_values": 2, "n_queries": 1, "delay": 0}),
+    (Concentration, {}),
+    (Concentration, {"n_pairs": (2, 3), "max_pairs": 5}),
+    (Concentration, {"n_pairs": 2}),
     (Copy, {}),
     (Copy, {"n_tokens": 40, "length": 3, "delay": (0, 4)}),
     (Copy, {"n_tokens": 2, "length": 2, "delay": (1, 9), "selective": True}),
