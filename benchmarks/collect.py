@@ -15,7 +15,15 @@ from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_co
 from memory_agents.benchmarks.evaluation import EVALUATION_FILE
 from memory_agents.benchmarks.tables import number
 
-HEADINGS = ("environment", "agent", "seeds", "success rate, by seed", "normalised return, by seed", "steps", "seconds")
+HEADINGS = (
+    "environment",
+    "agent",
+    "seeds",
+    "success rate, by seed",
+    "normalised return, by seed",
+    "steps",
+    "CPU seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -130,7 +138,7 @@ def _row(group: list[Run]) -> tuple[str, ...]:
         ", ".join(number(evaluation["success_rate"], 2) for evaluation in evaluations),
         ", ".join(number(evaluation["normalized_return"], 2) for evaluation in evaluations),
         f"{max(evaluation['train_steps'] for evaluation in evaluations):,}",
-        number(fmean(evaluation["train_seconds"] for evaluation in evaluations), 0),
+        number(fmean(evaluation["train_cpu_seconds"] for evaluation in evaluations), 0),
     )
 
 

@@ -1,21 +1,83 @@
 #!/usr/bin/env bash
-# Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL]`.
-# Each run has one thread; PARALLEL runs go at a time (default 1, so that their seconds can be compared).
+# Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]`.
+# Sections: environments, compression-rate, suites; all by default. Each run has one thread; PARALLEL runs go at a time
+# (default 1). A run whose evaluation is there is not repeated, so an interrupted sweep goes on where it stopped.
 set -euo pipefail
 
-out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL]}
+out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]}
+parallel=${2:-1}
+sections=("${@:3}")
+[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate suites)
 export OMP_NUM_THREADS=1
 
-runs() {
-    for seed in 0 1 2 3 4; do
-        for policy in CompressiveMemoryPolicy MlpPolicy; do
-            echo "--env MemoryAgents/TMaze-v0 --env-kwargs corridor=100 --total-timesteps 147456 --policy $policy \
-                --seed $seed --out $out/tmaze-100/$policy-s$seed"
-            echo "--env MemoryAgents/ObjectMatching-v0 --total-timesteps 300000 --policy $policy \
-                --seed $seed --out $out/object-matching/$policy-s$seed"
-        done
+# job FOLDER ARGUMENTS...: one line for the queue.
+job() {
+    local folder=$out/$1
+    shift
+    [ -e "$folder/evaluation.json" ] || printf '%s ' "$@" --out "$folder" && echo
+}
+
+# both NAME ENV STEPS KWARGS SEED: the library's defaults, with memory and without.
+both() {
+    for policy in CompressiveMemoryPolicy MlpPolicy; do
+        job "environments/$1/$policy-s$5" --env "$2" --env-kwargs "'$4'" --total-timesteps "$3" --policy $policy --seed "$5"
     done
 }
 
-runs | xargs -P "${2:-1}" -L 1 "${PYTHON:-python}" -m memory_agents.benchmarks train \
+environments() {
+    local seed
+    for seed in 0 1 2 3 4; do
+        both object-matching MemoryAgents/ObjectMatching-v0 200000 '{}' $seed
+        both tmaze-100 MemoryAgents/TMaze-v0 100000 '{"corridor": 100}' $seed
+    done
+    for seed in 0 1 2; do
+        both object-matching-original MemoryAgents/ObjectMatching-v0 200000 '{"sample": "episode"}' $seed
+        both delayed-match MemoryAgents/DelayedMatch-v0 200000 '{"set_size": 2}' $seed
+        both repeat-first MemoryAgents/RepeatFirst-v0 100000 '{}' $seed
+        both repeat-previous MemoryAgents/RepeatPrevious-v0 200000 '{"k": 4}' $seed
+        both associative-recall MemoryAgents/AssociativeRecall-v0 300000 '{"n_pairs": 4}' $seed
+        both cue-stream MemoryAgents/CueStream-v0 200000 '{}' $seed
+    done
+    for seed in 0 1 2; do
+        both copy-first MemoryAgents/CopyFirst-v0 100000 '{}' $seed
+        both copy MemoryAgents/Copy-v0 200000 '{}' $seed
+        both reverse MemoryAgents/Reverse-v0 200000 '{}' $seed
+        both visual-match MemoryAgents/VisualMatch-v0 200000 '{}' $seed
+        both key-to-door MemoryAgents/KeyToDoor-v0 200000 '{}' $seed
+        both object-matching-grid MemoryAgents/ObjectMatchingGrid-v0 300000 '{}' $seed
+        both concentration MemoryAgents/Concentration-v0 300000 '{}' $seed
+        both hidden-goal MemoryAgents/HiddenGoal-v0 300000 '{}' $seed
+        both cartpole MemoryAgents/CartPoleNoVelocity-v0 200000 '{}' $seed
+        both pendulum MemoryAgents/PendulumNoVelocity-v0 200000 '{}' $seed
+    done
+}
+
+# The delay is longer than rate 1, or a Transformer-XL of the same memory, can reach even through both layers (64 steps),
+# and within the reach of one layer at rate 4 (80 steps).
+compression-rate() {
+    local seed rate
+    for seed in 0 1 2 3 4; do
+        for rate in 1 2 4 8; do
+            delayed "rate-$rate-s$seed" $seed "{\"memory_length\": 16, \"compressed_length\": 16, \"compression_rate\": $rate}"
+        done
+        delayed "transformer-xl-s$seed" $seed '{"memory_length": 32, "compressed_length": 0}'
+    done
+}
+
+delayed() {
+    job "compression-rate/$1" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 300000 --seed "$2" \
+        --env-kwargs "'{\"n_shapes\": 4, \"delay\": 70, \"sample\": \"episode\"}'" --memory-kwargs "'$3'"
+}
+
+suites() {
+    local seed
+    for seed in 0 1 2; do
+        job "suites/popgym-RepeatPreviousEasy-s$seed" --env popgym-RepeatPreviousEasy-v0 --total-timesteps 300000 --seed $seed
+        job "suites/MiniGrid-MemoryS7-s$seed" --env MiniGrid-MemoryS7-v0 --total-timesteps 300000 --seed $seed
+    done
+}
+
+for section in "${sections[@]}"; do
+    "$section"
+done | grep . | xargs -r -P "$parallel" -L 1 "${PYTHON:-python}" -m memory_agents.benchmarks train \
     --device cpu --threads 1 --no-progress --overwrite

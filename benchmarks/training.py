@@ -61,13 +61,20 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     venv = make_vec_env(config, config.n_envs, folder / "monitor.csv")
     agent = make_agent(config, venv)
     agent.set_logger(configure(str(folder), ["csv", "tensorboard"]))
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), time.process_time()
     agent.learn(config.total_timesteps, progress_bar=progress)
-    seconds = time.perf_counter() - start
+    seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     agent.logger.close()
     venv.close()
     agent.save(folder / "agent.zip")
 
     evaluation = evaluate(agent, config)
-    save_evaluation(evaluation, folder, train_steps=agent.num_timesteps, train_seconds=seconds)
+    save_evaluation(
+        evaluation,
+        folder,
+        train_steps=agent.num_timesteps,
+        train_seconds=seconds,
+        # Unlike the seconds on the clock, these do not depend on what else the machine does.
+        train_cpu_seconds=cpu_seconds,
+    )
     return TrainingResult(config, folder, agent, evaluation, agent.num_timesteps, seconds)

@@ -20,7 +20,9 @@ from memory_agents.benchmarks.curves import MEAN_RETURN, STEPS, plot_seeds, read
 def finished(folder: Path, seed: int, success: float, corridor: int = 20) -> None:
     folder.mkdir(parents=True)
     save_config(TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": corridor}, seed=seed), folder)
-    figures = dict(success_rate=success, normalized_return=2 * success - 1, train_steps=1000 + seed, train_seconds=3.0)
+    figures = dict(
+        success_rate=success, normalized_return=2 * success - 1, train_steps=1000 + seed, train_cpu_seconds=3.0
+    )
     (folder / "evaluation.json").write_text(json.dumps(figures))
 
 
