@@ -4,7 +4,8 @@ longer and longer), ``memory_size`` (remember more and more bits) and ``umbrella
 
 Its id ``memory_len/10`` is ``bsuite-memory_len-10-v0`` here; ``--env-kwargs`` replace its settings, as in
 ``--env-kwargs memory_length=40``. Observations are flat. Where an episode's last reward says whether it was solved,
-that is its success. bsuite itself fixes a seed for each task; here ``reset(seed=...)`` decides, as everywhere.
+that is its success. Episodes that a time limit ends are terminated, as bsuite has it. bsuite itself fixes a seed for
+each task; here ``reset(seed=...)`` decides, as everywhere but in ``deep_sea_stochastic``, which bsuite cannot seed.
 """
 
 from __future__ import annotations
@@ -69,13 +70,12 @@ class BsuiteEnv(gym.Env[NDArray[np.float32], np.int64]):
     def step(self, action: np.int64) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """
         :param action: an action
-        :return: observation, reward, whether the episode ended, whether it was cut off, info
+        :return: observation, reward, whether the episode ended, False, info
         """
         after = self._env.step(int(action))
         over, reward = after.last(), float(after.reward)
         info = {"is_success": reward > 0} if over and self.reports_success else {}
-        terminated = over and after.discount == 0
-        return self._flat(after.observation), reward, terminated, over and not terminated, info
+        return self._flat(after.observation), reward, over, False, info
 
     @staticmethod
     def _flat(observation: Any) -> NDArray[np.float32]:

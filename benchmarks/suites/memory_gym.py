@@ -15,9 +15,10 @@ from typing import Any
 import gymnasium as gym
 
 from memory_agents.benchmarks.suites.suite import Suite
+from memory_agents.benchmarks.suites.wrappers import Wrapper
 
 
-class SuccessByInfo(gym.Wrapper[Any, Any, Any, Any]):
+class SuccessByInfo(Wrapper):
     """
     Put ``is_success`` into the info of an episode's last step, from the environment's own ``success``.
 

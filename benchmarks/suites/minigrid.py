@@ -18,12 +18,12 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from memory_agents.benchmarks.suites.suite import Suite
-from memory_agents.benchmarks.suites.wrappers import SuccessByReward
+from memory_agents.benchmarks.suites.wrappers import SuccessByReward, Wrapper
 
 N_DIRECTIONS = 4
 
 
-class OneHot(gym.ObservationWrapper[Any, Any, Any]):
+class OneHot(Wrapper, gym.ObservationWrapper[Any, Any, Any]):
     """
     Flat float32 observations: the codes of all tiles, the direction, and the words of the mission that differ.
 

@@ -14,10 +14,10 @@ from typing import Any
 import gymnasium as gym
 
 from memory_agents.benchmarks.suites.suite import Suite
-from memory_agents.benchmarks.suites.wrappers import PreviousAction
+from memory_agents.benchmarks.suites.wrappers import PreviousAction, Wrapper
 
 
-class FreshInfo(gym.Wrapper[Any, Any, Any, Any]):
+class FreshInfo(Wrapper):
     """
     A new info at every step. Some environments hand out the same arrays again and again and change them later.
 

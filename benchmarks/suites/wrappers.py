@@ -18,7 +18,19 @@ def reports_success(env: gym.Env[Any, Any]) -> bool:
     return env.has_wrapper_attr("reports_success") and bool(env.get_wrapper_attr("reports_success"))
 
 
-class SuccessByReward(gym.Wrapper[Any, Any, Any, Any]):
+class Wrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
+    """
+    A wrapper without further arguments, whose environments can tell how they were made.
+
+    :param env: the environment
+    """
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        gym.utils.RecordConstructorArgs.__init__(self)
+        super().__init__(env)
+
+
+class SuccessByReward(Wrapper):
     """
     Put ``is_success`` into the info of an episode's last step: whether that step was rewarded.
 
@@ -38,7 +50,7 @@ class SuccessByReward(gym.Wrapper[Any, Any, Any, Any]):
         return observation, float(reward), terminated, truncated, info
 
 
-class PreviousAction(gym.Wrapper[Any, Any, Any, Any]):
+class PreviousAction(Wrapper):
     """
     Flat observations ``[observation, previous action, first step]`` of float32, all that is discrete one-hot. At the
     first step of an episode the action is zeros and the last entry 1.

@@ -20,7 +20,7 @@ from memory_agents.benchmarks.agents import make_env
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig
-from memory_agents.benchmarks.suites import SUITES, Suite, reports_success, suite, suite_of
+from memory_agents.benchmarks.suites import SUITES, Suite, listing, reports_success, suite, suite_of
 from memory_agents.envs import ENVIRONMENTS
 
 #: One easy id for each kind of observations, actions, rewards and ends.
@@ -107,6 +107,21 @@ def test_a_broken_suite_hides_no_suggestion(monkeypatch: pytest.MonkeyPatch) -> 
         make_env(TrainingConfig("TMaze"))
 
 
+def test_the_list_tells_what_is_installed_and_how_to_install_the_rest(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = replace(SUITES[1], package="no_such_package", prefixes=("NoSuch-",))
+    monkeypatch.setattr(listing, "SUITES", (SUITES[0], missing))
+    assert run(["list", "--envs"]) == 0
+
+    shown = capsys.readouterr().out
+    assert SUITES[0].example in shown
+    assert missing.install in shown
+    assert (SUITES[0].install in shown) == (not SUITES[0].installed)
+    if SUITES[0].installed:
+        assert " 48 " in shown
+
+
 @pytest.mark.parametrize("owner", SUITES, ids=lambda owner: owner.package)
 def test_installation_commands_name_extras_that_exist(owner: Suite) -> None:
     text = (Path(__file__).parents[3] / "pyproject.toml").read_text()
@@ -127,6 +142,8 @@ def test_observations_lie_in_spaces_that_policies_read(env_id: str) -> None:
     assert isinstance(env.observation_space, (spaces.Box, spaces.Dict))
     if isinstance(env.observation_space, spaces.Box):
         assert env.observation_space.dtype == (np.uint8 if len(env.observation_space.shape) == 3 else np.float32)
+    assert env.spec is not None
+    assert env.spec.id == env_id
     check_for_sb3(env, warn=False, skip_render_check=True)
 
 
