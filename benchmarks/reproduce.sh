@@ -14,7 +14,7 @@ export OMP_NUM_THREADS=1
 job() {
     local folder=$out/$1
     shift
-    [ -e "$folder/evaluation.json" ] || printf '%s ' "$@" --out "$folder" && echo
+    [ -e "$folder/evaluation.json" ] || echo "$@" --out "$folder"
 }
 
 # both NAME ENV STEPS KWARGS SEED: the library's defaults, with memory and without.
@@ -32,7 +32,7 @@ environments() {
     done
     for seed in 0 1 2; do
         both object-matching-original MemoryAgents/ObjectMatching-v0 200000 '{"sample": "episode"}' $seed
-        both delayed-match MemoryAgents/DelayedMatch-v0 200000 '{"set_size": 2}' $seed
+        both delayed-match MemoryAgents/DelayedMatch-v0 300000 '{"set_size": 2}' $seed
         both repeat-first MemoryAgents/RepeatFirst-v0 100000 '{}' $seed
         both repeat-previous MemoryAgents/RepeatPrevious-v0 200000 '{"k": 4}' $seed
         both associative-recall MemoryAgents/AssociativeRecall-v0 300000 '{"n_pairs": 4}' $seed
@@ -79,5 +79,5 @@ suites() {
 
 for section in "${sections[@]}"; do
     "$section"
-done | grep . | xargs -r -P "$parallel" -L 1 "${PYTHON:-python}" -m memory_agents.benchmarks train \
+done | xargs -r -P "$parallel" -L 1 "${PYTHON:-python}" -m memory_agents.benchmarks train \
     --device cpu --threads 1 --no-progress --overwrite
