@@ -12,6 +12,7 @@ from memory_agents.envs.object_matching_grid import ObjectMatchingGrid
 from memory_agents.envs.registration import ENVIRONMENTS, EnvironmentEntry, register_environments
 from memory_agents.envs.repeat import CopyFirst, RepeatFirst, RepeatPrevious
 from memory_agents.envs.tmaze import TMaze
+from memory_agents.envs.token_stream import SupervisedBatch, TokenStream
 from memory_agents.envs.velocity_mask import VelocityMask
 from memory_agents.envs.visual_match import VisualMatch
 
@@ -32,7 +33,9 @@ __all__ = [
     "RepeatFirst",
     "RepeatPrevious",
     "Reverse",
+    "SupervisedBatch",
     "TMaze",
+    "TokenStream",
     "VelocityMask",
     "VisualMatch",
     "register_environments",
