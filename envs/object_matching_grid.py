@@ -10,15 +10,16 @@ from gymnasium import spaces
 
 from memory_agents.envs.arguments import Span, check_integer, check_option, check_span
 from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
-from memory_agents.envs.grid_view import EAST, MOVES, REACH, GridView, towards
+from memory_agents.envs.grid_view import EAST, MOVES, NORTH, REACH, SOUTH, GridView, towards
 from memory_agents.envs.object_matching import CHOICE_REWARD, MAX_COLOURS, MAX_SHAPES, PAD_REWARD
 from memory_agents.envs.object_matching_grid_frame import Pick, Scene, cell_tile, draw
-from memory_agents.envs.object_matching_grid_map import CASE, FLOOR, PAD, PEDESTAL, WALL, GridMap
+from memory_agents.envs.object_matching_grid_map import CASE, FLOOR, PAD, PEDESTAL, PLATE, WALL, Cell, GridMap
 from memory_agents.envs.object_matching_grid_returns import expected_visits, random_times, shortest_times
 
 DEFAULT_LOOPS = 4
-N_KINDS = 4  # Wall, case, pad and pedestal.
+N_KINDS = PEDESTAL  # All but the floor.
 FIRST_OBJECT = PEDESTAL + 1
+CHOOSING = (NORTH, SOUTH)
 
 
 class ObjectMatchingGrid(MemoryEnv):
@@ -26,41 +27,44 @@ class ObjectMatchingGrid(MemoryEnv):
 
     **Task.** A grid form of DMLab's ``rooms_select_nonmatching_object``, the reinforcement-learning task of the
     Compressive Transformer paper (Rae et al. 2020, https://arxiv.org/abs/1911.05507). The agent begins at the western
-    wall of room A, 7 x 7 cells; at the eastern wall opposite lies a pad, and two cells north and south of it stand
-    glass cases, one of which, drawn in every loop, shows an object (the sample). The pad teleports into a corridor of
-    ``corridor`` cells, closed behind the agent. It leads into room B, 5 x 5 cells, with a pedestal in each eastern
-    corner: one holds the sample, the other another object (the foil). Stepping on a pedestal chooses its object, and
-    the next loop begins in room A. Foil and sides are drawn anew in every loop, independently of one another and of
-    the sample.
+    wall of room A, 7 x 7 cells; at the eastern wall opposite lies a pad, with a glass case two cells north and one two
+    cells south of it. When the agent steps on the pad, one of the cases, drawn in every loop, shows an object (the
+    sample); the next step, whatever the action, teleports into a corridor of ``corridor`` cells, closed behind the
+    agent. It leads into room B, 5 x 5 cells, with a plate at the eastern wall and a pedestal north and one south of
+    it. When the agent steps on the plate, the pedestals show the sample and another object (the foil); the next
+    step chooses, and a new loop begins in room A. Foil and sides are drawn anew in every loop, independently of one
+    another and of the sample.
 
-    The shortest way is straight east to the pad (6 steps), straight east through the corridor (``corridor``) and to a
-    pedestal (6): a loop of ``corridor + 12``. Both cases are in view during the last two steps to the pad, so
-    looking costs no step and memory alone is tested. From the last sight of the sample to the first sight of the
-    pedestals pass ``corridor + 3`` steps, and no place in the map sees both.
+    The shortest way is straight east: 6 steps to the pad, one into the corridor, ``corridor + 4`` to the plate and one
+    to choose, ``corridor + 12`` in all. From the sight of the sample to that of the choice pass ``corridor + 5`` steps,
+    and no cell sees both. In sight of objects the agent cannot linger, unlike in the original, since otherwise
+    a player without memory could do better than guess: by going on with some samples only, it would know of what it
+    meets at the pedestals that it comes after one of those.
 
     **Observation.** The 5 x 5 cells around the agent, which itself is not drawn.
 
-    - ``observation="symbolic"``: ``Box(0, 1, (25 * (4 + n_shapes + n_colours),), float32)``, row by row from the
-      upper left cell. Each cell has four channels for wall, glass case, pad and pedestal, all zeros on the floor,
-      then the shape of the object in or on it as one-hot and the colour as one-hot, zeros without an object.
+    - ``observation="symbolic"``: ``Box(0, 1, (25 * (5 + n_shapes + n_colours),), float32)``, row by row from the
+      upper left cell. Each cell has five channels for pad, plate, wall, glass case and pedestal, all zeros on the
+      floor, then the shape of the object in or on it as one-hot and the colour as one-hot, zeros without an object.
     - ``observation="image"``: ``Box(0, 255, (40, 40, 3), uint8)``, each cell a picture of 8 x 8 pixels.
 
-    **Actions.** ``Discrete(4)``: 0 right (east), 1 up (north), 2 left (west), 3 down (south). Walls and
-    glass cases stop the agent.
+    **Actions.** ``Discrete(4)``: 0 right (east), 1 up (north), 2 left (west), 3 down (south). Walls, cases and, except
+    from the plate, pedestals stop the agent.
 
-    **Rewards.** 0.1 on the pad; on a pedestal +1 for the correct object and -1 for the other (one to ten, as in the
-    original).
+    **Rewards.** 0.1 for stepping on the pad; on the plate +1 for the move to the correct object and -1 for any other
+    move (one to ten, as in the original).
 
     **Ends.** Terminated after ``time_limit`` steps, however many loops that is. The info of the last step holds
     ``choices`` (how many were made), ``correct_choices``, ``choice_accuracy`` (their ratio; 0.0 if none was made) and
     ``is_success`` (every choice correct, and at least one made).
 
     **Anchors.** Optimal: 0.1 for every pad and 1 for every choice on shortest paths within ``time_limit``, a pad
-    without time for its choice included. Memoryless: the pads alone. The pad leads to one and the same place, so
-    nothing of the sample is left in the agent's position, and a guess earns +1 and -1 equally often; who guesses is as
-    fast as who knows. Random: 0.1 for every pad that a random walk steps on. All are exact: path lengths come from
-    breadth-first search, the random walk's from its Markov chain, and the expected number of loops from the
-    renewal equation. With a range for ``corridor`` episodes differ in how many loops fit, and optimal is a mean.
+    without time for its choice included. Memoryless: the pads alone. Where the agent can choose how to go on it sees no
+    objects, so nothing of the sample is left in where it is or in whether it comes to the plate at all, and a guess
+    earns +1 and -1 equally often; who guesses is as fast as who knows. Random: 0.1 for every pad that a random walk
+    steps on, -1/2 for every choice. All are exact: path lengths come from breadth-first search, the random walk's
+    from its Markov chain, and the expected number of loops from the renewal equation. With a range for
+    ``corridor`` episodes may differ in how many loops fit, and optimal is a mean.
 
     :param n_shapes: Number of shapes, 1 to 12.
     :param n_colours: Number of colours, 1 to 3; every shape in every colour is an object of its own (the original
@@ -120,6 +124,7 @@ class ObjectMatchingGrid(MemoryEnv):
         self.observation_space = self._view.space
         self.action_space = spaces.Discrete(len(MOVES))
         self._world = self._grid.world.copy()
+        self._painted = self._view.paint(self._world)
 
     def _make_view(self) -> GridView:
         """Codes go on after the bare cells with the objects in cases, then with the objects on pedestals."""
@@ -128,7 +133,7 @@ class ObjectMatchingGrid(MemoryEnv):
         features = np.zeros((len(looks), N_KINDS + self.n_shapes + self.n_colours), np.float32)
         for row, (kind, thing) in zip(features, looks, strict=True):
             if kind != FLOOR:
-                row[kind - WALL] = 1.0
+                row[kind - PAD] = 1.0
             if thing is not None:
                 row[[N_KINDS + thing[0], N_KINDS + self.n_shapes + thing[1]]] = 1.0
         return GridView(features, np.stack([cell_tile(*look) for look in looks]), self.observation)
@@ -159,8 +164,8 @@ class ObjectMatchingGrid(MemoryEnv):
 
     @cached_property
     def random_return(self) -> float:
-        pads, _ = expected_visits(*random_times(self._grid, self.corridor[0], self.time_limit))
-        return PAD_REWARD * pads
+        pads, choices = expected_visits(*random_times(self._grid, self.corridor[0], self.time_limit))
+        return PAD_REWARD * pads + CHOICE_REWARD * choices * (2 / len(MOVES) - 1)
 
     def oracle(self) -> GridOracle:
         return GridOracle(self._view, self._first_pick, self.rule)
@@ -178,50 +183,66 @@ class ObjectMatchingGrid(MemoryEnv):
         self._picks: list[Pick] = []
         self._time = 0
         self._begin_loop()
-        return self._view.crop(self._painted, self._row, self._column)
+        return self._view.crop(self._painted, *self._cell)
 
     def _begin_loop(self) -> None:
-        grid, loop = self._grid, self._loops[len(self._picks)]
-        self._row, self._column = grid.start
-        self._arrival = grid.arrival(loop.length)
-        self._put(CASE, grid.cases[1 - loop.case_side])
-        self._put(FIRST_OBJECT + loop.sample, grid.cases[loop.case_side])
-        self._put(self._first_pick + loop.sample, grid.pedestals[loop.sample_side])
-        self._put(self._first_pick + loop.foil, grid.pedestals[1 - loop.sample_side])
-        row, door = grid.door
-        hall = self._world[row + REACH, door - grid.longest + REACH : door + REACH]
-        hall[:] = FLOOR
-        hall[: grid.longest - loop.length] = WALL
-        self._painted = self._view.paint(self._world)
-
-    def _put(self, code: int, cell: tuple[int, int]) -> None:
-        self._world[cell[0] + REACH, cell[1] + REACH] = code
+        grid = self._grid
+        self._loop = self._loops[len(self._picks)]
+        self._cell, self._floor = grid.start, FLOOR
+        if self.corridor[0] < self.corridor[1]:
+            row, door = grid.door
+            hall = self._world[row + REACH, door - grid.longest + REACH : door + REACH]
+            hall[:] = FLOOR
+            hall[: grid.longest - self._loop.length] = WALL
+            self._painted = self._view.paint(self._world)
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         action = self._check_action(action, len(MOVES))
         self._time += 1
-        down, right = MOVES[action]
-        row, column, reward = self._row + down, self._column + right, 0.0
-        here = self._world.item(row + REACH, column + REACH)
-        if here == FLOOR:
-            self._row, self._column = row, column
-        elif here == PAD:
-            self._row, self._column = self._arrival
-            reward = PAD_REWARD
-        elif here >= self._first_pick:
-            reward = self._choose(here - self._first_pick)
-        observation = self._view.crop(self._painted, self._row, self._column)
+        reward = 0.0
+        if self._floor == PAD:
+            self._cell, self._floor = self._grid.arrival(self._loop.length), FLOOR
+        elif self._floor == PLATE:
+            reward = self._choose(action)
+        else:
+            (row, column), (down, right) = self._cell, MOVES[action]
+            here = self._world.item(row + down + REACH, column + right + REACH)
+            if here < WALL:
+                self._cell, self._floor = (row + down, column + right), here
+                if here == PAD:
+                    reward = PAD_REWARD
+        observation = self._view.crop(self._painted, *self._cell) if self._floor == FLOOR else self._look_at_objects()
         if self._time < self.time_limit:
             return observation, reward, False, False, {}
         self._playing = False
         return observation, reward, True, False, self._summary()
 
-    def _choose(self, thing: int) -> float:
-        is_sample = thing == self._loops[len(self._picks)].sample
-        correct = is_sample == (self.rule == "match")
-        self._picks.append(Pick(self._objects[thing], correct, self._time))
+    def _choose(self, action: int) -> float:
+        """The pedestals lie north and south of the plate."""
+        loop = self._loop
+        side = CHOOSING.index(action) if action in CHOOSING else None
+        picked_sample = side == loop.sample_side
+        correct = side is not None and picked_sample == (self.rule == "match")
+        thing = None if side is None else self._objects[loop.sample if picked_sample else loop.foil]
+        self._picks.append(Pick(thing, correct, self._time))
         self._begin_loop()
         return CHOICE_REWARD if correct else -CHOICE_REWARD
+
+    def _look_at_objects(self) -> Observation:
+        world = self._world.copy()
+        for (row, column), code in self._shown().items():
+            world[row + REACH, column + REACH] = code
+        return self._view.look(world, *self._cell)
+
+    def _shown(self) -> dict[Cell, int]:
+        """Return where objects are in sight from the pad or the plate, with their codes."""
+        grid, loop = self._grid, self._loop
+        if self._floor == PAD:
+            return {grid.cases[loop.case_side]: FIRST_OBJECT + loop.sample}
+        return {
+            grid.pedestals[loop.sample_side]: self._first_pick + loop.sample,
+            grid.pedestals[1 - loop.sample_side]: self._first_pick + loop.foil,
+        }
 
     def _summary(self) -> dict[str, Any]:
         choices, correct = len(self._picks), sum(pick.correct for pick in self._picks)
@@ -233,13 +254,13 @@ class ObjectMatchingGrid(MemoryEnv):
         }
 
     def _frame(self) -> Frame:
-        loop, grid = self._loops[len(self._picks)], self._grid
+        loop, grid = self._loop, self._grid
         sample, foil = self._objects[loop.sample], self._objects[loop.foil]
         return draw(
             Scene(
                 grid=grid,
-                cell=(self._row, self._column),
-                arrival=self._arrival,
+                cell=self._cell,
+                arrival=grid.arrival(loop.length),
                 objects={
                     grid.cases[loop.case_side]: sample,
                     grid.pedestals[loop.sample_side]: sample,
@@ -288,7 +309,6 @@ class GridOracle:
             self.seen = int(cased[0]) - FIRST_OBJECT
         for row, column in np.argwhere(codes >= self.first_pick).tolist():
             is_sample = codes[row, column] - self.first_pick == self.seen
-            # Side by side with the pedestals, the correct one is straight ahead.
-            if column == REACH and is_sample == (self.rule == "match"):
-                return towards(row - REACH, 0)
+            if is_sample == (self.rule == "match"):
+                return towards(row - REACH, column - REACH)
         return EAST

@@ -25,7 +25,7 @@ from memory_agents.envs.drawing import (
     ring,
 )
 from memory_agents.envs.grid_view import REACH, draw_tile
-from memory_agents.envs.object_matching_grid_map import CASE, PAD, PEDESTAL, WALL, Cell, GridMap
+from memory_agents.envs.object_matching_grid_map import CASE, PAD, PEDESTAL, PLATE, WALL, Cell, GridMap
 
 WIDTH, HEIGHT = 320, 256
 CELL, BORDER, HALL = 15.0, 7.0, 90.0
@@ -37,9 +37,9 @@ Object: TypeAlias = tuple[int, int]  # Shape and colour.
 
 
 class Pick(NamedTuple):
-    """A choice already made: the object, whether it was correct, and at which step."""
+    """A choice already made: the object (None for neither), whether it was correct, and at which step."""
 
-    thing: Object
+    thing: Object | None
     correct: bool
     time: int
 
@@ -84,6 +84,8 @@ def cell_tile(kind: int, thing: Object | None) -> NDArray[np.uint8]:
     ground = GROUNDS.get(kind, GROUND)
     if thing is not None:
         return draw_tile(ground, (GLYPHS[thing[0]], OBJECT_COLOURS[thing[1]]))
+    if kind == PLATE:
+        return draw_tile(ground, (ring(0.8, 0.4), INK))
     if kind == PAD:
         return draw_tile(ground, (disc(1.0), ACCENT), (disc(0.65), WHITE), (disc(0.35), ACCENT))
     return draw_tile(ground)
@@ -158,11 +160,14 @@ def _draw_map(canvas: Canvas, scene: Scene, plan: Plan) -> None:
     for kind, cells in ((CASE, grid.cases), (PEDESTAL, grid.pedestals)):
         for cell in cells:
             canvas.panel(*plan.span(cell, cell), GROUNDS[kind])
-    for cell, size in ((grid.pad, 6.5), (scene.arrival, 4.5)):
-        canvas.fill(ring(0.85, 0.3), *plan.centre(cell), size, ACCENT)
+    for cell, size, colour in ((grid.pad, 6.5, ACCENT), (grid.plate, 6.5, INK), (scene.arrival, 4.5, ACCENT)):
+        canvas.fill(ring(0.85, 0.3), *plan.centre(cell), size, colour)
     canvas.fill(disc(1.0), *plan.centre(grid.pad), 3, ACCENT)
-    for cell, (shape, colour) in scene.objects.items():
-        canvas.glyph(shape, *plan.centre(cell), 6, OBJECT_COLOURS[colour])
+    for cell, thing in scene.objects.items():
+        canvas.glyph(thing[0], *plan.centre(cell), 6, OBJECT_COLOURS[thing[1]])
+        kind, seen_from = (CASE, grid.pad) if cell in grid.cases else (PEDESTAL, grid.plate)
+        if scene.cell != seen_from:
+            canvas.panel(*plan.span(cell, cell), GROUNDS[kind], opacity=0.65)
 
 
 def _draw_agent(canvas: Canvas, scene: Scene, plan: Plan) -> None:
@@ -185,9 +190,10 @@ def _draw_memory(canvas: Canvas, scene: Scene) -> None:
         canvas.fill(TICK if pick.correct else SALTIRE, 285, 221, 11, colour)
 
 
-def _draw_object(canvas: Canvas, x: float, thing: Object, holder: int) -> None:
+def _draw_object(canvas: Canvas, x: float, thing: Object | None, holder: int) -> None:
     canvas.panel(x - 15, 206, x + 15, 236, GROUNDS[holder], 4)
-    canvas.glyph(thing[0], x, 221, 11, OBJECT_COLOURS[thing[1]])
+    if thing is not None:
+        canvas.glyph(thing[0], x, 221, 11, OBJECT_COLOURS[thing[1]])
 
 
 def _caption(scene: Scene) -> tuple[str, Colour]:
@@ -195,9 +201,10 @@ def _caption(scene: Scene) -> tuple[str, Colour]:
         return ("CORRECT", GOOD) if scene.picks[-1].correct else ("WRONG", BAD)
     if scene.time == scene.horizon:
         return "OUT OF TIME", INK
-    column = scene.cell[1]
-    if column <= scene.grid.pad[1]:
+    if scene.cell == scene.grid.pad:
+        return "LOOK AT THE SAMPLE", INK
+    if scene.cell[1] <= scene.grid.pad[1]:
         return "GO TO THE PAD", INK
-    if column < scene.grid.door[1]:
+    if scene.cell != scene.grid.plate:
         return "REMEMBER", INK
     return f"PICK THE {'SAME' if scene.rule == 'match' else 'OTHER'}", INK

@@ -12,27 +12,26 @@ from memory_agents.envs.grid_view import MOVES, REACH
 
 Cell: TypeAlias = tuple[int, int]  # Row and column, counted as in GridView.
 
-FLOOR, WALL, CASE, PAD, PEDESTAL = range(5)
-CODES = {".": FLOOR, "#": WALL, "@": FLOOR, "G": CASE, "P": PAD, "C": PEDESTAL}
+FLOOR, PAD, PLATE, WALL, CASE, PEDESTAL = range(6)  # From WALL on they stop the agent.
+CODES = {".": FLOOR, "@": FLOOR, "p": PAD, "o": PLATE, "#": WALL, "G": CASE, "P": PEDESTAL}
 
-# The glass cases (G) flank the way from the start (@) to the pad (P): they are seen from the shortest path, so looking
-# costs no step. Pedestals are C.
+# From the pad (p) both glass cases (G) are seen, and from the plate (o) both pedestals (P). The agent starts at @.
 ROOM_A = (
     ".......",
     "......G",
     ".......",
-    "@.....P",
+    "@.....p",
     ".......",
     "......G",
     ".......",
 )
 ROOM_B = (
     "#####",
-    "....C",
     ".....",
+    "....P",
+    "....o",
+    "....P",
     ".....",
-    ".....",
-    "....C",
     "#####",
 )
 MIDDLE = 3
@@ -56,8 +55,8 @@ class GridMap:
             for row, (a, b) in enumerate(zip(ROOM_A, ROOM_B, strict=True))
         ]
         cells = {(row, column): kind for row, line in enumerate(rows) for column, kind in enumerate(line)}
-        self.start, self.pad = (next(cell for cell, kind in cells.items() if kind == sign) for sign in "@P")
-        self.cases, self.pedestals = (tuple(cell for cell, kind in cells.items() if kind == sign) for sign in "GC")
+        self.start, self.pad, self.plate = (_places(cells, sign)[0] for sign in "@po")
+        self.cases, self.pedestals = (_places(cells, sign) for sign in "GP")
         self.door: Cell = MIDDLE, SIDE_A + REACH + longest
         self.rooms = _corners(cells, 0, SIDE_A), _corners(cells, self.door[1], SIDE_B)
         #: Codes of all cells, with ``REACH`` cells of wall added on every side.
@@ -65,8 +64,7 @@ class GridMap:
             np.array([[CODES[kind] for kind in line] for line in rows], np.intp), REACH, constant_values=WALL
         )
         self.steps_to_pad = self.distances(self.start)[self.pad]
-        distances = self.distances(self.door)
-        self._steps_from_door = min(distances[pedestal] for pedestal in self.pedestals)
+        self._steps_to_plate = self.distances(self.door)[self.plate]
 
     def arrival(self, length: int) -> Cell:
         """Return the cell that the pad leads to.
@@ -76,20 +74,20 @@ class GridMap:
         return MIDDLE, self.door[1] - length
 
     def steps_to_choice(self, length: int) -> int:
-        """Return the length of the shortest path from the corridor's beginning to a pedestal.
+        """Return the fewest steps from the pad to the choice: one leads into the corridor, the last one chooses.
 
         :param length: Cells of the corridor.
         """
-        return length + self._steps_from_door
+        return 1 + length + self._steps_to_plate + 1
 
     def move(self, cell: Cell, action: int) -> Cell:
-        """Return where a move from a cell leads; walls and cases stop it.
+        """Return where a move from a cell leads; what stands in the way stops it.
 
         :param cell: The cell to move from.
         :param action: Index into ``MOVES``.
         """
         row, column = cell[0] + MOVES[action][0], cell[1] + MOVES[action][1]
-        return cell if self.world[row + REACH, column + REACH] in (WALL, CASE) else (row, column)
+        return cell if self.world[row + REACH, column + REACH] >= WALL else (row, column)
 
     def distances(self, start: Cell) -> dict[Cell, int]:
         """Return all cells within reach and how many moves away they are, found breadth first.
@@ -105,6 +103,11 @@ class GridMap:
                     found[neighbour] = found[cell] + 1
                     queue.append(neighbour)
         return found
+
+
+def _places(cells: dict[Cell, str], sign: str) -> list[Cell]:
+    """Return the cells of one kind."""
+    return [cell for cell, kind in cells.items() if kind == sign]
 
 
 def _corners(cells: dict[Cell, str], west: int, side: int) -> tuple[Cell, Cell]:

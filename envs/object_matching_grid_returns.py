@@ -31,7 +31,7 @@ def expected_visits(to_pad: Times, to_choice: Times) -> tuple[float, float]:
 
 
 def shortest_times(grid: GridMap, shortest: int, horizon: int) -> tuple[Times, Times]:
-    """Return how long the shortest paths take: from the start to the pad, and from there to a choice.
+    """Return how long the shortest paths take: from the start to the pad, and from there to the choice.
 
     :param grid: The map.
     :param shortest: Cells of the shortest corridor; every length up to the map's longest is equally likely.
@@ -51,14 +51,15 @@ def random_times(grid: GridMap, shortest: int, horizon: int) -> tuple[Times, Tim
     :param horizon: Steps of an episode.
     """
     arrivals = [grid.arrival(length) for length in range(shortest, grid.longest + 1)]
-    return _walk(grid, [grid.start], (grid.pad,), horizon), _walk(grid, arrivals, grid.pedestals, horizon)
+    to_plate = _walk(grid, arrivals, grid.plate, horizon)
+    # One step leads from the pad into the corridor, one from the plate to the choice.
+    return _walk(grid, [grid.start], grid.pad, horizon), np.append([0.0, 0.0], to_plate)[: horizon + 1]
 
 
-def _walk(grid: GridMap, starts: Sequence[Cell], goals: Sequence[Cell], horizon: int) -> Times:
-    """Follow one random walk from each start until it meets a goal; west of its start it meets a wall."""
+def _walk(grid: GridMap, starts: Sequence[Cell], goal: Cell, horizon: int) -> Times:
+    """Follow one random walk from each start until it meets the goal; west of its start it meets a wall."""
     number = {cell: index for index, cell in enumerate(grid.distances(starts[-1]))}
     moves = np.array([[number[grid.move(cell, action)] for cell in number] for action in range(len(MOVES))])
-    ends = [number[goal] for goal in goals]
     begins, walks = np.array([number[start] for start in starts]), np.arange(len(starts))
     west = moves[WEST, begins]
     # Where the map itself has the wall, the move west leads back already.
@@ -72,6 +73,6 @@ def _walk(grid: GridMap, starts: Sequence[Cell], goals: Sequence[Cell], horizon:
         there = there[moves].sum(axis=0) / len(MOVES)
         there[begins_walled, walks_walled] += there[west, walks_walled]
         there[west, walks_walled] = 0.0
-        times[time] = there[ends].sum()
-        there[ends] = 0.0
+        times[time] = there[number[goal]].sum()
+        there[number[goal]] = 0.0
     return times
