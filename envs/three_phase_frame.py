@@ -179,13 +179,8 @@ def _draw_phases(canvas: Canvas, scene: Scene) -> None:
         now = phase == scene.phase
         canvas.panel(SIDE_LEFT, top, SIDE_RIGHT, top + 26, ACCENT if now else FAINT, 6)
         canvas.text(name, (SIDE_LEFT + SIDE_RIGHT) / 2, top + 6, WHITE if now else INK, anchor=0.5)
-    canvas.text(
-        f"STEP {scene.step}/{scene.steps[scene.phase]}",
-        (SIDE_LEFT + SIDE_RIGHT) / 2,
-        MAP_TOP + 100,
-        scale=1,
-        anchor=0.5,
-    )
+    step = f"STEP {scene.step}/{scene.steps[scene.phase]}"
+    canvas.text(step, (SIDE_LEFT + SIDE_RIGHT) / 2, MAP_TOP + 100, scale=1, anchor=0.5)
 
 
 def _draw_asked(canvas: Canvas, scene: Scene) -> None:

@@ -29,6 +29,8 @@ from memory_agents.envs.three_phase_chances import apples_eaten, chance_to_touch
 from tests.envs.playing import Policy, play, play_oracle
 
 Task = type[VisualMatch] | type[KeyToDoor]
+# Where apples may appear, counted from the corner of their room.
+ORCHARD = [[(row - 2, column - 2) for row, column in places] for places in APPLE_PLACES.values()]
 
 over_tasks = pytest.mark.parametrize("task", [VisualMatch, KeyToDoor])
 
@@ -257,9 +259,22 @@ def test_chances_of_random_walkers() -> None:
     # Into the wall and there at the second try: a quarter of a quarter more.
     assert chance_to_touch(2, (0, 0), ((0, 1),), 1) == 0.25
     assert chance_to_touch(2, (0, 0), ((0, 1),), 2) == 0.25 + 0.5 * 0.25
-    inside = [[(row - 2, column - 2) for row, column in cells] for cells in APPLE_PLACES.values()]
     # The first apple lies in a corner: two ways of sixteen, and at the third step those that met a wall between.
-    assert apples_eaten(3, (1, 1), inside, 3).tolist() == [0.0, 0.0, 1 / 8, 1 / 8 + 1 / 32]
+    assert apples_eaten(3, (1, 1), ORCHARD, 3).tolist() == [0.0, 0.0, 1 / 8, 1 / 8 + 1 / 32]
+
+
+def test_apples_of_random_walkers_by_trying_all_walks() -> None:
+    """Every walk of five steps, with the first apple in one corner and the second in each place it may take."""
+    env = VisualMatch(look_steps=1, distractor_steps=5)
+    eaten = []
+    for second, actions in product(range(3), product(range(4), repeat=5)):
+        env.reset(seed=0)
+        env._apple_draws = [0, second, 0]
+        for action in (NORTH, *actions):
+            env.step(action)
+        eaten.append(env._apples)
+    assert set(eaten) == {0, 1, 2}
+    assert apples_eaten(3, (1, 1), ORCHARD, 5)[5] == pytest.approx(np.mean(eaten))
 
 
 @over_tasks
