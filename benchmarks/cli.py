@@ -14,14 +14,15 @@ import typer
 from memory_agents.benchmarks import demo as demonstration
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
 from memory_agents.benchmarks.collect import collect as collect_runs
-from memory_agents.benchmarks.collect import find_runs, group_by_seed, labels, markdown, read_runs, save_csv
+from memory_agents.benchmarks.collect import find_runs, group_by_seed, labels, read_runs, save_csv
+from memory_agents.benchmarks.collect import markdown as runs_markdown
 from memory_agents.benchmarks.config import TrainingConfig, hardware, versions
 from memory_agents.benchmarks.curves import plot_curves
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.env_speed import steps_per_second
 from memory_agents.benchmarks.evaluation import anchors
 from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
-from memory_agents.benchmarks.listing import environment_table, memory_table, policy_table
+from memory_agents.benchmarks.listing import environment_markdown, environment_table, memory_table, policy_table
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.suites.listing import suite_table
 from memory_agents.benchmarks.tables import make_console, result_table
@@ -73,8 +74,12 @@ def _complain(message: str, code: int) -> int:
 def list_(
     envs: Annotated[bool, typer.Option("--envs", help="Environments only.")] = False,
     policies: Annotated[bool, typer.Option("--policies", help="Policies and memory cores only.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Environments only, as a Markdown table.")] = False,
 ) -> None:
     """Show environments with their known returns, policies, and memory cores."""
+    if markdown:
+        typer.echo(environment_markdown())
+        return
     console = make_console()
     if envs or not policies:
         console.print(environment_table())
@@ -166,7 +171,7 @@ def collect(
 ) -> None:
     """Show finished runs as one Markdown table, seeds side by side."""
     runs = read_runs(find_runs(folders))
-    typer.echo(markdown(collect_runs(runs)))
+    typer.echo(runs_markdown(collect_runs(runs)))
     if csv is not None:
         make_folder(csv.parent)
         save_csv(runs, csv)

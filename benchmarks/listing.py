@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -19,31 +20,85 @@ from memory_agents.benchmarks.tables import number
 from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import memory_registry
 
+ANCHOR_HEADINGS = ("optimal", "memoryless", "random")
+
+
+@dataclass(frozen=True)
+class EnvironmentFacts:
+    """
+    What there is to know of an environment at its default arguments.
+
+    :param env_id: its id
+    :param summary: what one does in it
+    :param tags: what is remembered; empty where that is not told
+    :param arguments: its arguments with their defaults
+    :param anchors: optimal, memoryless and random return; None each where they are not known
+    """
+
+    env_id: str
+    summary: str
+    tags: tuple[str, ...]
+    arguments: str
+    anchors: tuple[float | None, float | None, float | None]
+
+
+def environments() -> list[EnvironmentFacts]:
+    """
+    :return: every environment of this library
+    """
+    facts = []
+    for env_id, entry in ENVIRONMENTS.items():
+        made = gym.make(env_id)
+        env = memory_env(made)
+        facts.append(
+            EnvironmentFacts(
+                env_id,
+                entry.summary,
+                () if env is None else env.tags,
+                arguments(type(made.unwrapped), entry.kwargs, hidden=("render_mode",)),
+                (None,) * 3 if env is None else (env.optimal_return, env.memoryless_return, env.random_return),
+            )
+        )
+        made.close()
+    return facts
+
 
 def environment_table() -> Table:
     """
-    :return: every environment of this library: summary, tags, arguments with defaults, known returns at the defaults;
-        dashes where returns are not known
+    :return: every environment of this library, for the terminal
     """
     table = Table(title="Environments", title_justify="left", show_lines=True)
+    # Those columns fold whose words can: an id is what one copies.
     table.add_column("id", no_wrap=True)
     table.add_column("summary")
     table.add_column("remember")
     table.add_column("--env-kwargs (default)")
-    for heading in ("optimal", "memoryless", "random"):
+    for heading in ANCHOR_HEADINGS:
         table.add_column(heading, justify="right", no_wrap=True)
-    for env_id, entry in ENVIRONMENTS.items():
-        made = gym.make(env_id)
-        env = memory_env(made)
-        anchors = (None,) * 3 if env is None else (env.optimal_return, env.memoryless_return, env.random_return)
+    for facts in environments():
         table.add_row(
-            env_id,
-            entry.summary,
-            "-" if env is None else ", ".join(env.tags),
-            arguments(type(made.unwrapped), entry.kwargs, hidden=("render_mode",)),
-            *(number(anchor, 2) for anchor in anchors),
+            facts.env_id,
+            facts.summary,
+            ", ".join(facts.tags) or "-",
+            # A Text and not a string: brackets of a JSON list are no markup.
+            Text(facts.arguments),
+            *(number(anchor, 2) for anchor in facts.anchors),
         )
     return table
+
+
+def environment_markdown() -> str:
+    """
+    :return: every environment of this library as a Markdown table, without its arguments
+    """
+    lines = [
+        "| id | what one does | remember | " + " | ".join(ANCHOR_HEADINGS) + " |",
+        "| --- " * 3 + "| ---: " * 3 + "|",
+    ]
+    for facts in environments():
+        anchors = " | ".join(number(anchor, 2) for anchor in facts.anchors)
+        lines.append(f"| `{facts.env_id}` | {facts.summary} | {', '.join(facts.tags) or '-'} | {anchors} |")
+    return "\n".join(lines)
 
 
 def policy_table() -> Table:
@@ -74,11 +129,11 @@ def memory_table() -> Table:
     table.add_column("--memory-kwargs (default)")
     for name, core in memory_registry.items():
         # The width of the features comes from the policy.
-        table.add_row(name, first_sentence(core), arguments(core, {}, hidden=("input_dim",)))
+        table.add_row(name, first_sentence(core), Text(arguments(core, {}, hidden=("input_dim",))))
     return table
 
 
-def arguments(cls: type, overrides: Mapping[str, Any], hidden: tuple[str, ...] = ()) -> Text:
+def arguments(cls: type, overrides: Mapping[str, Any], hidden: tuple[str, ...] = ()) -> str:
     """
     :param cls: a class
     :param overrides: other defaults than the class's own
@@ -94,8 +149,7 @@ def arguments(cls: type, overrides: Mapping[str, Any], hidden: tuple[str, ...] =
             shown.append(name)
         else:
             shown.append(f"{name}={default if isinstance(default, str) else json.dumps(default, default=str)}")
-    # A Text and not a string: brackets of a JSON list are no markup.
-    return Text(", ".join(shown))
+    return ", ".join(shown)
 
 
 def first_sentence(thing: object) -> str:

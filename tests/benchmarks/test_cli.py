@@ -37,6 +37,15 @@ def test_list_can_be_narrowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "MlpPolicy" in policies
 
 
+def test_list_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["list", "--markdown"]) == 0
+    heading, rule, *rows = capsys.readouterr().out.splitlines()
+    assert heading.count("|") == rule.count("|") == rows[0].count("|")
+    assert [row.split("`")[1] for row in rows] == list(ENVIRONMENTS)
+    (maze,) = (row for row in rows if "TMaze" in row)
+    assert maze.endswith("turn into the arm that the sign named. | object | 1.00 | 0.50 | 0.50 |")
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
