@@ -37,9 +37,9 @@ class ObjectMatchingGrid(MemoryEnv):
 
     The shortest way is straight east: 6 steps to the pad, one into the corridor, ``corridor + 4`` to the plate and one
     to choose, ``corridor + 12`` in all. From the sight of the sample to that of the choice pass ``corridor + 5`` steps,
-    and no cell sees both. In sight of objects the agent cannot linger, unlike in the original, since otherwise
-    a player without memory could do better than guess: by going on with some samples only, it would know of what it
-    meets at the pedestals that it comes after one of those.
+    and no cell sees both. Unlike in the original the agent cannot linger in sight of objects. If it could, a player
+    without memory would beat guessing: it would go on with some samples only and stay away with the others, and
+    whatever then stands on the pedestals, it would know which samples are possible.
 
     **Observation.** The 5 x 5 cells around the agent, which itself is not drawn.
 

@@ -46,7 +46,7 @@ def objects_seen(env: ObjectMatchingGrid, observation: Any) -> tuple[list[int], 
     ),
     st.integers(0, 2**31),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_oracle_is_optimal_for_all_arguments(kwargs: dict[str, Any], seed: int) -> None:
     env = ObjectMatchingGrid(**kwargs)
     episode_return, info = play_oracle(env, seed)
@@ -143,7 +143,7 @@ def test_a_cropped_view_is_what_looking_shows_and_no_two_cells_look_alike(observ
 
 @pytest.mark.parametrize("corridor", [1, (1, 3)])
 def test_objects_are_seen_only_from_pad_and_plate_and_never_sample_and_choices_together(corridor: Any) -> None:
-    env = ObjectMatchingGrid(n_shapes=2, corridor=corridor, time_limit=20_000)
+    env = ObjectMatchingGrid(n_shapes=2, corridor=corridor, time_limit=14_000)
     env.reset(seed=0)
     env.action_space.seed(0)
     places: set[tuple[int, Cell]] = set()
@@ -155,8 +155,8 @@ def test_objects_are_seen_only_from_pad_and_plate_and_never_sample_and_choices_t
         assert holders.tolist() == {PAD: [CASE], PLATE: [PEDESTAL, PEDESTAL]}.get(here, [])
         met[here] += 1
         places.add((env._loop.length, env._cell))
-    assert met[PAD] > 30
-    assert met[PLATE] > 30
+    assert met[PAD] > 20
+    assert met[PLATE] > 20
     lengths = {length for length, _ in places}
     # Room A without its cases, room B without its pedestals, and the corridor.
     for length in lengths:
