@@ -9,6 +9,7 @@ from memory_agents.envs.delayed_match import DelayedMatch
 from memory_agents.envs.key_to_door import KeyToDoor
 from memory_agents.envs.object_matching import ObjectMatching
 from memory_agents.envs.object_matching_grid import ObjectMatchingGrid
+from memory_agents.envs.previous_step import PreviousActionReward
 from memory_agents.envs.registration import ENVIRONMENTS, EnvironmentEntry, register_environments
 from memory_agents.envs.repeat import CopyFirst, RepeatFirst, RepeatPrevious
 from memory_agents.envs.tmaze import TMaze
@@ -30,6 +31,7 @@ __all__ = [
     "ObjectMatching",
     "ObjectMatchingGrid",
     "Oracle",
+    "PreviousActionReward",
     "RepeatFirst",
     "RepeatPrevious",
     "Reverse",
