@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]`.
-# Sections: environments, compression-rate, suites; all by default. Each run has one thread; PARALLEL runs go at a time
+# Sections: environments, compression-rate, more-environments, suites; all by default. Each run has one thread; PARALLEL runs go at a time
 # (default 1). A run whose evaluation is there is not repeated, so an interrupted sweep goes on where it stopped.
 set -euo pipefail
 
 out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]}
 parallel=${2:-1}
 sections=("${@:3}")
-[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate suites)
+[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites)
 export OMP_NUM_THREADS=1
 
 # job FOLDER ARGUMENTS...: one line for the queue.
@@ -34,20 +34,24 @@ environments() {
         both object-matching-original MemoryAgents/ObjectMatching-v0 200000 '{"sample": "episode"}' $seed
         both delayed-match MemoryAgents/DelayedMatch-v0 300000 '{"set_size": 2}' $seed
         both repeat-first MemoryAgents/RepeatFirst-v0 100000 '{}' $seed
-        both repeat-previous MemoryAgents/RepeatPrevious-v0 200000 '{"k": 4}' $seed
-        both associative-recall MemoryAgents/AssociativeRecall-v0 300000 '{"n_pairs": 4}' $seed
-        both cue-stream MemoryAgents/CueStream-v0 200000 '{}' $seed
+        both repeat-previous MemoryAgents/RepeatPrevious-v0 150000 '{"k": 4}' $seed
+        both associative-recall MemoryAgents/AssociativeRecall-v0 100000 '{"n_pairs": 4}' $seed
+        both cue-stream MemoryAgents/CueStream-v0 100000 '{}' $seed
     done
+}
+
+more-environments() {
+    local seed
     for seed in 0 1 2; do
         both copy-first MemoryAgents/CopyFirst-v0 100000 '{}' $seed
-        both copy MemoryAgents/Copy-v0 200000 '{}' $seed
-        both reverse MemoryAgents/Reverse-v0 200000 '{}' $seed
-        both visual-match MemoryAgents/VisualMatch-v0 200000 '{}' $seed
-        both key-to-door MemoryAgents/KeyToDoor-v0 200000 '{}' $seed
-        both object-matching-grid MemoryAgents/ObjectMatchingGrid-v0 300000 '{}' $seed
-        both concentration MemoryAgents/Concentration-v0 300000 '{}' $seed
-        both hidden-goal MemoryAgents/HiddenGoal-v0 300000 '{}' $seed
-        both cartpole MemoryAgents/CartPoleNoVelocity-v0 200000 '{}' $seed
+        both copy MemoryAgents/Copy-v0 100000 '{}' $seed
+        both reverse MemoryAgents/Reverse-v0 150000 '{}' $seed
+        both visual-match MemoryAgents/VisualMatch-v0 300000 '{}' $seed
+        both key-to-door MemoryAgents/KeyToDoor-v0 300000 '{}' $seed
+        both object-matching-grid MemoryAgents/ObjectMatchingGrid-v0 200000 '{}' $seed
+        both concentration MemoryAgents/Concentration-v0 200000 '{}' $seed
+        both hidden-goal MemoryAgents/HiddenGoal-v0 200000 '{}' $seed
+        both cartpole MemoryAgents/CartPoleNoVelocity-v0 100000 '{}' $seed
         both pendulum MemoryAgents/PendulumNoVelocity-v0 200000 '{}' $seed
     done
 }
@@ -65,14 +69,14 @@ compression-rate() {
 }
 
 delayed() {
-    job "compression-rate/$1" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 300000 --seed "$2" \
+    job "compression-rate/$1" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 250000 --seed "$2" \
         --env-kwargs "'{\"n_shapes\": 4, \"delay\": 70, \"sample\": \"episode\"}'" --memory-kwargs "'$3'"
 }
 
 suites() {
     local seed
     for seed in 0 1 2; do
-        job "suites/popgym-RepeatPreviousEasy-s$seed" --env popgym-RepeatPreviousEasy-v0 --total-timesteps 300000 --seed $seed
+        job "suites/popgym-RepeatPreviousEasy-s$seed" --env popgym-RepeatPreviousEasy-v0 --total-timesteps 100000 --seed $seed
         job "suites/MiniGrid-MemoryS7-s$seed" --env MiniGrid-MemoryS7-v0 --total-timesteps 300000 --seed $seed
     done
 }
