@@ -21,8 +21,8 @@ from memory_agents.envs.drawing import (
     Canvas,
     Colour,
     disc,
-    ring,
 )
+from memory_agents.envs.frame_parts import draw_trials
 
 WIDTH, HEIGHT = 320, 256
 SAMPLE, DELAY, PROBE = range(3)
@@ -78,33 +78,13 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
     :param scene: What to show.
     """
     canvas = Canvas(WIDTH, HEIGHT)
-    _draw_trials(canvas, scene)
+    draw_trials(canvas, [one.correct for one in scene.answers], scene.trials)
     canvas.panel(16, 40, 304, 216, STAGES[scene.phase], 14)
     _draw_cards(canvas, scene)
     _draw_words(canvas, scene)
     _draw_outcome(canvas, scene)
     _draw_time(canvas, scene)
     return canvas.image()
-
-
-def _draw_trials(canvas: Canvas, scene: Scene) -> None:
-    """One mark per trial: tick or cross when it is over, a dot while it is played, a circle when it is to come."""
-    current = len(scene.answers)
-    shown = f"TRIAL {min(current + 1, scene.trials)}/{scene.trials}"
-    canvas.text(shown, 16, 14)
-    left = 40 + 12 * len(shown)
-    pitch = min(24.0, (296 - left) / scene.trials)
-    size = min(9.0, 0.42 * pitch)
-    for trial in range(scene.trials):
-        x = 304 - size - (scene.trials - 1 - trial) * pitch
-        if trial < current:
-            correct = scene.answers[trial].correct
-            canvas.fill(disc(1.0), x, 21, size, GOOD if correct else BAD)
-            canvas.fill(TICK if correct else SALTIRE, x, 21, 0.62 * size, WHITE)
-        elif trial == current:
-            canvas.fill(disc(1.0), x, 21, size, ACCENT)
-        else:
-            canvas.fill(ring(0.9, 0.2), x, 21, size, FAINT)
 
 
 def _draw_cards(canvas: Canvas, scene: Scene) -> None:

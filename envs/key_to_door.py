@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from memory_agents.envs.arguments import Span, check_flag
 from memory_agents.envs.three_phase import ThreePhase
@@ -57,11 +57,6 @@ class KeyToDoor(ThreePhase):
     """
 
     tags: ClassVar[tuple[str, ...]] = ("object", "credit assignment")
-    presets: ClassVar[dict[str, dict[str, Any]]] = {
-        "train": {"distractor_steps": 30},
-        "interpolate": {"distractor_steps": (10, 30)},
-        "extrapolate": {"distractor_steps": (60, 300)},
-    }
     met, chosen = "key", "door"
 
     def __init__(

@@ -301,6 +301,7 @@ def test_random_returns_of_all_actions_in_turn(task: Task) -> None:
         ({"distractor_steps": (9, 3)}, r"distractor_steps=\(9, 3\) is an empty range"),
         ({"choice_steps": 1}, "choice_steps=1 is out of bounds: pass an integer of at least 2"),
         ({"apple_total": -1.0}, "apple_total=-1.0 is no reward: pass a finite number of at least 0"),
+        ({"apple_total": True}, "apple_total=True is no reward: pass a finite number of at least 0"),
         ({"apple_total": float("nan")}, "apple_total=nan is no reward"),
         ({"apple_total": "much"}, "apple_total='much' is no reward"),
         ({"observation": "sound"}, "observation='sound' is unknown: pass one of 'symbolic', 'image'"),
