@@ -5,6 +5,7 @@ Importing the package registers its environments with Gymnasium.
 """
 
 from memory_agents.common.extractors import SmallCNN
+from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.envs import register_environments
 from memory_agents.memory import MemoryCore, memory_registry
@@ -17,6 +18,7 @@ register_environments()
 __all__ = [
     "PPO",
     "CompressiveMemoryPolicy",
+    "FlatDictObservation",
     "MemoryActorCriticPolicy",
     "MemoryCore",
     "MemoryPolicy",

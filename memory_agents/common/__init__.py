@@ -2,6 +2,7 @@
 
 from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
 from memory_agents.common.extractors import CombinedFeatures, SmallCNN
+from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import CompressiveMemoryPolicy, MemoryActorCriticPolicy
 from memory_agents.common.sequences import SequenceBatch
@@ -9,6 +10,7 @@ from memory_agents.common.sequences import SequenceBatch
 __all__ = [
     "CombinedFeatures",
     "CompressiveMemoryPolicy",
+    "FlatDictObservation",
     "MemoryActorCriticPolicy",
     "MemoryOnPolicyAlgorithm",
     "SequenceBatch",

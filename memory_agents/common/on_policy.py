@@ -10,10 +10,12 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
+from memory_agents.common.observations import FlatDictObservation, check_observation_space, is_nested
 from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState, env_actions
 from memory_agents.common.sequences import check_sequence_length
 from memory_agents.memory import batch_size, tree_select
@@ -32,6 +34,13 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
     sequence_length: int
     refresh_states: bool
     _memory_state: PolicyState | None = None
+
+    @staticmethod
+    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        if not isinstance(env, VecEnv) and is_nested(env.observation_space):
+            env = FlatDictObservation(env)
+        check_observation_space(env.observation_space)
+        return OnPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
     def _setup_model(self) -> None:
         if not issubclass(self.policy_class, MemoryActorCriticPolicy):

@@ -14,6 +14,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
 from memory_agents.common.building import default_features_extractor, make_memory
+from memory_agents.common.observations import counted_from_zero, flat_observation
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.memory import CompressiveMemory, MemoryCore, batch_size, tree_to
 
@@ -113,7 +114,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         return tuple(memory.unpack_state(part) for memory, part in zip(self._memories, state, strict=True))
 
     def _features(self, obs: PyTorchObs) -> tuple[th.Tensor, ...]:
-        features = self.extract_features(obs)
+        features = self.extract_features(counted_from_zero(obs, self.observation_space))
         return features if isinstance(features, tuple) else (features,)
 
     def _latents(
@@ -240,7 +241,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
 
     def predict(
         self,
-        observation: np.ndarray | dict[str, np.ndarray],
+        observation: np.ndarray | dict[str, Any] | tuple[Any, ...],
         state: Any = None,
         episode_start: Iterable[bool] | np.ndarray | None = None,
         deterministic: bool = False,
@@ -249,7 +250,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         Act in one or many environments. Purely functional: neither ``state`` nor what a running training remembers
         changes.
 
-        :param observation: one observation, or one per environment
+        :param observation: one observation, or one per environment; nested ones may be as the environment gives them
         :param state: what the previous call returned; ``None`` before the first step
         :param episode_start: whether an episode starts at this step, one entry per environment (default: none starts)
         :param deterministic: most likely action in place of a sampled one
@@ -258,8 +259,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             observation is the ``(obs, info)`` pair of ``env.reset()``
         """
         self.set_training_mode(False)
-        given: object = observation
-        if isinstance(given, tuple):
+        observation = flat_observation(observation, self.observation_space)
+        if isinstance(observation, tuple):
             raise ValueError("observation is a tuple; pass the first element of the (obs, info) pair of env.reset()")
         obs, vectorized = self.obs_to_tensor(observation)
         n_envs = len(next(iter(obs.values()))) if isinstance(obs, dict) else len(obs)
@@ -303,9 +304,12 @@ def env_actions(policy: ActorCriticPolicy, actions: np.ndarray) -> np.ndarray:
     """
     :param policy: the policy that chose them
     :param actions: actions as the policy's distribution gives them
-    :return: actions as environments take them: squashed ones scaled back to the bounds, unbounded ones clipped to them
+    :return: actions as environments take them: squashed ones scaled back to the bounds, unbounded ones clipped to them,
+        choices counted from where the space starts
     """
     space = policy.action_space
+    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        return actions + space.start
     if not isinstance(space, spaces.Box):
         return actions
     return policy.unscale_action(actions) if policy.squash_output else np.clip(actions, space.low, space.high)

@@ -16,19 +16,40 @@ TINY: dict[str, Any] = dict(memory_length=6, compressed_length=4, compression_ra
 
 OBSERVATIONS: dict[str, spaces.Space[Any]] = {
     "box": spaces.Box(-1, 1, (3,)),
+    "number": spaces.Box(-1, 1, ()),
+    "integers": spaces.Box(-5, 5, (2,), np.int64),
     "discrete": spaces.Discrete(4),
+    "discrete_from_three": spaces.Discrete(4, start=3),
     "multi_discrete": spaces.MultiDiscrete([3, 2]),
+    "multi_discrete_from_three": spaces.MultiDiscrete([3, 2], start=[3, -1]),
     "multi_binary": spaces.MultiBinary(3),
+    "multi_binary_2d": spaces.MultiBinary([2, 3]),
     "image": spaces.Box(0, 255, (64, 64, 1), np.uint8),
     "small_image": spaces.Box(0, 255, (7, 7, 3), np.uint8),
     "dict": spaces.Dict({"x": spaces.Box(-1, 1, (2,)), "kind": spaces.Discrete(3)}),
+    "dict_from_three": spaces.Dict({"x": spaces.Box(-1, 1, ()), "kind": spaces.Discrete(3, start=3)}),
     "dict_image": spaces.Dict({"x": spaces.Box(-1, 1, (2,)), "seen": spaces.Box(0, 255, (36, 36, 3), np.uint8)}),
 }
 ACTIONS: dict[str, spaces.Space[Any]] = {
     "discrete": spaces.Discrete(3),
     "box": spaces.Box(-2, 2, (2,)),
+    "discrete_from_three": spaces.Discrete(3, start=3),
     "multi_discrete": spaces.MultiDiscrete([2, 3]),
+    "multi_discrete_from_three": spaces.MultiDiscrete([2, 3], start=[3, -1]),
     "multi_binary": spaces.MultiBinary(2),
+}
+#: Spaces that Stable-Baselines3 does not take.
+NESTED: dict[str, spaces.Space[Any]] = {
+    "tuple": spaces.Tuple([spaces.Discrete(3), spaces.Box(-1, 1, (2,))]),
+    "nested": spaces.Dict(
+        {
+            "seen": spaces.Dict(
+                {"near": spaces.Box(0, 255, (7, 7, 3), np.uint8), "type": spaces.MultiDiscrete([3, 2])}
+            ),
+            "felt": spaces.Tuple([spaces.Discrete(3, start=1), spaces.Tuple([spaces.Box(-1, 1, (1,))])]),
+            "x": spaces.Box(-1, 1, (2,)),
+        }
+    ),
 }
 
 
@@ -36,7 +57,7 @@ class Toy(gym.Env[Any, Any]):
     """Random observations; an episode is cut or ends after a number of steps that differs from episode to episode."""
 
     def __init__(self, observation: str = "box", action: str = "discrete", truncate: bool = False) -> None:
-        self.observation_space = OBSERVATIONS[observation]
+        self.observation_space = (OBSERVATIONS | NESTED)[observation]
         self.action_space = ACTIONS[action]
         self.truncate = truncate
 
