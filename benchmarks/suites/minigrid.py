@@ -3,8 +3,9 @@ MiniGrid (Chevalier-Boisvert et al. 2023, arXiv 2306.13831): rooms with keys, ba
 the tiles before it. ``MiniGrid-MemoryS7-v0`` to ``MiniGrid-MemoryS17Random-v0`` are its memory tasks.
 
 All seven actions are kept. Observations are flat and one-hot: object, colour and state of each tile in view, then the
-direction that the agent faces. The mission, a text, is left out where it is always the same; elsewhere the words that
-differ are one-hot, too. An episode is a success when its last step is rewarded.
+direction that the agent faces. MiniGrid's code 0 (unseen, red, open, east) is all zeros, so that little but what stands
+around is 1. The mission, a text, is left out where it is always the same; elsewhere the words that differ are one-hot,
+too. An episode is a success when its last step is rewarded.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class OneHot(Wrapper, gym.ObservationWrapper[Any, Any, Any]):
         height, width, _ = env.observation_space["image"].shape or ()
         choices = mission.ordered_placeholders or []
         tile = [len(OBJECT_TO_IDX), len(COLOR_TO_IDX), len(STATE_TO_IDX)]
-        sizes = np.array([*tile * height * width, N_DIRECTIONS, *map(len, choices)])
-        self._offsets = sizes.cumsum() - sizes
+        # One entry less than there are codes: a code of 0 is no entry at all.
+        sizes = np.array([*tile * height * width, N_DIRECTIONS, *map(len, choices)]) - 1
+        self._offsets = sizes.cumsum() - sizes - 1
         self._words = {
             mission.mission_func(*(words[i] for words, i in zip(choices, picked, strict=True))): picked
             for picked in product(*(range(len(words)) for words in choices))
@@ -52,9 +54,9 @@ class OneHot(Wrapper, gym.ObservationWrapper[Any, Any, Any]):
         :param observation: of MiniGrid
         :return: the same one-hot
         """
-        codes = [*observation["image"].flat, observation["direction"], *self._words[observation["mission"]]]
+        codes = np.array([*observation["image"].flat, observation["direction"], *self._words[observation["mission"]]])
         flat = np.zeros(self.observation_space.shape or (), np.float32)
-        flat[self._offsets + codes] = 1
+        flat[(self._offsets + codes)[codes > 0]] = 1
         return flat
 
 
