@@ -6,6 +6,7 @@ from memory_agents.envs.concentration import Concentration
 from memory_agents.envs.copying import Copy, Reverse
 from memory_agents.envs.cue_stream import CueStream
 from memory_agents.envs.delayed_match import DelayedMatch
+from memory_agents.envs.hidden_goal import HiddenGoal
 from memory_agents.envs.key_to_door import KeyToDoor
 from memory_agents.envs.object_matching import ObjectMatching
 from memory_agents.envs.object_matching_grid import ObjectMatchingGrid
@@ -26,6 +27,7 @@ __all__ = [
     "CueStream",
     "DelayedMatch",
     "EnvironmentEntry",
+    "HiddenGoal",
     "KeyToDoor",
     "MemoryEnv",
     "ObjectMatching",

@@ -107,12 +107,10 @@ class Concentration(MemoryEnv):
         self._turn: tuple[int, ...] = ()
         self._found, self._flips = 0, 0
         self._flips_left = 4 * self._pairs
-        self._time = 0
         return self._shown.copy()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         action = self._check_action(action, self.n_cards)
-        self._time += 1
         if len(self._turn) == 2:
             for card in self._turn:
                 self._shown[card] = FACE_DOWN
@@ -143,7 +141,6 @@ class Concentration(MemoryEnv):
                 found=self._found,
                 pairs=self._pairs,
                 flips_left=self._flips_left,
-                time=self._time,
                 over=not self._playing,
             )
         )

@@ -18,7 +18,6 @@ from memory_agents.envs.drawing import (
     WHITE,
     Canvas,
     Colour,
-    disc,
 )
 
 WIDTH, HEIGHT = 320, 256
@@ -37,7 +36,6 @@ class Scene:
     :param found: Pairs found.
     :param pairs: Pairs to find.
     :param flips_left: Flips left.
-    :param time: Steps taken.
     :param over: Whether the episode has ended.
     """
 
@@ -46,7 +44,6 @@ class Scene:
     found: int
     pairs: int
     flips_left: int
-    time: int
     over: bool
 
 
@@ -70,8 +67,6 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
     canvas.panel(16, 236, 304, 244, FAINT, 4)
     if scene.flips_left < flips:
         canvas.panel(16, 236, max(24.0, 304 - 288 * scene.flips_left / flips), 244, ACCENT, 4)
-    # Turning a mismatch down takes a step but no flip: a dot that moves on every step tells the two apart.
-    canvas.fill(disc(1.0), 20 + 280 * scene.time / (6 * scene.pairs), 240, 3, INK)
     return canvas.image()
 
 

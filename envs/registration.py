@@ -72,6 +72,10 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
         "memory_agents.envs.delayed_match:DelayedMatch",
         "See a few items, wait, then say whether the same ones come back.",
     ),
+    "MemoryAgents/HiddenGoal-v0": EnvironmentEntry(
+        "memory_agents.envs.hidden_goal:HiddenGoal",
+        "Find a goal that cannot be seen, then go back to it from ever new places.",
+    ),
     "MemoryAgents/KeyToDoor-v0": EnvironmentEntry(
         "memory_agents.envs.key_to_door:KeyToDoor",
         "Take a coloured key, eat apples for a while, then open the door of its colour.",

@@ -131,8 +131,9 @@ def test_anchors_are_in_order(env_class: type[MemoryEnv], kwargs: dict[str, Any]
     assert env.optimal_return > env.memoryless_return >= env.random_return
     assert env.normalized_score(env.optimal_return) == pytest.approx(1.0)
     assert env.normalized_score(env.memoryless_return) == pytest.approx(0.0)
-    assert env.normalized_score(env.random_return - 10.0) < -1.0
-    assert env.normalized_score(env.optimal_return + 10.0) > 2.0
+    far = 2 * (env.optimal_return - env.random_return)
+    assert env.normalized_score(env.random_return - far) < -1.0
+    assert env.normalized_score(env.optimal_return + far) > 2.0
 
 
 @over_settings
