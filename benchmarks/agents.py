@@ -11,11 +11,13 @@ import stable_baselines3
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
-from memory_agents import PPO
+from memory_agents import PPO, FlatDictObservation
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.suites import reports_success, suite_of
+from memory_agents.common.building import default_features_extractor
+from memory_agents.common.observations import is_nested
 from memory_agents.envs import MemoryEnv
 from memory_agents.memory import memory_registry
 from memory_agents.ppo.ppo import DEFAULT_EPOCHS, default_learning_rate
@@ -38,7 +40,7 @@ def make_env(config: TrainingConfig, render_mode: str | None = None) -> gym.Env[
     """
     :param config: the run's arguments
     :param render_mode: None or ``"rgb_array"``
-    :return: one environment; one of another suite has that suite's wrappers
+    :return: one environment; one of another suite has that suite's wrappers, and nested observations are flattened
     :raises UsageError: when the id is unknown, its suite is not installed, or the environment refuses its arguments
     """
     kwargs = dict(config.env_kwargs) if render_mode is None else {**config.env_kwargs, "render_mode": render_mode}
@@ -46,7 +48,8 @@ def make_env(config: TrainingConfig, render_mode: str | None = None) -> gym.Env[
     suite = suite_of(config.env)
     try:
         if suite is None:
-            return gym.make(config.env, **kwargs)
+            env = gym.make(config.env, **kwargs)
+            return FlatDictObservation(env) if is_nested(env.observation_space) else env
         # What Gymnasium's checker finds in an environment by others is not for the user to mend.
         env = suite.adapt(gym.make(config.env, disable_env_checker=True, **kwargs))
         # Some refuse their arguments only here, and the folder for the results shall not exist by then.
@@ -109,7 +112,9 @@ def _memoryless(config: TrainingConfig, venv: VecMonitor, device: str) -> OnPoli
     if config.memory_kwargs or config.memory_class:
         raise UsageError(f"--policy {MEMORYLESS!r} has no memory; leave out --memory-class and --memory-kwargs")
     # The same as PPO of this library has by default, so that memory is the only difference.
+    channel_first = stable_baselines3.PPO._wrap_env(venv)
     defaults = dict(
+        policy_kwargs=dict(features_extractor_class=default_features_extractor(channel_first.observation_space)),
         learning_rate=default_learning_rate(),
         n_steps=MEMORYLESS_STEPS,
         batch_size=MEMORYLESS_STEPS * venv.num_envs // 4,
@@ -120,7 +125,7 @@ def _memoryless(config: TrainingConfig, venv: VecMonitor, device: str) -> OnPoli
     )
     return stable_baselines3.PPO(
         "MultiInputPolicy" if isinstance(venv.observation_space, gym.spaces.Dict) else MEMORYLESS,
-        venv,
+        channel_first,
         seed=config.seed,
         device=device,
         **{**defaults, **config.algorithm_kwargs},

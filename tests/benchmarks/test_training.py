@@ -4,8 +4,10 @@ import csv
 import json
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
 import stable_baselines3
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
 
 from memory_agents import PPO
 from memory_agents.benchmarks.agents import make_agent, make_vec_env, policy_names
@@ -14,6 +16,7 @@ from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig, load_config
 from memory_agents.benchmarks.curves import plot_curves, read_curve
 from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation, anchors, evaluate, evaluation_seed
+from tests.ppo.toys import Toy
 
 TINY = ["--n-envs", "2", "--total-timesteps", "300", "--eval-episodes", "3", "--device", "cpu", "--seed", "5"]
 TMAZE = ["--env", "MemoryAgents/TMaze-v0", "--env-kwargs", "corridor=3"]
@@ -65,6 +68,29 @@ def test_a_run_is_reproduced_from_its_folder(tmp_path: Path) -> None:
         == 0
     )
     assert (tmp_path / "a" / "evaluation.csv").read_text() == (tmp_path / "b" / "evaluation.csv").read_text()
+
+
+# Stable-Baselines3, which the baseline is of, reads categories only where they are counted from zero.
+@pytest.mark.parametrize(("policy", "observation"), [("CompressiveMemoryPolicy", "nested"), ("MlpPolicy", "tuple")])
+def test_nested_observations_are_welcome(policy: str, observation: str, tmp_path: Path) -> None:
+    gym.register("Nested-v0", "tests.ppo.toys:Toy", kwargs={"observation": observation})
+    args = ["train", "--env", "Nested-v0", *TINY, "--policy", policy, "--out", str(tmp_path), "--no-progress"]
+    try:
+        assert run([*args, *memory_args(policy)]) == 0
+    finally:
+        del gym.registry["Nested-v0"]
+    assert json.loads((tmp_path / "evaluation.json").read_text())["episodes"] == 3
+
+
+@pytest.mark.parametrize("observation", ["box", "image", "small_image", "dict_image"])
+def test_the_baseline_reads_observations_as_the_agent_does(observation: str) -> None:
+    agents = []
+    for policy in ("CompressiveMemoryPolicy", "MlpPolicy"):
+        venv = VecMonitor(DummyVecEnv([lambda: Toy(observation)]))
+        agents.append(make_agent(TrainingConfig("E", policy=policy, device="cpu"), venv))
+    one, other = (agent.policy.features_extractor for agent in agents)
+    assert str(one) == str(other)
+    assert agents[0].observation_space == agents[1].observation_space
 
 
 def test_environments_without_anchors_are_welcome(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
