@@ -58,7 +58,7 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
     canvas = Canvas(WIDTH, HEIGHT)
     pitch = SIDE / scene.size
     canvas.panel(LEFT, TOP, LEFT + SIDE, TOP + SIDE, FLOOR)
-    for line in range(scene.size + 1):
+    for line in (*range(1, scene.size), 0, scene.size):
         along, reach, colour = line * pitch, 0.5, LINE
         if line in (0, scene.size):
             reach, colour = 2.5, GOOD if scene.just_hit else INK
