@@ -26,33 +26,35 @@ both() {
 
 environments() {
     local seed
-    for seed in 0 1 2 3 4; do
-        both object-matching MemoryAgents/ObjectMatching-v0 200000 '{}' $seed
-        both tmaze-100 MemoryAgents/TMaze-v0 100000 '{"corridor": 100}' $seed
-    done
     for seed in 0 1 2; do
-        both object-matching-original MemoryAgents/ObjectMatching-v0 200000 '{"sample": "episode"}' $seed
+        both object-matching-original MemoryAgents/ObjectMatching-v0 300000 '{"sample": "episode"}' $seed
         both delayed-match MemoryAgents/DelayedMatch-v0 300000 '{"set_size": 2}' $seed
-        both repeat-first MemoryAgents/RepeatFirst-v0 100000 '{}' $seed
-        both repeat-previous MemoryAgents/RepeatPrevious-v0 150000 '{"k": 4}' $seed
-        both associative-recall MemoryAgents/AssociativeRecall-v0 100000 '{"n_pairs": 4}' $seed
-        both cue-stream MemoryAgents/CueStream-v0 100000 '{}' $seed
+        both repeat-first MemoryAgents/RepeatFirst-v0 150000 '{}' $seed
+        both repeat-previous MemoryAgents/RepeatPrevious-v0 250000 '{"k": 4}' $seed
+        both associative-recall MemoryAgents/AssociativeRecall-v0 200000 '{"n_pairs": 4}' $seed
+        both cue-stream MemoryAgents/CueStream-v0 200000 '{}' $seed
+    done
+    for seed in 0 1 2 3 4; do
+        both object-matching MemoryAgents/ObjectMatching-v0 300000 '{}' $seed
+        both tmaze-100 MemoryAgents/TMaze-v0 147456 '{"corridor": 100}' $seed
     done
 }
 
 more-environments() {
     local seed
     for seed in 0 1 2; do
-        both copy-first MemoryAgents/CopyFirst-v0 100000 '{}' $seed
-        both copy MemoryAgents/Copy-v0 100000 '{}' $seed
-        both reverse MemoryAgents/Reverse-v0 150000 '{}' $seed
+        both copy-first MemoryAgents/CopyFirst-v0 150000 '{}' $seed
+        both copy MemoryAgents/Copy-v0 200000 '{}' $seed
+        both reverse MemoryAgents/Reverse-v0 200000 '{}' $seed
         both visual-match MemoryAgents/VisualMatch-v0 300000 '{}' $seed
         both key-to-door MemoryAgents/KeyToDoor-v0 300000 '{}' $seed
-        both object-matching-grid MemoryAgents/ObjectMatchingGrid-v0 200000 '{}' $seed
-        both concentration MemoryAgents/Concentration-v0 200000 '{}' $seed
-        both hidden-goal MemoryAgents/HiddenGoal-v0 200000 '{}' $seed
-        both cartpole MemoryAgents/CartPoleNoVelocity-v0 100000 '{}' $seed
-        both pendulum MemoryAgents/PendulumNoVelocity-v0 200000 '{}' $seed
+        both object-matching-grid MemoryAgents/ObjectMatchingGrid-v0 300000 '{}' $seed
+        both concentration MemoryAgents/Concentration-v0 300000 '{}' $seed
+        both hidden-goal MemoryAgents/HiddenGoal-v0 300000 '{}' $seed
+        both cartpole MemoryAgents/CartPoleNoVelocity-v0 150000 '{}' $seed
+        both pendulum MemoryAgents/PendulumNoVelocity-v0 300000 '{}' $seed
+        both acrobot MemoryAgents/AcrobotNoVelocity-v0 150000 '{}' $seed
+        both mountain-car MemoryAgents/MountainCarContinuousNoVelocity-v0 150000 '{}' $seed
     done
 }
 
@@ -70,7 +72,8 @@ compression-rate() {
 
 delayed() {
     job "compression-rate/$1" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 250000 --seed "$2" \
-        --env-kwargs "'{\"n_shapes\": 4, \"delay\": 70, \"sample\": \"episode\"}'" --memory-kwargs "'$3'"
+        --env-kwargs "'{\"n_shapes\": 4, \"delay\": 70, \"sample\": \"episode\"}'" --memory-kwargs "'$3'" \
+        --algorithm-kwargs n_epochs=8
 }
 
 suites() {
