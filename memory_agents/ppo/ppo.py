@@ -19,7 +19,7 @@ from memory_agents.ppo.policies import CompressiveMemoryPolicy, MemoryPolicy
 #: Default size of a rollout over all environments, in transitions.
 ROLLOUT_SIZE = 2048
 SHORTEST_DEFAULT_ROLLOUT = 128
-#: Passes over a rollout. Eight learn object matching from half as many steps, but in a T-maze, where one action of a
+#: Passes over a rollout. More of them learn object matching from fewer steps, but in a T-maze, where one action of a
 #: hundred counts, they sometimes undo what was learned.
 DEFAULT_EPOCHS = 4
 
