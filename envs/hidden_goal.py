@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import check_integer
 from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
+from memory_agents.envs.grid_view import MOVES, towards
 from memory_agents.envs.hidden_goal_frame import Scene, draw
 
-UP, DOWN, LEFT, RIGHT = range(4)
-MOVES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 MAX_SIZE = 20
 
 
@@ -29,7 +28,7 @@ class HiddenGoal(MemoryEnv):
     **Observation.** ``Box(0, 1, (size * size,), float32)``: the agent's cell as one-hot, row by row from the upper
     left corner. After the goal was reached it is the cell that the agent was put into.
 
-    **Actions.** ``Discrete(4)``: 0 up, 1 down, 2 left, 3 right. Walls stop the agent.
+    **Actions.** ``Discrete(4)``: 0 east, 1 north, 2 west, 3 south. Walls stop the agent.
 
     **Rewards.** 1 whenever the goal is reached, else 0.
 
@@ -268,6 +267,4 @@ class HiddenGoalOracle:
 
     def _towards(self, cell: int, target: int) -> int:
         (row, column), (to_row, to_column) = divmod(cell, self.size), divmod(target, self.size)
-        if row != to_row:
-            return DOWN if row < to_row else UP
-        return RIGHT if column < to_column else LEFT
+        return towards(to_row - row, to_column - column)

@@ -9,11 +9,11 @@ from gymnasium import spaces
 
 from memory_agents.envs.arguments import Span, check_flag, check_integer, check_span
 from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
+from memory_agents.envs.grid_view import EAST, NORTH, SOUTH, WEST
 from memory_agents.envs.tmaze_frame import Scene, draw
 
 PLACES = ("start", "corridor", "junction", "arm")
 START, CORRIDOR, JUNCTION, ARM = range(4)
-EAST, NORTH, WEST, SOUTH = range(4)
 MAX_CUE_BITS = 8
 
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_agents.envs import HiddenGoal
-from memory_agents.envs.hidden_goal import DOWN, LEFT, RIGHT, UP, closed_tour, entry_of, neighbours
+from memory_agents.envs.grid_view import EAST, NORTH, SOUTH, WEST
+from memory_agents.envs.hidden_goal import closed_tour, entry_of, neighbours
 from tests.envs.playing import Policy, play, play_oracle, returns_of
 
 # Found for size 8 and horizon 200 by simulated annealing over deterministic policies.
@@ -115,7 +116,7 @@ def test_no_stochastic_policy_of_many_beats_the_tour(size: int) -> None:
 def test_the_best_policy_known_scores_hardly_above_the_tour() -> None:
     env = HiddenGoal()
     cells = neighbours(8)
-    arrows = [cells[cell, "^v<>".index(arrow)] for cell, arrow in enumerate(BEST_KNOWN.split())]
+    arrows = [cells[cell, ">^<v".index(arrow)] for cell, arrow in enumerate(BEST_KNOWN.split())]
     best_known = expected_return(moves_of(arrows), env.horizon)[0]
     assert best_known == pytest.approx(6.18, abs=0.005)
     assert 0.0 < env.normalized_score(best_known) < 0.01
@@ -189,7 +190,7 @@ def test_moves_and_walls() -> None:
         if env._goal == 8 and env._cell == 0:
             break
     seen = []
-    for action in (UP, LEFT, DOWN, RIGHT, RIGHT, RIGHT, UP, LEFT):
+    for action in (NORTH, WEST, SOUTH, EAST, EAST, EAST, NORTH, WEST):
         observation, reward, terminated, truncated, info = env.step(action)
         assert observation.sum() == 1.0
         assert (reward, terminated, truncated, info) == (0.0, False, False, {})

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory_agents.envs import TMaze
-from memory_agents.envs.tmaze import ARM, CORRIDOR, EAST, JUNCTION, NORTH, PLACES, SOUTH, START, WEST
+from memory_agents.envs.grid_view import EAST, NORTH, SOUTH, WEST
+from memory_agents.envs.tmaze import ARM, CORRIDOR, JUNCTION, PLACES, START
 from tests.envs.playing import always, play, play_oracle, table_policy
 
 
