@@ -20,6 +20,7 @@ HEADINGS = (
     "agent",
     "seeds",
     "success rate, by seed",
+    "return, by seed",
     "normalised return, by seed",
     "steps",
     "CPU seconds",
@@ -135,11 +136,15 @@ def _row(group: list[Run]) -> tuple[str, ...]:
         config.env + _arguments(config.env_kwargs),
         config.policy + _arguments({**memory, **config.memory_kwargs, **config.algorithm_kwargs}),
         ", ".join(str(run.config.seed) for run in group),
-        ", ".join(number(evaluation["success_rate"], 2) for evaluation in evaluations),
-        ", ".join(number(evaluation["normalized_return"], 2) for evaluation in evaluations),
+        *(_by_seed(evaluations, name) for name in ("success_rate", "mean_return", "normalized_return")),
         f"{max(evaluation['train_steps'] for evaluation in evaluations):,}",
         number(fmean(evaluation["train_cpu_seconds"] for evaluation in evaluations), 0),
     )
+
+
+def _by_seed(evaluations: list[dict[str, Any]], name: str) -> str:
+    values = [evaluation[name] for evaluation in evaluations]
+    return "-" if values == [None] * len(values) else ", ".join(number(value, 2) for value in values)
 
 
 def _arguments(kwargs: dict[str, Any]) -> str:

@@ -17,11 +17,16 @@ from memory_agents.benchmarks.config import TrainingConfig, save_config
 from memory_agents.benchmarks.curves import MEAN_RETURN, STEPS, plot_seeds, read_curve
 
 
-def finished(folder: Path, seed: int, success: float, corridor: int = 20) -> None:
+def finished(folder: Path, seed: int, success: float | None, corridor: int = 20) -> None:
+    """What a run leaves; without a success rate nothing but its return is known."""
     folder.mkdir(parents=True)
     save_config(TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": corridor}, seed=seed), folder)
     figures = dict(
-        success_rate=success, normalized_return=2 * success - 1, train_steps=1000 + seed, train_cpu_seconds=3.0
+        success_rate=success,
+        mean_return=-7.0 if success is None else success,
+        normalized_return=None if success is None else 2 * success - 1,
+        train_steps=1000 + seed,
+        train_cpu_seconds=3.0,
     )
     (folder / "evaluation.json").write_text(json.dumps(figures))
 
@@ -30,13 +35,17 @@ def test_seeds_stand_side_by_side_and_arguments_apart(tmp_path: Path, capsys: py
     finished(tmp_path / "a" / "late", 1, 0.5)
     finished(tmp_path / "a" / "early", 0, 1.0)
     finished(tmp_path / "b", 0, 0.75, corridor=50)
+    for seed in (0, 1):
+        finished(tmp_path / "c" / str(seed), seed, None, corridor=60)
     (tmp_path / "unfinished").mkdir()
     assert run(["collect", str(tmp_path)]) == 0
 
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
-    assert "(corridor=20) | CompressiveMemoryPolicy | 0, 1 | 1.00, 0.50 | 1.00, 0.00 | 1,001 | 3 |" in lines[2]
-    assert "(corridor=50) | CompressiveMemoryPolicy | 0 | 0.75 | 0.50 | 1,000 | 3 |" in lines[3]
+    assert len(lines) == 5
+    agent = "CompressiveMemoryPolicy"
+    assert f"(corridor=20) | {agent} | 0, 1 | 1.00, 0.50 | 1.00, 0.50 | 1.00, 0.00 | 1,001 | 3 |" in lines[2]
+    assert f"(corridor=50) | {agent} | 0 | 0.75 | 0.75 | 0.50 | 1,000 | 3 |" in lines[3]
+    assert f"(corridor=60) | {agent} | 0, 1 | - | -7.00, -7.00 | - | 1,001 | 3 |" in lines[4]
 
 
 def test_runs_that_differ_in_more_than_the_seed_are_not_mixed(tmp_path: Path) -> None:
