@@ -35,7 +35,11 @@ def check_integer(name: str, value: object, low: int, high: int | None = None) -
     bounds = f"of at least {low}" if high is None else f"from {low} to {high}"
     if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise ValueError(f"{name}={value!r} is not an integer: pass an integer {bounds}.")
-    number = index(value)
+    try:
+        number = index(value)
+    except TypeError:
+        # Arrays and tensors all have the method, but only those of one integer can use it.
+        raise ValueError(f"{name}={value!r} is not an integer: pass an integer {bounds}.") from None
     if number < low or (high is not None and number > high):
         raise ValueError(f"{name}={value!r} is out of bounds: pass an integer {bounds}.")
     return number

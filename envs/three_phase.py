@@ -92,7 +92,11 @@ class ThreePhase(MemoryEnv):
         self.look_steps = check_integer("look_steps", look_steps, least_look_steps)
         self.distractor_steps = check_span("distractor_steps", distractor_steps, 2)
         self.choice_steps = check_integer("choice_steps", choice_steps, 2)
-        if isinstance(apple_total, bool) or not isinstance(apple_total, (int, float)) or not 0 <= apple_total < inf:
+        if (
+            isinstance(apple_total, bool)
+            or not isinstance(apple_total, (int, float, np.integer, np.floating))
+            or not 0 <= apple_total < inf
+        ):
             raise ValueError(f"apple_total={apple_total!r} is no reward: pass a finite number of at least 0.")
         self.apple_total = float(apple_total)
         self.observation = check_option("observation", observation, ("symbolic", "image"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -64,6 +64,8 @@ class VelocityMask(
                 "pass an environment with a Box of one dimension, or put FlattenObservation of Gymnasium around it."
             )
         hidden = self._listed(env) if velocities is None else velocities
+        if not isinstance(hidden, Iterable):
+            raise ValueError(f"velocities={hidden!r} is no list of entries: pass one, such as velocities=[1, 3].")
         removed = [check_integer(f"velocities[{i}]", entry, 0, space.shape[0] - 1) for i, entry in enumerate(hidden)]
         if not 0 < len(set(removed)) == len(removed) < space.shape[0]:
             raise ValueError(

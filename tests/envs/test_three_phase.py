@@ -310,3 +310,10 @@ def test_random_returns_of_all_actions_in_turn(task: Task) -> None:
 def test_bad_arguments_say_the_mend(task: Task, kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         task(**kwargs)
+
+
+@over_tasks
+@pytest.mark.parametrize("total", [2, np.int64(2), np.float32(2)])
+def test_apples_take_numbers_of_any_kind(task: Task, total: Any) -> None:
+    assert type(task(apple_total=total).apple_total) is float
+    assert task(apple_total=total).optimal_return == 3.0

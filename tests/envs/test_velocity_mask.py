@@ -88,6 +88,7 @@ def test_a_wrapped_environment_is_known_by_its_id() -> None:
         (gym.make("CartPole-v1"), [4], r"velocities\[0\]=4 is out of bounds: pass an integer from 0 to 3"),
         (gym.make("CartPole-v1"), [-1], r"velocities\[0\]=-1 is out of bounds: pass an integer from 0 to 3"),
         (gym.make("CartPole-v1"), [1.0], r"velocities\[0\]=1.0 is not an integer"),
+        (gym.make("CartPole-v1"), 1, r"velocities=1 is no list of entries: pass one, such as velocities=\[1, 3\]"),
         (gym.make("CartPole-v1"), [1, 1], r"velocities=\[1, 1\] must remove some entries but not all, each once"),
         (gym.make("CartPole-v1"), [], r"velocities=\[\] must remove some"),
         (gym.make("CartPole-v1"), [0, 1, 2, 3], "must remove some entries but not all"),
