@@ -63,7 +63,15 @@ def read_runs(runs: Iterable[Path]) -> list[Run]:
     :return: what they were and what came out
     :raises UsageError: when a file is not what a run writes
     """
-    return [Run(folder, load_config(folder), json.loads((folder / EVALUATION_FILE).read_text())) for folder in runs]
+    return [Run(folder, load_config(folder), _read_evaluation(folder / EVALUATION_FILE)) for folder in runs]
+
+
+def _read_evaluation(path: Path) -> dict[str, Any]:
+    try:
+        evaluation: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} is not the evaluation of a training run ({error})") from error
+    return evaluation
 
 
 def group_by_seed(runs: Iterable[Run]) -> list[list[Run]]:
@@ -89,13 +97,16 @@ def collect(runs: Iterable[Run]) -> list[tuple[str, ...]]:
 def labels(groups: Iterable[list[Run]]) -> list[str]:
     """
     :param groups: groups of :func:`group_by_seed`
-    :return: of each group those arguments in which the groups differ
+    :return: of each group those of its arguments in which the groups differ, or "default" where it sets none of them;
+        "all" of a single group
     """
     flat = [_flatten({**asdict(group[0].config), "seed": None}) for group in groups]
     names = list(dict.fromkeys(name for arguments in flat for name in arguments))
-    told = [name for name in names if len({json.dumps(arguments.get(name)) for arguments in flat}) > 1]
+    # What is left out is not null: that may be another value than the default.
+    told = [name for name in names if len({json.dumps(arguments.get(name, "left out")) for arguments in flat}) > 1]
     return [
-        ", ".join(f"{name.rpartition('.')[2]}={arguments[name]}" for name in told if name in arguments) or "all"
+        ", ".join(f"{name.rpartition('.')[2]}={arguments[name]}" for name in told if name in arguments)
+        or ("default" if told else "all")
         for arguments in flat
     ]
 
@@ -138,8 +149,14 @@ def _row(group: list[Run]) -> tuple[str, ...]:
         ", ".join(str(run.config.seed) for run in group),
         *(_by_seed(evaluations, name) for name in ("success_rate", "mean_return", "normalized_return")),
         f"{max(evaluation['train_steps'] for evaluation in evaluations):,}",
-        number(fmean(evaluation["train_cpu_seconds"] for evaluation in evaluations), 0),
+        _mean_cpu_seconds(evaluations),
     )
+
+
+def _mean_cpu_seconds(evaluations: list[dict[str, Any]]) -> str:
+    # Runs of earlier versions do not tell.
+    seconds = [evaluation["train_cpu_seconds"] for evaluation in evaluations if "train_cpu_seconds" in evaluation]
+    return number(fmean(seconds) if len(seconds) == len(evaluations) else None, 0)
 
 
 def _by_seed(evaluations: list[dict[str, Any]], name: str) -> str:

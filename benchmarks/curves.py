@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.evaluation import Anchors
 
 STEPS, MEAN_RETURN = "time/total_timesteps", "rollout/ep_rew_mean"
@@ -19,10 +20,13 @@ def read_curve(folder: Path) -> tuple[list[int], list[float]]:
     """
     :param folder: a run's folder
     :return: environment steps, and the mean return of the last 100 episodes up to then while training
+    :raises UsageError: when no episode ended while training, so that there is no curve
     """
     with (folder / "progress.csv").open(newline="") as file:
         # Until the first episode ends there is no mean to write.
         rows = [row for row in csv.DictReader(file) if row.get(STEPS) and row.get(MEAN_RETURN)]
+    if not rows:
+        raise UsageError(f"{folder} has no learning curve: no episode ended while training; leave this run out")
     return [int(row[STEPS]) for row in rows], [float(row[MEAN_RETURN]) for row in rows]
 
 

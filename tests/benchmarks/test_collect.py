@@ -73,6 +73,11 @@ def test_groups_are_labelled_by_what_tells_them_apart() -> None:
     assert labels(groups[:1]) == ["all"]
 
 
+def test_groups_that_leave_an_argument_out_have_a_label_of_their_own() -> None:
+    groups = [[Run(Path(), TrainingConfig("E", algorithm_kwargs=each), {})] for each in ({}, {"target_kl": None})]
+    assert labels(groups) == ["default", "target_kl=None"]
+
+
 def test_curves_need_one_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished(tmp_path / "a", 0, 1.0, corridor=5)
     finished(tmp_path / "b", 0, 1.0)
@@ -94,6 +99,30 @@ def test_curves_of_several_seeds_are_one_band(tmp_path: Path) -> None:
     assert len(axes.collections) == 1
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size == (1200, 720)
+
+
+def test_a_run_in_which_no_episode_ended_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(tmp_path / "a", 0, 1.0)
+    (tmp_path / "a" / "progress.csv").write_text(f"{STEPS}\n128\n")
+    assert run(["curves", str(tmp_path), "--out", str(tmp_path / "curves.png")]) == 2
+    (complaint,) = capsys.readouterr().err.splitlines()
+    assert f"{tmp_path / 'a'} has no learning curve" in complaint
+
+
+def test_runs_of_earlier_versions_have_no_cpu_seconds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finished(tmp_path / "a", 0, 1.0)
+    finished(tmp_path / "b", 1, 0.5)
+    evaluation = tmp_path / "b" / "evaluation.json"
+    figures = json.loads(evaluation.read_text())
+    del figures["train_cpu_seconds"]
+    evaluation.write_text(json.dumps(figures))
+    assert run(["collect", str(tmp_path)]) == 0
+    assert "| 0, 1 | 1.00, 0.50 |" in (row := capsys.readouterr().out.splitlines()[2])
+    assert row.endswith("| 1,001 | - |")
+
+    evaluation.write_text('{"mean_return": ')
+    assert run(["collect", str(tmp_path)]) == 2
+    assert f"{evaluation} is not the evaluation of a training run" in capsys.readouterr().err
 
 
 def test_no_runs_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
