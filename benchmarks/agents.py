@@ -49,6 +49,8 @@ def make_env(config: TrainingConfig, render_mode: str | None = None) -> gym.Env[
     try:
         if suite is None:
             env = gym.make(config.env, **kwargs)
+            if memory_env(env) is not None and "max_episode_steps" in kwargs:
+                raise ValueError("max_episode_steps cuts episodes short, for which its known returns do not hold")
             return FlatDictObservation(env) if is_nested(env.observation_space) else env
         # What Gymnasium's checker finds in an environment by others is not for the user to mend.
         env = suite.adapt(gym.make(config.env, disable_env_checker=True, **kwargs))

@@ -54,6 +54,7 @@ def test_list_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:
         (["--env", TMAZE, "--env-kwargs", "corridor"], ["--env-kwargs", "corridor=VALUE"]),
         (["--env", TMAZE, "--env-kwargs", "corridor=-3"], ["corridor", "-3"]),
         (["--env", TMAZE, "--env-kwargs", "colour=1"], ["colour"]),
+        (["--env", TMAZE, "--env-kwargs", "max_episode_steps=5"], ["max_episode_steps", "known returns"]),
         (["--env", TMAZE, "--policy", "LstmPolicy"], ["LstmPolicy", "MlpPolicy"]),
         (["--env", TMAZE, "--policy", "MlpPolicy", "--memory-kwargs", "n_layers=1"], ["--memory-kwargs"]),
         (["--env", TMAZE, "--policy", "MemoryPolicy", "--memory-class", "compresive"], ["compressive"]),
