@@ -52,6 +52,10 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/CartPoleNoVelocity-v0": without_velocities(
         "CartPole-v1", "Balance a pole on a cart, without seeing how fast either moves."
     ),
+    "MemoryAgents/Concentration-v0": EnvironmentEntry(
+        "memory_agents.envs.concentration:Concentration",
+        "Find all pairs among cards that lie face down, turning over two at a time.",
+    ),
     "MemoryAgents/Copy-v0": EnvironmentEntry(
         "memory_agents.envs.copying:Copy",
         "See a row of tokens, wait, then give them back in order.",
@@ -63,10 +67,6 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/CueStream-v0": EnvironmentEntry(
         "memory_agents.envs.cue_stream:CueStream",
         "In a long stream of tokens, say that of the newest cue whenever asked.",
-    ),
-    "MemoryAgents/Concentration-v0": EnvironmentEntry(
-        "memory_agents.envs.concentration:Concentration",
-        "Find all pairs among cards that lie face down, turning over two at a time.",
     ),
     "MemoryAgents/DelayedMatch-v0": EnvironmentEntry(
         "memory_agents.envs.delayed_match:DelayedMatch",

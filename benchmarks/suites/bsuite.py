@@ -19,6 +19,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from memory_agents.benchmarks.suites.suite import Suite
+from memory_agents.benchmarks.suites.wrappers import SuccessByReward
 
 PREFIX = "bsuite-"
 
@@ -41,7 +42,7 @@ class BsuiteEnv(gym.Env[NDArray[np.float32], np.int64]):
         self._load = EXPERIMENT_NAME_TO_ENVIRONMENT[experiment]
         self._settings = settings
         self._seeded = "seed" in inspect.signature(self._load).parameters
-        self.reports_success = experiment in REWARDED_AT_THE_END
+        self.experiment = experiment
         self._env = self._load(**settings)
         seen, taken = self._env.observation_spec(), self._env.action_spec()
         size = int(np.prod(seen.shape))
@@ -70,12 +71,10 @@ class BsuiteEnv(gym.Env[NDArray[np.float32], np.int64]):
     def step(self, action: np.int64) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """
         :param action: an action
-        :return: observation, reward, whether the episode ended, False, info
+        :return: observation, reward, whether the episode ended, False, and an empty info
         """
         after = self._env.step(int(action))
-        over, reward = after.last(), float(after.reward)
-        info = {"is_success": reward > 0} if over and self.reports_success else {}
-        return self._flat(after.observation), reward, over, False, info
+        return self._flat(after.observation), float(after.reward), after.last(), False, {}
 
     @staticmethod
     def _flat(observation: Any) -> NDArray[np.float32]:
@@ -96,9 +95,10 @@ def register() -> None:
 def adapt(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     """
     :param env: one of :class:`BsuiteEnv`
-    :return: it; nothing is left to do
+    :return: it, telling whether it was solved where bsuite has a notion of that
     """
-    return env
+    assert isinstance(env.unwrapped, BsuiteEnv)
+    return SuccessByReward(env) if env.unwrapped.experiment in REWARDED_AT_THE_END else env
 
 
 SUITE = Suite(

@@ -34,7 +34,7 @@ class SuccessByInfo(Wrapper):
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
-            info = {**info, "is_success": bool(info["success"])}
+            info = {**info, "is_success": bool(info.get("success", False))}
         return observation, reward, terminated, truncated, info
 
 

@@ -62,7 +62,8 @@ class Suite:
             import_module(self.package)
             if self.register is not None:
                 self.register()
-        except ImportError as error:
+        except Exception as error:
+            # Whatever it was, the user's own task may have nothing to do with this suite.
             raise ImportError(f"{self.distribution} cannot be imported ({error}); run: {self.install}") from error
 
     def ids(self) -> list[str]:

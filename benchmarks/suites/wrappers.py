@@ -32,7 +32,7 @@ class Wrapper(gym.Wrapper[Any, Any, Any, Any], gym.utils.RecordConstructorArgs):
 
 class SuccessByReward(Wrapper):
     """
-    Put ``is_success`` into the info of an episode's last step: whether that step was rewarded.
+    Put ``is_success`` into the info of an episode's last step: whether that step was rewarded, and no time limit.
 
     :param env: environment that pays at the end of a solved episode only
     """
@@ -46,7 +46,7 @@ class SuccessByReward(Wrapper):
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
-            info = {**info, "is_success": float(reward) > 0}
+            info = {**info, "is_success": bool(terminated) and float(reward) > 0}
         return observation, float(reward), terminated, truncated, info
 
 

@@ -50,7 +50,8 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
         first. It changes something only where a rollout has several windows per environment
     :param kwargs: further arguments of the parent
     :raises TypeError: when the policy has no memory
-    :raises ValueError: when ``n_steps``, ``batch_size`` and ``sequence_length`` do not fit together
+    :raises ValueError: when ``n_epochs`` is below 1, or ``n_steps``, ``batch_size`` and ``sequence_length`` do not fit
+        together
     """
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
@@ -82,6 +83,8 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
                 f"policy={policy!r} is not known here; use one of {', '.join(self.policy_aliases)}. "
                 "Policies without memory belong to stable_baselines3.PPO"
             )
+        if n_epochs < 1:
+            raise ValueError(f"n_epochs={n_epochs!r} leaves nothing to learn; use 1 or more")
         n_envs = env.num_envs if isinstance(env, VecEnv) else 1
         if n_steps is None:
             windows = max(1, ROLLOUT_SIZE // n_envs // SHORTEST_DEFAULT_ROLLOUT)

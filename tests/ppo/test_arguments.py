@@ -30,6 +30,7 @@ def test_default_sizes(n_envs: int, expected: tuple[int, int, int]) -> None:
         ),
         (dict(batch_size=40, sequence_length=16), "batch_size=40 must be a multiple of sequence_length=16"),
         (dict(n_steps=128, batch_size=9), "n_steps=128 and batch_size=9 leave training windows of 1 steps only"),
+        (dict(n_epochs=0), "n_epochs=0 leaves nothing to learn; use 1 or more"),
         (dict(sequence_length=0), "sequence_length must be a positive integer, got 0"),
         (dict(policy="MlpPolicy"), "policy='MlpPolicy' is not known here; use one of CompressiveMemoryPolicy"),
         (dict(policy_kwargs=dict(memory_class="elephant")), "unknown memory core 'elephant'; known: 'compressive'"),

@@ -39,6 +39,14 @@ def play_memory_chain(length: int, seed: int, right: bool) -> tuple[list[float],
     return rewards, info
 
 
+def test_a_time_limit_leaves_success_to_tell() -> None:
+    env = make_env(TrainingConfig("bsuite-memory_len-10-v0", env_kwargs={"max_episode_steps": 3}))
+    env.reset(seed=0)
+    for _ in range(2):
+        assert env.step(0)[4] == {}
+    assert env.step(0)[2:] == (False, True, {"is_success": False})
+
+
 @pytest.mark.parametrize("length", [1, 12, 40])
 def test_one_bit_decides_the_memory_chain(length: int) -> None:
     for seed in range(4):

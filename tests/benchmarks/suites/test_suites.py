@@ -99,6 +99,19 @@ def test_a_broken_suite_says_why(owner: Suite, monkeypatch: pytest.MonkeyPatch) 
         make_env(TrainingConfig(owner.example))
 
 
+def test_whatever_breaks_a_suite_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("no pattern files")
+
+    broken = replace(SUITES[0], package="json", register=fail)
+    monkeypatch.setattr(suites, "SUITES", (broken,))
+
+    with pytest.raises(UsageError, match="did you mean MemoryAgents/TMaze-v0"):
+        make_env(TrainingConfig("TMaze"))
+    with pytest.raises(UsageError, match=r"popgym cannot be imported \(no pattern files\)"):
+        make_env(TrainingConfig(broken.example))
+
+
 def test_a_broken_suite_hides_no_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = replace(SUITES[0], package="no_such_package")
     monkeypatch.setattr(suites, "SUITES", (broken,))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import TimeLimit
 
 from memory_agents.benchmarks.suites.wrappers import PreviousAction, SuccessByReward, reports_success
 
@@ -74,6 +75,15 @@ def test_success_is_a_reward_at_the_end() -> None:
 
         assert env.step(0)[4] == {"steps": 1}
         assert env.step(0)[4] == {"steps": 1, "is_success": success}
+
+
+def test_an_episode_cut_short_is_no_success() -> None:
+    space = spaces.Discrete(2)
+    env = SuccessByReward(TimeLimit(Scripted(space, space, 1.0, 1.0, 1.0), 2))
+    env.reset()
+
+    assert env.step(0)[4] == {"steps": 1}
+    assert env.step(0)[3:] == (True, {"steps": 1, "is_success": False})
 
 
 def test_environments_report_success_through_wrappers() -> None:
