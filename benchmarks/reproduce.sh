@@ -47,12 +47,12 @@ more-environments() {
         both copy MemoryAgents/Copy-v0 200000 '{}' $seed
         both reverse MemoryAgents/Reverse-v0 200000 '{}' $seed
         both visual-match MemoryAgents/VisualMatch-v0 300000 '{}' $seed
-        both key-to-door MemoryAgents/KeyToDoor-v0 300000 '{}' $seed
+        both key-to-door MemoryAgents/KeyToDoor-v0 200000 '{}' $seed
         both object-matching-grid MemoryAgents/ObjectMatchingGrid-v0 300000 '{}' $seed
-        both concentration MemoryAgents/Concentration-v0 300000 '{}' $seed
-        both hidden-goal MemoryAgents/HiddenGoal-v0 300000 '{}' $seed
+        both concentration MemoryAgents/Concentration-v0 200000 '{}' $seed
+        both hidden-goal MemoryAgents/HiddenGoal-v0 200000 '{}' $seed
         both cartpole MemoryAgents/CartPoleNoVelocity-v0 150000 '{}' $seed
-        both pendulum MemoryAgents/PendulumNoVelocity-v0 300000 '{}' $seed
+        both pendulum MemoryAgents/PendulumNoVelocity-v0 200000 '{}' $seed
         both acrobot MemoryAgents/AcrobotNoVelocity-v0 150000 '{}' $seed
         both mountain-car MemoryAgents/MountainCarContinuousNoVelocity-v0 150000 '{}' $seed
     done
@@ -79,8 +79,9 @@ delayed() {
 suites() {
     local seed
     for seed in 0 1 2; do
-        job "suites/popgym-RepeatPreviousEasy-s$seed" --env popgym-RepeatPreviousEasy-v0 --total-timesteps 100000 --seed $seed
-        job "suites/MiniGrid-MemoryS7-s$seed" --env MiniGrid-MemoryS7-v0 --total-timesteps 300000 --seed $seed
+        job "suites/popgym-RepeatPreviousEasy-s$seed" --env popgym-RepeatPreviousEasy-v0 --total-timesteps 200000 --seed $seed
+        job "suites/MiniGrid-MemoryS7-s$seed" --env MiniGrid-MemoryS7-v0 --total-timesteps 200000 --seed $seed \
+            --algorithm-kwargs n_epochs=8
     done
 }
 
