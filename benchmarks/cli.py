@@ -203,7 +203,7 @@ def env_speed(
     repeats: Annotated[int, typer.Option(min=1, help="Timed blocks, of which the median counts.")] = 5,
     out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
 ) -> None:
-    """Measure how many steps a second single environments make, resets included."""
+    """Measure how many steps a second of CPU time single environments make, resets included."""
     figures = {name: round(steps_per_second(check_env(name), {}, steps, repeats)) for name in env or ENVIRONMENTS}
     text = json.dumps({"steps_per_second": figures, "versions": versions(), "hardware": hardware()}, indent=2)
     typer.echo(text)
