@@ -51,7 +51,7 @@ def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, tit
     axes.set_title(title)
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return, last 100 episodes" + ("" if anchors is None else " (0 memoryless, 1 optimal)"))
-    axes.legend(loc="center right")
+    axes.legend(loc="best", fontsize="small")
     figure.savefig(path, dpi=150)
 
 
