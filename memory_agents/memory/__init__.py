@@ -2,6 +2,7 @@
 
 from memory_agents.memory.compressive import CompressiveMemory, CompressiveState
 from memory_agents.memory.core import MemoryCore, memory_registry
+from memory_agents.memory.recurrent import GRUMemory, HiddenState, LSTMMemory, LSTMState
 from memory_agents.memory.state import (
     batch_size,
     tree_bytes,
@@ -16,6 +17,10 @@ from memory_agents.memory.state import (
 __all__ = [
     "CompressiveMemory",
     "CompressiveState",
+    "GRUMemory",
+    "HiddenState",
+    "LSTMMemory",
+    "LSTMState",
     "MemoryCore",
     "batch_size",
     "memory_registry",

@@ -27,6 +27,12 @@ def compressive_kwargs(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
+def recurrent_kwargs(largest: int = 64) -> st.SearchStrategy[dict[str, Any]]:
+    """Arguments of small recurrent cells."""
+    sizes = [size for size in (1, 5, 8, 64) if size <= largest]
+    return st.fixed_dictionaries(dict(hidden_size=st.sampled_from(sizes), n_layers=st.integers(1, 3)))
+
+
 def run_steps(core: MemoryCore[Any], x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
     """A window, one step at a time."""
     outputs = []

@@ -20,10 +20,14 @@ from memory_agents.memory import (
     tree_leaves,
     tree_select,
 )
-from tests.memory.strategies import compressive_kwargs, run_steps
+from tests.memory.strategies import compressive_kwargs, recurrent_kwargs, run_steps
 
 #: Strategies over keyword arguments; a core without an entry is tested with its defaults.
-KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {"compressive": compressive_kwargs()}
+KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "compressive": compressive_kwargs(),
+    "lstm": recurrent_kwargs(),
+    "gru": recurrent_kwargs(),
+}
 
 every_core = pytest.mark.parametrize("name", list(memory_registry))
 
