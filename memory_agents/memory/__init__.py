@@ -2,7 +2,7 @@
 
 from memory_agents.memory.compressive import CompressiveMemory, CompressiveState
 from memory_agents.memory.core import MemoryCore, memory_registry
-from memory_agents.memory.recurrent import GRUMemory, HiddenState, LSTMMemory, LSTMState
+from memory_agents.memory.recurrent import BRCMemory, GRUMemory, HiddenState, LSTMMemory, LSTMState, NBRCMemory
 from memory_agents.memory.state import (
     batch_size,
     tree_bytes,
@@ -15,6 +15,7 @@ from memory_agents.memory.state import (
 )
 
 __all__ = [
+    "BRCMemory",
     "CompressiveMemory",
     "CompressiveState",
     "GRUMemory",
@@ -22,6 +23,7 @@ __all__ = [
     "LSTMMemory",
     "LSTMState",
     "MemoryCore",
+    "NBRCMemory",
     "batch_size",
     "memory_registry",
     "tree_bytes",

@@ -1,6 +1,7 @@
-"""Building blocks in plain PyTorch: attention, gates, compression functions; nothing of reinforcement learning."""
+"""Building blocks in plain PyTorch: attention, gates, compression functions, cells; no reinforcement learning."""
 
 from memory_agents.nn.attention import HIDDEN, RelativeAttention, sinusoidal_table
+from memory_agents.nn.bistable import BRCCell, NBRCCell
 from memory_agents.nn.block import GatedBlock
 from memory_agents.nn.compression import Compression, ConvolutionCompression, compression_registry
 from memory_agents.nn.gates import GRUGate
@@ -8,10 +9,12 @@ from memory_agents.nn.registry import Registry
 
 __all__ = [
     "HIDDEN",
+    "BRCCell",
     "Compression",
     "ConvolutionCompression",
     "GRUGate",
     "GatedBlock",
+    "NBRCCell",
     "Registry",
     "RelativeAttention",
     "compression_registry",

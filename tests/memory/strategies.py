@@ -27,9 +27,8 @@ def compressive_kwargs(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
-def recurrent_kwargs(largest: int = 64) -> st.SearchStrategy[dict[str, Any]]:
-    """Arguments of small recurrent cells."""
-    sizes = [size for size in (1, 5, 8, 64) if size <= largest]
+def recurrent_kwargs(*sizes: int) -> st.SearchStrategy[dict[str, Any]]:
+    """Arguments of recurrent cells of these sizes."""
     return st.fixed_dictionaries(dict(hidden_size=st.sampled_from(sizes), n_layers=st.integers(1, 3)))
 
 

@@ -10,13 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_agents.common.building import make_memory
-from memory_agents.memory import GRUMemory, LSTMMemory, tree_map
+from memory_agents.memory import GRUMemory, LSTMMemory, NBRCMemory, tree_map
 from memory_agents.memory.recurrent import RecurrentMemory
+from memory_agents.memory.recurrent.bistable import BistableLayer, BRCLayer
 from memory_agents.memory.recurrent.layers import GRULayer, LSTMLayer, RecurrentLayer
 from memory_agents.memory.recurrent.segments import ROW_MULTIPLE, Segments
 from tests.memory.strategies import recurrent_kwargs
 
-NAMES = ["lstm", "gru"]
+NAMES = ["lstm", "gru", "brc", "nbrc"]
 every_cell = pytest.mark.parametrize("name", NAMES)
 
 
@@ -29,6 +30,14 @@ def make(name: str, kwargs: dict[str, Any]) -> RecurrentMemory[Any]:
 def reference_step(layer: RecurrentLayer, x: th.Tensor, state: tuple[th.Tensor, ...]) -> tuple[th.Tensor, ...]:
     """One layer and one step from the equations; x and the parts of the state are vectors."""
     parameters, h, n = dict(layer.named_parameters()), state[0], len(state[0])
+    if isinstance(layer, BistableLayer):
+        u_a, u_c, u = parameters["cell.input_weight"].view(3, n, -1)
+        b_a, b_c = parameters["cell.bias"].view(2, n)
+        w = parameters["cell.state_weight"]
+        w_a, w_c = (th.diag(w[0]), th.diag(w[1])) if isinstance(layer, BRCLayer) else (w[:n], w[n:])
+        a = 1 + th.tanh(u_a @ x + w_a @ h + b_a)
+        c = th.sigmoid(u_c @ x + w_c @ h + b_c)
+        return (c * h + (1 - c) * th.tanh(u @ x + a * h),)
 
     def gate(number: int) -> tuple[th.Tensor, th.Tensor]:
         rows = slice(number * n, (number + 1) * n)
@@ -74,7 +83,7 @@ def reference(
 
 
 @every_cell
-@given(kwargs=recurrent_kwargs(8), seed=st.integers(0, 2**16), batch=st.integers(1, 6), steps=st.integers(1, 12))
+@given(kwargs=recurrent_kwargs(1, 5, 8), seed=st.integers(0, 2**16), batch=st.integers(1, 6), steps=st.integers(1, 12))
 def test_values_and_gradients_equal_the_reference(
     name: str, kwargs: dict[str, Any], seed: int, batch: int, steps: int
 ) -> None:
@@ -157,8 +166,9 @@ def test_sizes_are_checked(name: str, argument: str, value: object) -> None:
 
 
 def test_recurrent_weights_start_orthogonal_gate_by_gate() -> None:
-    for core in (LSTMMemory(3, hidden_size=8), GRUMemory(3, hidden_size=8)):
-        for gate in core.get_parameter("layers.0.kernel.weight_hh_l0").view(-1, 8, 8):
+    for core in (LSTMMemory(3, hidden_size=8), GRUMemory(3, hidden_size=8), NBRCMemory(3, hidden_size=8)):
+        parameter = "cell.state_weight" if isinstance(core, NBRCMemory) else "kernel.weight_hh_l0"
+        for gate in core.get_parameter(f"layers.0.{parameter}").view(-1, 8, 8):
             th.testing.assert_close(gate @ gate.T, th.eye(8), atol=1e-5, rtol=0)
 
 

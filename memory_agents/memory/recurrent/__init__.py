@@ -1,5 +1,6 @@
 """Recurrent cells as memory cores."""
 
+from memory_agents.memory.recurrent.bistable import BRCMemory, NBRCMemory
 from memory_agents.memory.recurrent.core import (
     GRUMemory,
     HiddenState,
@@ -8,4 +9,4 @@ from memory_agents.memory.recurrent.core import (
     RecurrentMemory,
 )
 
-__all__ = ["GRUMemory", "HiddenState", "LSTMMemory", "LSTMState", "RecurrentMemory"]
+__all__ = ["BRCMemory", "GRUMemory", "HiddenState", "LSTMMemory", "LSTMState", "NBRCMemory", "RecurrentMemory"]

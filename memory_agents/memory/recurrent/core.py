@@ -87,7 +87,7 @@ class RecurrentMemory(MemoryCore[S]):
         return x, self._stack(after)
 
     def unroll(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> tuple[th.Tensor, S]:
-        segments = Segments(episode_starts)
+        segments = self._segments(episode_starts)
         outputs = [segments.join(pieces) for pieces in self._unroll(x, state, segments)]
         with th.no_grad():
             after, inputs = [], x
@@ -98,8 +98,11 @@ class RecurrentMemory(MemoryCore[S]):
             return outputs[-1], self._stack(after)
 
     def unroll_outputs(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> th.Tensor:
-        segments = Segments(episode_starts)
+        segments = self._segments(episode_starts)
         return segments.join(self._unroll(x, state, segments)[-1])
+
+    def _segments(self, episode_starts: th.Tensor) -> Segments:
+        return Segments(episode_starts, self._layers[0].row_multiple)
 
     def _unroll(self, x: th.Tensor, state: S, segments: Segments) -> list[list[th.Tensor]]:
         """Per layer its outputs, segment beside segment."""

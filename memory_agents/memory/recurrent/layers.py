@@ -8,6 +8,8 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from memory_agents.memory.recurrent.segments import ROW_MULTIPLE
+
 #: State of one layer: its outputs of the step before first, (batch, hidden_size) each.
 LayerState = tuple[th.Tensor, ...]
 
@@ -24,6 +26,8 @@ class RecurrentLayer(nn.Module, ABC):
         super().__init__()
         self.input_dim = input_dim
         self.hidden_size = hidden_size
+        #: Sequences run beside one another in multiples of this.
+        self.row_multiple = ROW_MULTIPLE
 
     @abstractmethod
     def step(self, x: th.Tensor, state: LayerState) -> LayerState:

@@ -37,9 +37,10 @@ class Segments:
     to about the length of the longest.
 
     :param episode_starts: whether an episode starts at a step, (batch, T) bool
+    :param row_multiple: what the number of columns is a multiple of
     """
 
-    def __init__(self, episode_starts: th.Tensor) -> None:
+    def __init__(self, episode_starts: th.Tensor, row_multiple: int = ROW_MULTIPLE) -> None:
         batch, steps = self.shape = episode_starts.shape
         device, n_tokens = episode_starts.device, batch * steps
         begins = episode_starts.clone()
@@ -55,7 +56,7 @@ class Segments:
         used = 0
         for longest, start, stop in _borders(lengths[order].tolist()):
             members = order[start:stop]
-            filling = -len(members) % ROW_MULTIPLE
+            filling = -len(members) % row_multiple
             columns = len(members) + filling
             tokens = F.pad(first[members], (0, filling)) + th.arange(longest, device=device)[:, None]
             self.groups.append(
