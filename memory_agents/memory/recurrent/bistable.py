@@ -67,7 +67,7 @@ class NBRCLayer(BistableLayer):
 @memory_registry.register("brc")
 class BRCMemory(RecurrentMemory[HiddenState]):
     """
-    Bistable recurrent cells (Vecoven et al. 2020, arXiv 2006.05252), each of which remembers on its own: see
+    Bistable recurrent cells (Vecoven et al. 2020, arXiv 2006.05252), each of which remembers on its own. See
     :class:`~memory_agents.nn.BRCCell`.
 
     :param input_dim: width of the inputs
@@ -87,7 +87,7 @@ class BRCMemory(RecurrentMemory[HiddenState]):
 class NBRCMemory(RecurrentMemory[HiddenState]):
     """
     Recurrently neuromodulated bistable cells (Vecoven et al. 2020, arXiv 2006.05252), which decide on one another's
-    memory: see :class:`~memory_agents.nn.NBRCCell`.
+    memory. See :class:`~memory_agents.nn.NBRCCell`.
 
     :param input_dim: width of the inputs
     :param hidden_size: width of every layer's state, and of the outputs

@@ -124,7 +124,7 @@ class RecurrentMemory(MemoryCore[S]):
 @memory_registry.register("lstm")
 class LSTMMemory(RecurrentMemory[LSTMState]):
     """
-    Long short-term memory (Hochreiter and Schmidhuber 1997), the usual memory of reinforcement learning: see
+    Long short-term memory (Hochreiter and Schmidhuber 1997), the usual memory of reinforcement learning. See
     :class:`~memory_agents.memory.recurrent.layers.LSTMLayer`.
 
     :param input_dim: width of the inputs
@@ -145,7 +145,7 @@ class LSTMMemory(RecurrentMemory[LSTMState]):
 class GRUMemory(RecurrentMemory[HiddenState]):
     """
     Gated recurrent units (Cho et al. 2014, arXiv 1406.1078), with two gates and one state in place of the LSTM's three
-    and two: see :class:`~memory_agents.memory.recurrent.layers.GRULayer`.
+    and two. See :class:`~memory_agents.memory.recurrent.layers.GRULayer`.
 
     :param input_dim: width of the inputs
     :param hidden_size: width of every layer's state, and of the outputs
