@@ -9,7 +9,7 @@ from typing import Any
 import gymnasium as gym
 import stable_baselines3
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize
 
 from memory_agents import PPO, FlatDictObservation
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
@@ -85,7 +85,20 @@ def make_vec_env(config: TrainingConfig, n_envs: int, log: Path | None = None) -
     return VecMonitor(DummyVecEnv(factories), None if log is None else str(log), info_keywords)
 
 
-def make_agent(config: TrainingConfig, venv: VecMonitor) -> OnPolicyAlgorithm:
+def make_training_env(config: TrainingConfig, log: Path | None = None) -> VecEnv:
+    """
+    :param config: the run's arguments
+    :param log: CSV file that gets one line per episode, its return not scaled
+    :return: the environments to learn in
+    :raises UsageError: when the id is unknown or the environment refuses its arguments
+    """
+    venv = make_vec_env(config, config.n_envs, log)
+    if not config.normalize_reward:
+        return venv
+    return VecNormalize(venv, norm_obs=False, gamma=config.algorithm_kwargs.get("gamma", 0.99))
+
+
+def make_agent(config: TrainingConfig, venv: VecEnv) -> OnPolicyAlgorithm:
     """
     :param config: the run's arguments
     :param venv: the environments to learn in
@@ -110,7 +123,7 @@ def make_agent(config: TrainingConfig, venv: VecMonitor) -> OnPolicyAlgorithm:
         ) from error
 
 
-def _memoryless(config: TrainingConfig, venv: VecMonitor, device: str) -> OnPolicyAlgorithm:
+def _memoryless(config: TrainingConfig, venv: VecEnv, device: str) -> OnPolicyAlgorithm:
     if config.memory_kwargs or config.memory_class:
         raise UsageError(f"--policy {MEMORYLESS!r} has no memory; leave out --memory-class and --memory-kwargs")
     # The same as PPO of this library has by default, so that memory is the only difference.

@@ -105,6 +105,13 @@ def train(
     algorithm_kwargs: Annotated[
         list[str] | None, typer.Option(help="Arguments of PPO, as n_epochs=4 (repeatable) or a JSON object.")
     ] = None,
+    normalize_reward: Annotated[
+        bool,
+        typer.Option(
+            "--normalize-reward",
+            help="Scale rewards while training: for returns far above 1, whose critic drowns the actor's learning.",
+        ),
+    ] = False,
     n_envs: Annotated[int, typer.Option(help="Environments side by side.")] = 16,
     total_timesteps: Annotated[int, typer.Option(help="Environment steps to train for, over all of them.")] = 200_000,
     seed: Seed = 0,
@@ -123,6 +130,7 @@ def train(
         memory_class=memory_class,
         memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
         algorithm_kwargs=parse_kwargs("--algorithm-kwargs", algorithm_kwargs or []),
+        normalize_reward=normalize_reward,
         n_envs=n_envs,
         total_timesteps=total_timesteps,
         seed=seed,

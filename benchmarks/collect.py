@@ -143,9 +143,10 @@ def _row(group: list[Run]) -> tuple[str, ...]:
     config = group[0].config
     evaluations = [run.evaluation for run in group]
     memory = {} if config.memory_class is None else {"memory_class": config.memory_class}
+    reward = {"normalize_reward": True} if config.normalize_reward else {}
     return (
         config.env + _arguments(config.env_kwargs),
-        config.policy + _arguments({**memory, **config.memory_kwargs, **config.algorithm_kwargs}),
+        config.policy + _arguments({**memory, **config.memory_kwargs, **config.algorithm_kwargs, **reward}),
         ", ".join(str(run.config.seed) for run in group),
         *(_by_seed(evaluations, name) for name in ("success_rate", "mean_return", "normalized_return")),
         f"{max(evaluation['train_steps'] for evaluation in evaluations):,}",

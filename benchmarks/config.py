@@ -29,6 +29,7 @@ class TrainingConfig:
     :param memory_class: registered name of the memory core (None: the policy's default)
     :param memory_kwargs: keyword arguments of the memory core
     :param algorithm_kwargs: keyword arguments of the algorithm
+    :param normalize_reward: divide rewards, while training, by a running estimate of the standard deviation of returns
     :param n_envs: environments side by side
     :param total_timesteps: environment steps to train for, over all environments
     :param seed: seed of everything
@@ -44,6 +45,7 @@ class TrainingConfig:
     memory_class: str | None = None
     memory_kwargs: dict[str, Any] = field(default_factory=dict)
     algorithm_kwargs: dict[str, Any] = field(default_factory=dict)
+    normalize_reward: bool = False
     n_envs: int = 16
     total_timesteps: int = 200_000
     seed: int = 0
@@ -65,12 +67,11 @@ class TrainingConfig:
         """
         words = ["memory-bench", "train"]
         for entry in fields(self):
-            value = getattr(self, entry.name)
-            if value is not None and value != {}:
-                words += [
-                    f"--{entry.name.replace('_', '-')}",
-                    json.dumps(value) if isinstance(value, dict) else str(value),
-                ]
+            value, option = getattr(self, entry.name), f"--{entry.name.replace('_', '-')}"
+            if value is True:
+                words.append(option)
+            elif value is not None and value is not False and value != {}:
+                words += [option, json.dumps(value) if isinstance(value, dict) else str(value)]
         return shlex.join(words)
 
 

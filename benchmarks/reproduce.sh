@@ -17,10 +17,11 @@ job() {
     [ -e "$folder/evaluation.json" ] || echo "$@" --out "$folder"
 }
 
-# both NAME ENV STEPS KWARGS SEED: the library's defaults, with memory and without.
+# both NAME ENV STEPS KWARGS SEED [OPTION...]: the library's defaults, with memory and without.
 both() {
     for policy in CompressiveMemoryPolicy MlpPolicy; do
-        job "environments/$1/$policy-s$5" --env "$2" --env-kwargs "'$4'" --total-timesteps "$3" --policy $policy --seed "$5"
+        job "environments/$1/$policy-s$5" --env "$2" --env-kwargs "'$4'" --total-timesteps "$3" --policy $policy \
+            --seed "$5" "${@:6}"
     done
 }
 
@@ -50,11 +51,11 @@ more-environments() {
         both key-to-door MemoryAgents/KeyToDoor-v0 200000 '{}' $seed
         both object-matching-grid MemoryAgents/ObjectMatchingGrid-v0 300000 '{}' $seed
         both concentration MemoryAgents/Concentration-v0 200000 '{}' $seed
-        both hidden-goal MemoryAgents/HiddenGoal-v0 200000 '{}' $seed
-        both cartpole MemoryAgents/CartPoleNoVelocity-v0 150000 '{}' $seed
-        both pendulum MemoryAgents/PendulumNoVelocity-v0 200000 '{}' $seed
-        both acrobot MemoryAgents/AcrobotNoVelocity-v0 150000 '{}' $seed
-        both mountain-car MemoryAgents/MountainCarContinuousNoVelocity-v0 150000 '{}' $seed
+        both hidden-goal MemoryAgents/HiddenGoal-v0 200000 '{}' $seed --normalize-reward
+        both cartpole MemoryAgents/CartPoleNoVelocity-v0 150000 '{}' $seed --normalize-reward
+        both pendulum MemoryAgents/PendulumNoVelocity-v0 200000 '{}' $seed --normalize-reward
+        both acrobot MemoryAgents/AcrobotNoVelocity-v0 150000 '{}' $seed --normalize-reward
+        both mountain-car MemoryAgents/MountainCarContinuousNoVelocity-v0 150000 '{}' $seed --normalize-reward
     done
 }
 

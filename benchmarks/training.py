@@ -10,7 +10,7 @@ import torch as th
 from stable_baselines3.common.logger import configure
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from memory_agents.benchmarks.agents import make_agent, make_vec_env
+from memory_agents.benchmarks.agents import make_agent, make_training_env
 from memory_agents.benchmarks.config import TrainingConfig, save_config
 from memory_agents.benchmarks.evaluation import Evaluation, evaluate, save_evaluation
 from memory_agents.benchmarks.output import prepare_run
@@ -52,13 +52,13 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     if config.threads is not None:
         th.set_num_threads(config.threads)
     # A rehearsal: a refused argument must neither replace an earlier run nor leave a folder behind.
-    rehearsal = make_vec_env(config, config.n_envs)
+    rehearsal = make_training_env(config)
     make_agent(config, rehearsal)
     rehearsal.close()
 
     prepare_run(folder, overwrite)
     save_config(config, folder)
-    venv = make_vec_env(config, config.n_envs, folder / "monitor.csv")
+    venv = make_training_env(config, folder / "monitor.csv")
     agent = make_agent(config, venv)
     agent.set_logger(configure(str(folder), ["csv", "tensorboard"]))
     start, cpu_start = time.perf_counter(), time.process_time()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ CONFIG = TrainingConfig(
     memory_class="compressive",
     memory_kwargs={"memory_length": 8},
     algorithm_kwargs={"n_epochs": 2},
+    normalize_reward=True,
     n_envs=2,
     seed=7,
 )
@@ -43,6 +45,8 @@ def test_command_repeats_the_arguments() -> None:
     assert json.loads(words[words.index("--env-kwargs") + 1]) == CONFIG.env_kwargs
     assert words[words.index("--memory-class") + 1] == "compressive"
     assert "--threads" not in words
+    assert words[words.index("--normalize-reward") + 1].startswith("--")
+    assert "--normalize-reward" not in replace(CONFIG, normalize_reward=False).command()
 
 
 @pytest.mark.parametrize("name", ["n_envs", "total_timesteps", "eval_episodes", "threads"])

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
-import gymnasium as gym
+import numpy as np
 import pytest
 import stable_baselines3
-from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
+from stable_baselines3.common.vec_env import VecNormalize
 
 from memory_agents import PPO
-from memory_agents.benchmarks.agents import make_agent, make_vec_env, policy_names
+from memory_agents.benchmarks.agents import make_agent, make_training_env, make_vec_env, policy_names
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig, load_config
@@ -144,6 +145,21 @@ def test_arguments_of_the_algorithm_reach_it(policy: str) -> None:
     assert {name: getattr(agent, name) for name in asked} == asked
     with pytest.raises(UsageError, match="gama"):
         make_agent(TrainingConfig("E", policy=policy, algorithm_kwargs={"gama": 0.9}, device="cpu"), venv)
+
+
+def test_rewards_are_scaled_for_learning_only() -> None:
+    config = TrainingConfig("MemoryAgents/HiddenGoal-v0", {"size": 2, "horizon": 40}, n_envs=4, normalize_reward=True)
+    for normalize_reward in (True, False):
+        venv = make_training_env(replace(config, normalize_reward=normalize_reward))
+        venv.seed(0)
+        venv.reset()
+        rewards = {float(reward) for step in range(40) for reward in venv.step(np.full(4, step % 4))[1]}
+        assert (rewards <= {0.0, 1.0}) != normalize_reward
+        assert isinstance(venv, VecNormalize) == normalize_reward
+    agent = make_agent(replace(config, algorithm_kwargs={"n_steps": 32}, device="cpu"), make_training_env(config))
+    agent.learn(128)
+    assert all(episode["r"] == int(episode["r"]) for episode in agent.ep_info_buffer or ())
+    assert evaluate(agent, replace(config, eval_episodes=3)).mean_return % (1 / 3) == pytest.approx(0, abs=1e-6)
 
 
 def test_normalisation_is_not_clipped() -> None:
