@@ -5,10 +5,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import stable_baselines3
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from memory_agents import PPO
 from memory_agents.benchmarks.agents import make_agent, make_training_env, make_vec_env, policy_names
