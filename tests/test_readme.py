@@ -10,33 +10,68 @@ import pytest
 
 from memory_agents import PPO
 from memory_agents.benchmarks.collect import collect, find_runs, markdown, read_runs
+from memory_agents.benchmarks.listing import environment_markdown, environments
+from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import CompressiveMemory
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+RESULTS = ROOT / "benchmarks" / "results"
+
+#: Tasks whose results the README itself shows.
+HEADLINES = (
+    "object-matching",
+    "object-matching-original",
+    "tmaze-100",
+    "repeat-first",
+    "repeat-previous",
+    "associative-recall",
+    "cue-stream",
+    "delayed-match",
+)
 
 
 def test_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert blocks
+    shortened, replaced = re.subn(r"learn\([\d_]+, progress_bar=True\)", "learn(256)", README)
+    assert replaced == 1
+    blocks = re.findall(r"```python\n(.*?)```", shortened, flags=re.DOTALL)
+    assert len(blocks) == 2
     for block in blocks:
-        shortened, replaced = re.subn(r"learn\([\d_]+, progress_bar=True\)", "learn(256)", block)
-        assert replaced == 1
-        exec(compile(shortened, "README.md", "exec"), {})
+        exec(compile(block, "README.md", "exec"), {})
     assert (tmp_path / "agent.zip").exists()
 
 
-@pytest.mark.parametrize("task", ["tmaze-100", "object-matching"])
-def test_table_of_results_is_what_the_raw_results_say(task: str) -> None:
-    rows = markdown(collect(read_runs(find_runs([ROOT / "benchmarks" / "results" / task])))).splitlines()
-    assert len(rows) == 4
-    for row in rows:
-        assert row in README
+def rows_of(*folders: str) -> list[str]:
+    return markdown(collect(read_runs(find_runs([RESULTS / folder for folder in folders])))).splitlines()
+
+
+@pytest.mark.parametrize(("section", "groups"), [("environments", 40), ("compression-rate", 5), ("suites", 2)])
+def test_tables_of_results_are_what_the_raw_results_say(section: str, groups: int) -> None:
+    rows = rows_of(section)
+    assert len(rows) == 2 + groups
+    assert "\n".join(rows) in (RESULTS / "README.md").read_text()
+
+
+def test_table_of_headline_results_is_what_the_raw_results_say() -> None:
+    rows = rows_of(*(f"environments/{task}" for task in HEADLINES))
+    assert len(rows) == 2 + 2 * len(HEADLINES)
+    assert "\n".join(rows) in README
+
+
+def test_table_of_environments_is_what_they_say() -> None:
+    assert environment_markdown() in README
+
+
+def test_speed_of_environments_is_what_the_raw_numbers_say() -> None:
+    figures = json.loads((RESULTS / "env_speed.json").read_text())["steps_per_second"]
+    assert list(figures) == list(ENVIRONMENTS)
+    ours = [figures[facts.env_id] / 1e6 for facts in environments() if facts.tags]
+    assert f"makes {min(ours):.2f} to {max(ours):.2f} million steps a second" in README
 
 
 def test_cost_of_late_steps_is_what_the_raw_numbers_say() -> None:
-    figures = json.loads((ROOT / "benchmarks" / "results" / "episode_cost.json").read_text())
+    figures = json.loads((RESULTS / "episode_cost.json").read_text())
     early, late = figures["milliseconds_per_step"].values()
     assert f"ratio {figures['ratio']:.2f}, {early:.1f} ms for {figures['n_envs']} environments" in README
     assert f"{late:.1f}" == f"{early:.1f}"
