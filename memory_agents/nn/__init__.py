@@ -2,9 +2,19 @@
 
 from memory_agents.nn.attention import HIDDEN, RelativeAttention, sinusoidal_table
 from memory_agents.nn.bistable import BRCCell, NBRCCell
+from memory_agents.nn.bistable_gate import NBRCGate
 from memory_agents.nn.block import GatedBlock
 from memory_agents.nn.compression import Compression, ConvolutionCompression, compression_registry
-from memory_agents.nn.gates import GRUGate
+from memory_agents.nn.gates import (
+    Gate,
+    GRUGate,
+    HighwayGate,
+    InputGate,
+    OutputGate,
+    ResidualSum,
+    SigTanhGate,
+    gate_registry,
+)
 from memory_agents.nn.registry import Registry
 
 __all__ = [
@@ -13,10 +23,18 @@ __all__ = [
     "Compression",
     "ConvolutionCompression",
     "GRUGate",
+    "Gate",
     "GatedBlock",
+    "HighwayGate",
+    "InputGate",
     "NBRCCell",
+    "NBRCGate",
+    "OutputGate",
     "Registry",
     "RelativeAttention",
+    "ResidualSum",
+    "SigTanhGate",
     "compression_registry",
+    "gate_registry",
     "sinusoidal_table",
 ]
