@@ -5,6 +5,7 @@ from memory_agents.nn.bistable import BRCCell, NBRCCell
 from memory_agents.nn.bistable_gate import NBRCGate
 from memory_agents.nn.block import GatedBlock
 from memory_agents.nn.compression import Compression, ConvolutionCompression, compression_registry
+from memory_agents.nn.feedforward import FeedForward, GatedFeedForward, feedforward_registry
 from memory_agents.nn.gates import (
     Gate,
     GRUGate,
@@ -15,6 +16,7 @@ from memory_agents.nn.gates import (
     SigTanhGate,
     gate_registry,
 )
+from memory_agents.nn.mogrifier import Mogrifier
 from memory_agents.nn.registry import Registry
 
 __all__ = [
@@ -22,11 +24,14 @@ __all__ = [
     "BRCCell",
     "Compression",
     "ConvolutionCompression",
+    "FeedForward",
     "GRUGate",
     "Gate",
     "GatedBlock",
+    "GatedFeedForward",
     "HighwayGate",
     "InputGate",
+    "Mogrifier",
     "NBRCCell",
     "NBRCGate",
     "OutputGate",
@@ -35,6 +40,7 @@ __all__ = [
     "ResidualSum",
     "SigTanhGate",
     "compression_registry",
+    "feedforward_registry",
     "gate_registry",
     "sinusoidal_table",
 ]
