@@ -4,7 +4,23 @@ from memory_agents.nn.attention import HIDDEN, RelativeAttention, sinusoidal_tab
 from memory_agents.nn.bistable import BRCCell, NBRCCell
 from memory_agents.nn.bistable_gate import NBRCGate
 from memory_agents.nn.block import GatedBlock
-from memory_agents.nn.compression import Compression, ConvolutionCompression, compression_registry
+from memory_agents.nn.compression import (
+    Compression,
+    ConvolutionCompression,
+    DilatedCompression,
+    MaxCompression,
+    MeanCompression,
+    MostUsedCompression,
+    compression_registry,
+    neighbours,
+)
+from memory_agents.nn.compression_loss import (
+    AttentionLoss,
+    AutoencodingLoss,
+    CompressedBlocks,
+    CompressionLoss,
+    compression_loss_registry,
+)
 from memory_agents.nn.feedforward import FeedForward, GatedFeedForward, feedforward_registry
 from memory_agents.nn.gates import (
     Gate,
@@ -21,9 +37,14 @@ from memory_agents.nn.registry import Registry
 
 __all__ = [
     "HIDDEN",
+    "AttentionLoss",
+    "AutoencodingLoss",
     "BRCCell",
+    "CompressedBlocks",
     "Compression",
+    "CompressionLoss",
     "ConvolutionCompression",
+    "DilatedCompression",
     "FeedForward",
     "GRUGate",
     "Gate",
@@ -31,7 +52,10 @@ __all__ = [
     "GatedFeedForward",
     "HighwayGate",
     "InputGate",
+    "MaxCompression",
+    "MeanCompression",
     "Mogrifier",
+    "MostUsedCompression",
     "NBRCCell",
     "NBRCGate",
     "OutputGate",
@@ -39,8 +63,10 @@ __all__ = [
     "RelativeAttention",
     "ResidualSum",
     "SigTanhGate",
+    "compression_loss_registry",
     "compression_registry",
     "feedforward_registry",
     "gate_registry",
+    "neighbours",
     "sinusoidal_table",
 ]
