@@ -3,6 +3,7 @@
 from memory_agents.memory.compressive import CompressiveMemory, CompressiveState
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.recurrent import BRCMemory, GRUMemory, HiddenState, LSTMMemory, LSTMState, NBRCMemory
+from memory_agents.memory.segmented import RecurrentTransformerMemory, SegmentedMemory, SegmentedState
 from memory_agents.memory.state import (
     batch_size,
     tree_bytes,
@@ -24,6 +25,9 @@ __all__ = [
     "LSTMState",
     "MemoryCore",
     "NBRCMemory",
+    "RecurrentTransformerMemory",
+    "SegmentedMemory",
+    "SegmentedState",
     "batch_size",
     "memory_registry",
     "tree_bytes",

@@ -27,6 +27,29 @@ def compressive_kwargs(draw: st.DrawFn) -> dict[str, Any]:
     )
 
 
+@st.composite
+def segmented_kwargs(draw: st.DrawFn) -> dict[str, Any]:
+    """Arguments that all memories of segments share."""
+    segment_length = draw(st.integers(1, 12))
+    return dict(
+        segment_length=segment_length,
+        xl_memory=draw(st.sampled_from(sorted({0, 1, segment_length // 2, segment_length}))),
+        learned_initial_memory=draw(st.booleans()),
+        bptt_depth=draw(st.sampled_from([None, 1, 2])),
+        memory_replay=draw(st.booleans()),
+        n_layers=draw(st.integers(1, 3)),
+        n_heads=draw(st.sampled_from([1, 2])),
+        d_model=draw(st.sampled_from([8, 12])),
+        d_feedforward=draw(st.sampled_from([None, 20])),
+    )
+
+
+@st.composite
+def rmt_kwargs(draw: st.DrawFn) -> dict[str, Any]:
+    """Arguments of a small Recurrent Memory Transformer."""
+    return dict(**draw(segmented_kwargs()), n_memory_tokens=draw(st.integers(1, 5)))
+
+
 def recurrent_kwargs(*sizes: int) -> st.SearchStrategy[dict[str, Any]]:
     """Arguments of recurrent cells of these sizes."""
     return st.fixed_dictionaries(dict(hidden_size=st.sampled_from(sizes), n_layers=st.integers(1, 3)))

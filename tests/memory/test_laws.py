@@ -20,7 +20,7 @@ from memory_agents.memory import (
     tree_leaves,
     tree_select,
 )
-from tests.memory.strategies import compressive_kwargs, recurrent_kwargs, run_steps
+from tests.memory.strategies import compressive_kwargs, recurrent_kwargs, rmt_kwargs, run_steps
 
 #: Strategies over keyword arguments; a core without an entry is tested with its defaults.
 KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
@@ -30,6 +30,7 @@ KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     # Rounding in products of fewer than 11 columns depends on the row, and bistable cells blow it up.
     "brc": recurrent_kwargs(6, 8, 11, 64),
     "nbrc": recurrent_kwargs(6, 8, 11, 64),
+    "rmt": rmt_kwargs(),
 }
 
 every_core = pytest.mark.parametrize("name", list(memory_registry))

@@ -1,0 +1,252 @@
+"""How memories that are read and written once per segment run: step by step, and a window at once."""
+
+from __future__ import annotations
+
+import torch as th
+import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
+
+from memory_agents.memory.segmented.layers import SegmentLayers
+from memory_agents.memory.segmented.layout import Round, WindowLayout
+from memory_agents.memory.segmented.state import Segment, SegmentedState
+from memory_agents.memory.segmented.view import TokenView
+from memory_agents.memory.state import tree_clone
+
+
+class SegmentedMemory(SegmentLayers):
+    """
+    A transformer over segments of S steps, counted from the start of the episode: token e belongs to segment e // S. It
+    sees the tokens of its segment up to itself, the memory as it was at the segment's start, and the last X tokens of
+    the segment before, as in Transformer-XL. When a segment is full, at the end of its last step, the memory is
+    written; an episode start puts back the initial memory.
+
+    Inside a window gradients flow from segment to segment through the memory and the XL memory; none flow into the
+    state from before it. ``bptt_depth`` cuts both at every so many segments of the episode, whatever the windows; 1
+    cuts at every border, as Transformer-XL does with its memory. With ``memory_replay`` (memory replay backpropagation,
+    Wu et al. 2020, arXiv 2010.06891, section 3.4) nothing of a segment is kept for the backward pass but what it was
+    given, which is enough to run it once more when its turn comes: the same gradients for less memory and one more
+    forward pass.
+
+    Arguments and what derived classes define: :class:`~memory_agents.memory.segmented.layers.SegmentLayers`.
+    """
+
+    def initial_state(self, batch_size: int) -> SegmentedState:
+        zeros = self.initial_memory().detach().new_zeros(batch_size, self.n_rows, self.output_dim)
+        recent = tuple(zeros.clone() for _ in range(self.n_layers + self.remembers_outputs))
+        steps = th.zeros(batch_size, dtype=th.long, device=zeros.device)
+        with th.no_grad():
+            memory, caches = self._fresh_memory()
+            tokens = (0, 0, 0, self.n_rows)
+            return SegmentedState(
+                steps,
+                memory.repeat(batch_size, 1, 1),
+                recent,
+                tuple(F.pad(keys, tokens).repeat(batch_size, 1, 1, 1) for keys, _ in caches),
+                tuple(F.pad(values, tokens).repeat(batch_size, 1, 1, 1) for _, values in caches),
+            )
+
+    def _fresh_memory(self) -> tuple[th.Tensor, list[tuple[th.Tensor, th.Tensor]]]:
+        """The initial memory (1, slots, d_model), and what tokens see of it."""
+        memory = self.initial_memory().expand(self.row_multiple, -1, -1)
+        return memory[:1], [(keys[:1], values[:1]) for keys, values in self.memory_keys(memory)]
+
+    def pack_state(self, state: SegmentedState) -> SegmentedState:
+        return state._replace(keys=(), values=())
+
+    @th.no_grad()
+    def unpack_state(self, state: SegmentedState) -> SegmentedState:
+        row = th.arange(self.n_rows, device=state.steps.device)
+        used = self.xl_memory + state.steps[:, None] % self.segment_length
+        unwritten = (row >= used) | ((row < self.xl_memory) & (state.steps[:, None] < self.segment_length))
+        keys, values = [], []
+        for layer, (memory_keys, memory_values) in enumerate(self.memory_keys(state.memory)):
+            token_keys, token_values = self.token_keys(layer, state.recent[layer])
+            keys.append(th.cat([memory_keys, token_keys.masked_fill(unwritten[:, None, :, None], 0)], dim=2))
+            values.append(th.cat([memory_values, token_values.masked_fill(unwritten[:, None, :, None], 0)], dim=2))
+        return state._replace(keys=tuple(keys), values=tuple(values))
+
+    # --- acting
+
+    @th.no_grad()
+    def step_(self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor) -> tuple[th.Tensor, SegmentedState]:
+        if not state.keys:
+            state = self.unpack_state(state)
+        starting = episode_starts.nonzero().squeeze(1)
+        if len(starting):
+            self._begin(state, starting)
+        batch = th.arange(len(x), device=x.device)
+        positions = state.steps % self.segment_length
+        row = self.xl_memory + positions
+        view = TokenView(
+            self.hides(positions[:, None], state.steps >= self.segment_length),
+            (row[:, None, None] - th.arange(self.n_rows, device=x.device)).clamp_min(0),
+        )
+        hidden: th.Tensor = self.input(x)[:, None]
+        for layer, (keys, values) in enumerate(zip(state.keys, state.values, strict=True)):
+            key, value = self.token_keys(layer, hidden)
+            key_row = row + keys.shape[2] - self.n_rows
+            state.recent[layer][batch, row] = hidden[:, 0]
+            keys[batch, :, key_row] = key[:, :, 0]
+            values[batch, :, key_row] = value[:, :, 0]
+            hidden = self.layer(layer, hidden, keys, values, view)
+        if self.remembers_outputs:
+            state.recent[-1][batch, row] = hidden[:, 0]
+        state.steps.add_(1)
+        full = (state.steps % self.segment_length == 0).nonzero().squeeze(1)
+        if len(full):
+            self._write(state, full)
+        return hidden.squeeze(1), state
+
+    def _begin(self, state: SegmentedState, starting: th.Tensor) -> None:
+        """Episodes begin at these batch entries."""
+        memory, caches = self._fresh_memory()
+        state.steps[starting] = 0
+        state.memory[starting] = memory
+        for recent in state.recent:
+            recent[starting] = 0
+        for kept, fresh in zip((*state.keys, *state.values), _keys_then_values(caches), strict=True):
+            kept[starting] = F.pad(fresh, (0, 0, 0, self.n_rows))
+
+    def _write(self, state: SegmentedState, full: th.Tensor) -> None:
+        """The segments of these batch entries are full."""
+        entries = F.pad(full, (0, -len(full) % self.row_multiple))
+        segment = Segment(
+            state.memory[entries],
+            tuple(recent[entries] for recent in state.recent),
+            tuple(keys[entries] for keys in state.keys),
+            tuple(values[entries] for values in state.values),
+            state.steps[entries] > self.segment_length,
+        )
+        memory = self.write(segment)
+        n = len(full)
+        state.memory[full] = memory[:n]
+        for recent, old in zip(state.recent, segment.recent, strict=True):
+            recent[full] = self._turned(old[:n])
+        caches = _keys_then_values(self.memory_keys(memory))
+        for kept, old, new in zip((*state.keys, *state.values), (*segment.keys, *segment.values), caches, strict=True):
+            kept[full] = th.cat([new[:n], self._turned(old[:n, :, new.shape[2] :])], dim=2)
+
+    def _turned(self, rows: th.Tensor) -> th.Tensor:
+        """Rows [XL memory | segment] after the segment is full: its end becomes the XL memory, (..., R, width)"""
+        return F.pad(rows[..., self.segment_length :, :], (0, 0, 0, self.segment_length))
+
+    # --- learning
+
+    def unroll(
+        self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor
+    ) -> tuple[th.Tensor, SegmentedState]:
+        final = tree_clone(self.pack_state(state))
+        outputs = self._unroll(x, state, episode_starts, final)
+        return outputs, self.unpack_state(final)
+
+    def unroll_outputs(self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor) -> th.Tensor:
+        return self._unroll(x, state, episode_starts, None)
+
+    def _unroll(
+        self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor, final: SegmentedState | None
+    ) -> th.Tensor:
+        """Outputs; the state after the window is written over ``final``."""
+        layout = WindowLayout(self.segment_length, state.steps, episode_starts, self.row_multiple)
+        tokens: th.Tensor = self.input(x).flatten(0, 1)
+        begins = ~layout.continuing[:, None, None]
+        memory = th.where(begins, self.initial_memory(), state.memory.detach()[layout.entries])
+        before = [recent.detach()[layout.entries].masked_fill(begins, 0) for recent in state.recent]
+        xl = [recent[:, : self.xl_memory] for recent in before]
+        present = [recent[:, self.xl_memory :] for recent in before]
+        outputs = []
+        for number, segments in enumerate(layout.rounds):
+            n = len(segments.tokens)
+            memory, xl = memory[:n], [rows[:n] for rows in xl]
+            if number and self.bptt_depth is not None:
+                cut = (segments.numbers % self.bptt_depth == 0)[:, None, None]
+                memory, xl = _detach_where(cut, memory), [_detach_where(cut, rows) for rows in xl]
+            # Only the first segments can have begun before the window, and the last write may have no reader.
+            known = [] if number else present
+            writes = final is not None or number + 1 < len(layout.rounds)
+            arguments = (tokens, segments, memory, xl, known, layout.offset[:n], writes)
+            if self.memory_replay and th.is_grad_enabled():
+                y, written, xl, recent = checkpoint(self._segment, *arguments, use_reentrant=False)
+            else:
+                y, written, xl, recent = self._segment(*arguments)
+            if final is not None:
+                self._end(final, layout, segments, memory, written, recent)
+            outputs.append(y)
+            memory = written
+        return layout.join(outputs)
+
+    def _segment(
+        self,
+        tokens: th.Tensor,
+        segments: Round,
+        memory: th.Tensor,
+        xl: list[th.Tensor],
+        known: list[th.Tensor],
+        offset: th.Tensor,
+        writes: bool,
+    ) -> tuple[th.Tensor, th.Tensor, list[th.Tensor], list[th.Tensor]]:
+        """
+        One round of segments.
+
+        :param tokens: inputs of the first layer, (batch * T, d_model)
+        :param segments: which of them
+        :param memory: as these segments read it, (n, slots, d_model)
+        :param xl: XL memory of every entry of ``recent``, (n, X, d_model) each
+        :param known: hidden states of the segments from before the window, if any, (n, S, d_model) each
+        :param offset: how many of these there are, (n,)
+        :param writes: whether the memory after the segments is asked for
+        :return: outputs (n, S, d_model), memory and XL memory after the segments, ``recent`` (without gradient)
+        """
+        position = th.arange(self.segment_length, device=tokens.device)
+        has_previous = segments.numbers > 0
+        view = TokenView(self.hides(position[None], has_previous))
+        from_before = (position < offset[:, None])[:, :, None]
+        caches = self.memory_keys(memory)
+        hidden = tokens.index_select(0, segments.tokens.flatten()).view(*segments.tokens.shape, -1)
+        recent, all_keys, all_values = [], [], []
+        for layer, (memory_keys, memory_values) in enumerate(caches):
+            if known:
+                hidden = th.where(from_before, known[layer], hidden)
+            recent.append(th.cat([xl[layer], hidden], dim=1))
+            token_keys, token_values = self.token_keys(layer, recent[-1])
+            all_keys.append(th.cat([memory_keys, token_keys], dim=2))
+            all_values.append(th.cat([memory_values, token_values], dim=2))
+            hidden = self.layer(layer, hidden, all_keys[-1], all_values[-1], view)
+        if self.remembers_outputs:
+            last = th.where(from_before, known[-1], hidden) if known else hidden
+            recent.append(th.cat([xl[-1], last], dim=1))
+        if writes:
+            memory = self.write(Segment(memory, tuple(recent), tuple(all_keys), tuple(all_values), has_previous))
+        # A slice would keep the whole alive.
+        next_xl = [rows[:, self.segment_length :].clone() for rows in recent]
+        return hidden, memory, next_xl, [rows.detach() for rows in recent]
+
+    @th.no_grad()
+    def _end(
+        self,
+        final: SegmentedState,
+        layout: WindowLayout,
+        segments: Round,
+        memory: th.Tensor,
+        written: th.Tensor,
+        recent: list[th.Tensor],
+    ) -> None:
+        """Write the states after the windows that end with these segments."""
+        entries, columns = segments.ending_entries, segments.ending
+        steps = layout.steps_after[entries]
+        used = (steps % self.segment_length)[:, None, None]
+        final.steps[entries] = steps
+        final.memory[entries] = th.where(used == 0, written[columns], memory[columns])
+        row = th.arange(self.n_rows, device=steps.device)[:, None]
+        for kept, rows in zip(final.recent, recent, strict=True):
+            rows = rows[columns]
+            present = rows.masked_fill(row >= self.xl_memory + used, 0)
+            kept[entries] = th.where(used == 0, self._turned(rows), present)
+
+
+def _detach_where(cut: th.Tensor, values: th.Tensor) -> th.Tensor:
+    return th.where(cut, values.detach(), values)
+
+
+def _keys_then_values(caches: list[tuple[th.Tensor, th.Tensor]]) -> list[th.Tensor]:
+    """In the order in which a state has them."""
+    return [keys for keys, _ in caches] + [values for _, values in caches]

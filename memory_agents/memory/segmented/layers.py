@@ -1,0 +1,162 @@
+"""What a memory of segments is made of."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch as th
+from torch import nn
+
+from memory_agents.memory.core import MemoryCore
+from memory_agents.memory.recurrent.bistable import VECTOR_LENGTH
+from memory_agents.memory.recurrent.segments import ROW_MULTIPLE
+from memory_agents.memory.segmented.state import Segment, SegmentedState
+from memory_agents.memory.segmented.view import TokenView
+from memory_agents.nn import sinusoidal_table
+
+
+class SegmentLayers(MemoryCore[SegmentedState]):
+    """
+    The layers of a transformer over segments, and its memory of a few vectors. Derived classes, of
+    :class:`~memory_agents.memory.segmented.core.SegmentedMemory`, make ``self.input``, which maps inputs to the
+    residual stream, and whatever else their layers need, and say
+
+    - :meth:`memory_keys`: what tokens see of the memory, once per segment;
+    - :meth:`token_keys` and :meth:`layer`: one layer of the transformer;
+    - :meth:`write`: the next memory, from a full segment;
+    - :meth:`initial_memory`, where a table of vectors as it is will not do;
+    - :meth:`hides`, where the XL memory is to be seen otherwise.
+
+    These get batches of environments while acting and batches of segments while learning. They must treat the entries
+    of a batch apart, and do the same for all.
+
+    :param input_dim: width of the inputs
+    :param n_slots: vectors in the memory
+    :param segment_length: steps per segment S
+    :param xl_memory: tokens X of the segment before that are seen directly, at most S
+    :param learned_initial_memory: whether the initial memory is a parameter, or else sinusoids, different in each slot
+    :param bptt_depth: segments that gradients reach back, as far as the window does; ``None`` for no such limit
+    :param memory_replay: whether to recompute segments in the backward pass rather than to store them
+    :param n_layers: number of layers
+    :param n_heads: attention heads, a divisor of ``d_model``
+    :param d_model: width of the residual stream, of the memory and of the outputs
+    :param d_feedforward: width of the MLPs (default: twice ``d_model``)
+    :raises ValueError: when an argument is not of its kind or two do not fit together
+    """
+
+    #: Whether :meth:`write` needs the outputs of the last layer, too.
+    remembers_outputs: ClassVar[bool] = False
+
+    input: nn.Module
+    initial_table: th.Tensor
+
+    def __init__(
+        self,
+        input_dim: int,
+        *,
+        n_slots: int,
+        segment_length: int,
+        xl_memory: int,
+        learned_initial_memory: bool,
+        bptt_depth: int | None,
+        memory_replay: bool,
+        n_layers: int,
+        n_heads: int,
+        d_model: int,
+        d_feedforward: int | None,
+    ) -> None:
+        sizes = {"segment_length": segment_length, "n_layers": n_layers, "n_heads": n_heads, "d_model": d_model}
+        optional = {"bptt_depth": bptt_depth, "d_feedforward": d_feedforward}
+        check_positive(**sizes, **{name: value for name, value in optional.items() if value is not None})
+        if isinstance(xl_memory, bool) or not isinstance(xl_memory, int) or not 0 <= xl_memory <= segment_length:
+            raise ValueError(
+                f"xl_memory must be an integer from 0 to segment_length={segment_length}, got {xl_memory!r}"
+            )
+        flags = {"learned_initial_memory": learned_initial_memory, "memory_replay": memory_replay}
+        for name, value in flags.items():
+            if not isinstance(value, bool):
+                raise ValueError(f"{name} must be True or False, got {value!r}")
+        if d_model % n_heads:
+            nearest = max(n_heads, round(d_model / n_heads) * n_heads)
+            raise ValueError(f"d_model={d_model} must be a multiple of n_heads={n_heads}; use d_model={nearest}")
+        super().__init__(input_dim, d_model)
+        self.n_slots = n_slots
+        self.segment_length = segment_length
+        self.xl_memory = xl_memory
+        self.bptt_depth = bptt_depth
+        self.memory_replay = memory_replay
+        self.n_layers = n_layers
+        self.n_heads = n_heads
+        self.d_feedforward = 2 * d_model if d_feedforward is None else d_feedforward
+        #: Tokens a layer sees at most, R = X + S
+        self.n_rows = xl_memory + segment_length
+        #: Numbers of segments that run side by side are multiples of this, see ``recurrent/segments.py`` for why.
+        self.row_multiple = max(ROW_MULTIPLE, VECTOR_LENGTH // math.gcd(d_model, self.d_feedforward, VECTOR_LENGTH))
+        table = th.randn(n_slots, d_model) if learned_initial_memory else sinusoidal_table(n_slots, d_model)
+        if learned_initial_memory:
+            self.initial_table = nn.Parameter(table)
+        else:
+            self.register_buffer("initial_table", table, persistent=False)
+
+    def initial_memory(self) -> th.Tensor:
+        """
+        :return: the memory that an episode begins with, (slots, d_model), with gradient where it is learned
+        """
+        return self.initial_table
+
+    @abstractmethod
+    def memory_keys(self, memory: th.Tensor) -> list[tuple[th.Tensor, th.Tensor]]:
+        """
+        What tokens see of the memory; kept until the memory is written.
+
+        :param memory: (n, slots, d_model)
+        :return: per layer keys and values, each (n, heads, m, d_head), m being 0 in a layer that sees no memory
+        """
+
+    @abstractmethod
+    def token_keys(self, layer: int, hidden: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :param layer: number of the layer
+        :param hidden: its inputs for some tokens, (n, tokens, d_model)
+        :return: their keys and values, each (n, heads, tokens, d_head)
+        """
+
+    @abstractmethod
+    def layer(self, layer: int, hidden: th.Tensor, keys: th.Tensor, values: th.Tensor, view: TokenView) -> th.Tensor:
+        """
+        :param layer: number of the layer
+        :param hidden: its inputs, (n, queries, d_model)
+        :param keys: of [memory | tokens], those of the inputs included, (n, heads, m + R, d_head)
+        :param values: of the same
+        :param view: which tokens each query sees; the memory is always seen
+        :return: its outputs, (n, queries, d_model)
+        """
+
+    @abstractmethod
+    def write(self, segment: Segment) -> th.Tensor:
+        """
+        :param segment: a full segment
+        :return: the memory that the next segment reads, (n, slots, d_model)
+        """
+
+    def hides(self, positions: th.Tensor, has_previous: th.Tensor) -> th.Tensor:
+        """
+        :param positions: where queries are in their segments, (n or 1, queries) int64
+        :param has_previous: whether there was a segment before in the episode, (n,) bool
+        :return: whether a query must not see a row of [XL memory | segment], (n, queries, R) bool
+        """
+        row = th.arange(self.n_rows, device=positions.device)
+        later = row > positions[..., None] + self.xl_memory
+        return later | ((row < self.xl_memory) & ~has_previous[:, None, None])
+
+
+def check_positive(**sizes: object) -> None:
+    """
+    :param sizes: arguments by name
+    :raises ValueError: when one is not a positive integer
+    """
+    for name, value in sizes.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a positive integer, got {value!r}")
