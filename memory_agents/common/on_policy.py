@@ -169,8 +169,12 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         """Learn from the rollout with the inherited algorithm, and log how well its windows agree with acting."""
         self.rollout_buffer.replay = self.policy.replay if self.refresh_states else None
         self.logger.record("memory/first_ratio_error", self._first_ratio_error())
+        self.policy.memory_loss.take()
         super().train()
         self.policy.set_training_mode(False)
+        loss = self.policy.memory_loss.take()
+        if loss is not None:
+            self.logger.record("memory/compression_loss", loss)
         if self.rollout_buffer.windows_per_env > 1:
             self.logger.record("memory/state_drift", self.rollout_buffer.state_drift(self.policy.replay))
         self.logger.record("memory/state_bytes_per_transition", self.rollout_buffer.state_bytes_per_transition)

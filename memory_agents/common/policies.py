@@ -13,6 +13,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
+from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
 from memory_agents.common.observations import counted_from_zero, flat_observation
 from memory_agents.common.sequences import SequenceBatch
@@ -59,6 +60,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     ) -> None:
         self.memory_class = memory_class
         self.memory_kwargs = dict(memory_kwargs or {})
+        #: What the memories' own losses have been when windows were evaluated for learning.
+        self.memory_loss = RunningMean()
         super().__init__(
             observation_space,
             action_space,
@@ -132,13 +135,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :return: inputs of the action net and of the value net, and the state after a step (nothing after windows)
         """
         if isinstance(obs, SequenceBatch):
-            features = self._features(obs.observations)
-            shape = obs.episode_starts.shape
-            runs = zip(self._memories, features, obs.states, strict=True)
-            outputs = [
-                memory.unroll_outputs(x.view(*shape, -1), part, obs.episode_starts).flatten(0, 1)
-                for memory, x, part in runs
-            ]
+            outputs = self._window_outputs(obs)
             after: PolicyState = ()
         else:
             if state is None or episode_starts is None:
@@ -156,6 +153,25 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
                 states.append(part)
             after = tuple(states)
         return self.mlp_extractor.forward_actor(outputs[0]), self.mlp_extractor.forward_critic(outputs[-1]), after
+
+    def _window_outputs(self, batch: SequenceBatch) -> list[th.Tensor]:
+        """
+        :param batch: windows of steps
+        :return: outputs of the memories, (transitions, output_dim) each. Learning anything from them minimises the
+            memories' own losses, too, which the inherited ``train()`` therefore need not know of
+        """
+        outputs, losses = [], []
+        features = self._features(batch.observations)
+        for memory, x, state in zip(self._memories, features, batch.states, strict=True):
+            x = x.view(*batch.episode_starts.shape, -1)
+            y, loss = memory.unroll_with_loss(x, state, batch.episode_starts)
+            if loss is not None and loss.requires_grad:
+                losses.append(loss)
+                y = attach_loss(y, loss)
+            outputs.append(y.flatten(0, 1))
+        if losses:
+            self.memory_loss.add(th.stack(losses).sum())
+        return outputs
 
     def forward(  # type: ignore[override]
         self,

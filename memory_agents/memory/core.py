@@ -84,6 +84,17 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         """
         return self.unroll(x, state, episode_starts)[0]
 
+    def unroll_with_loss(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> tuple[th.Tensor, th.Tensor | None]:
+        """
+        :meth:`unroll_outputs` for learning, with a loss that the core itself wants minimised, whatever else is learned.
+
+        :param x: inputs, (batch, window, input_dim)
+        :param state: the state before the window (packed or not); not changed
+        :param episode_starts: whether an episode starts at a step, (batch, window) bool
+        :return: outputs, (batch, window, output_dim), and a scalar, or ``None`` where there is nothing to minimise
+        """
+        return self.unroll_outputs(x, state, episode_starts), None
+
     def pack_state(self, state: S) -> S:
         """
         The part of a state that must be stored: everything but what follows from it and the parameters.
