@@ -1,6 +1,13 @@
 """Building blocks in plain PyTorch: attention, gates, compression functions, cells; no reinforcement learning."""
 
-from memory_agents.nn.attention import HIDDEN, RelativeAttention, sinusoidal_table
+from memory_agents.nn.attention import (
+    HIDDEN,
+    LearnedPositionAttention,
+    RelativeAttention,
+    SinusoidalAttention,
+    position_registry,
+    sinusoidal_table,
+)
 from memory_agents.nn.bistable import BRCCell, NBRCCell
 from memory_agents.nn.bistable_gate import NBRCGate
 from memory_agents.nn.block import GatedBlock
@@ -34,6 +41,7 @@ from memory_agents.nn.gates import (
 )
 from memory_agents.nn.mogrifier import Mogrifier
 from memory_agents.nn.registry import Registry
+from memory_agents.nn.rotary import RotaryAttention
 
 __all__ = [
     "HIDDEN",
@@ -52,6 +60,7 @@ __all__ = [
     "GatedFeedForward",
     "HighwayGate",
     "InputGate",
+    "LearnedPositionAttention",
     "MaxCompression",
     "MeanCompression",
     "Mogrifier",
@@ -62,11 +71,14 @@ __all__ = [
     "Registry",
     "RelativeAttention",
     "ResidualSum",
+    "RotaryAttention",
     "SigTanhGate",
+    "SinusoidalAttention",
     "compression_loss_registry",
     "compression_registry",
     "feedforward_registry",
     "gate_registry",
     "neighbours",
+    "position_registry",
     "sinusoidal_table",
 ]

@@ -1,16 +1,127 @@
-"""Multi-head attention with Transformer-XL's relative positions."""
+"""Multi-head attention with relative positions, keys of memories projected once and cached."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 
 import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from memory_agents.nn.registry import Registry
+
 #: Bias of a key that must not be seen. Beside a visible key (a query always sees itself) its weight is exactly zero, as
 #: with minus infinity, but infinities make the softmax of the CPU several times slower.
 HIDDEN = -1e9
+
+
+class RelativeAttention(nn.Module, ABC):
+    """
+    Multi-head attention whose logits depend on content and on relative positions, 0 being the query itself. Queries,
+    keys and positions are kept apart, so that keys of a memory are projected once and cached.
+
+    Derived classes say how positions enter: as a term of the logits, looked up by relative position, or by turning
+    queries and keys according to their times.
+
+    :param d_model: width of inputs and outputs
+    :param n_heads: number of heads
+    :param n_positions: number of relative positions
+    :param d_head: width of a head (default: ``d_model / n_heads``)
+    :param dropout: probability with which training drops an attention weight
+    :raises ValueError: when the heads cannot have this width
+    """
+
+    #: Whether :meth:`keys_and_values` and :meth:`queries` need to know times.
+    needs_times = False
+
+    def __init__(
+        self, d_model: int, n_heads: int, n_positions: int, *, d_head: int | None = None, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.n_heads = n_heads
+        self.d_head = head_width(d_model, n_heads, d_head)
+        self.dropout = dropout
+        width = n_heads * self.d_head
+        self.query = nn.Linear(d_model, width, bias=False)
+        self.key_value = nn.Linear(d_model, 2 * width, bias=False)
+        self._build_positions(d_model, n_positions)
+        self.output = nn.Linear(width, d_model, bias=False)
+        # PyTorch's default makes keys and values so small that memories are hardly heard through the gates at first.
+        for weight in (self.query.weight, *self.key_value.weight.chunk(2), *self._position_weights()):
+            nn.init.xavier_uniform_(weight)
+        nn.init.xavier_uniform_(self.output.weight)
+
+    @abstractmethod
+    def _build_positions(self, d_model: int, n_positions: int) -> None:
+        """Make what the positions need."""
+
+    def _position_weights(self) -> tuple[th.Tensor, ...]:
+        """Matrices of theirs that are initialised as all others."""
+        return ()
+
+    def _heads(self, x: th.Tensor) -> th.Tensor:
+        """(batch, length, heads * d_head) -> (batch, heads, length, d_head)"""
+        return x.view(*x.shape[:2], self.n_heads, self.d_head).transpose(1, 2)
+
+    def keys_and_values(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :param x: normalised memories, (batch, keys, d_model)
+        :param times: when they were, in steps, (batch, keys); for an attention that ``needs_times``
+        :return: keys and values, each (batch, heads, keys, d_head)
+        """
+        keys, values = self.key_value(x).chunk(2, dim=-1)
+        return self._heads(keys), self._heads(values)
+
+    @abstractmethod
+    def queries(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
+        """
+        :param x: normalised inputs, (batch, queries, d_model)
+        :param times: when they are, in steps, (batch, queries); for an attention that ``needs_times``
+        :return: content queries (batch, heads, queries, d_head), and the position part of the logits for every relative
+            position, (batch, heads, queries, n_positions), scaled by 1/sqrt(d_head), or None where the content queries
+            know of positions
+        """
+
+    def attend(self, queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor) -> th.Tensor:
+        """
+        :param queries: content queries, (batch, heads, queries, d_head)
+        :param keys: (batch, heads, keys, d_head)
+        :param values: (batch, heads, keys, d_head)
+        :param bias: position logits, :data:`HIDDEN` where a key is hidden, (batch, heads or 1, queries, keys)
+        :return: (batch, queries, d_model)
+        """
+        dropout = self.dropout if self.training else 0.0
+        if bias.requires_grad and bias.device.type == "cpu":
+            # The fused kernel for the CPU knows no gradient to the bias, and what it falls back on is slower than this.
+            logits = th.matmul(queries * self.d_head**-0.5, keys.transpose(-1, -2)) + bias
+            mixed = th.matmul(F.dropout(logits.softmax(dim=-1), dropout), values)
+        else:
+            mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, dropout_p=dropout)
+        outputs: th.Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return outputs
+
+
+#: Kinds of relative positions. Entries are called as ``entry(d_model, n_heads, n_positions, d_head=..., dropout=...)``.
+position_registry: Registry[type[RelativeAttention]] = Registry("kind of positions")
+
+
+def head_width(d_model: int, n_heads: int, d_head: int | None) -> int:
+    """
+    :param d_model: width of the model
+    :param n_heads: number of heads
+    :param d_head: width of a head, None for ``d_model / n_heads``
+    :return: width of a head
+    :raises ValueError: when it is not given and ``n_heads`` does not divide ``d_model``
+    """
+    if d_head is not None:
+        return d_head
+    if d_model % n_heads:
+        nearest = max(n_heads, round(d_model / n_heads) * n_heads)
+        raise ValueError(
+            f"d_model={d_model} must be a multiple of n_heads={n_heads}; use d_model={nearest}, or give d_head"
+        )
+    return d_model // n_heads
 
 
 def sinusoidal_table(n_positions: int, d_model: int) -> th.Tensor:
@@ -26,71 +137,50 @@ def sinusoidal_table(n_positions: int, d_model: int) -> th.Tensor:
     return th.cat([angles.sin(), angles.cos()], dim=-1)[:, :d_model].float()
 
 
-class RelativeAttention(nn.Module):
+@position_registry.register("sinusoidal")
+class SinusoidalAttention(RelativeAttention):
     """
     Attention of Transformer-XL (Dai et al. 2019, arXiv 1901.02860, section 3.3). The logit of query i on key j at
-    relative position p is ``((q_i + u) . k_j + (q_i + v) . W_R R_p) / sqrt(d_head)``.
+    relative position p is ``((q_i + u) . k_j + (q_i + v) . W_R R_p) / sqrt(d_head)``, R_p being sinusoids.
 
-    Queries, keys and positions are kept apart so that keys of a memory are projected once and cached.
-
-    :param d_model: width of inputs and outputs
-    :param n_heads: number of heads, a divisor of ``d_model``
-    :param n_positions: number of relative positions, 0 being the query itself
+    Parameters as of :class:`RelativeAttention`.
     """
 
     positions: th.Tensor
 
-    def __init__(self, d_model: int, n_heads: int, n_positions: int) -> None:
-        super().__init__()
-        self.n_heads = n_heads
-        self.d_head = d_model // n_heads
-        self.query = nn.Linear(d_model, d_model, bias=False)
-        self.key_value = nn.Linear(d_model, 2 * d_model, bias=False)
-        self.position = nn.Linear(d_model, d_model, bias=False)
-        self.output = nn.Linear(d_model, d_model, bias=False)
-        self.content_bias = nn.Parameter(th.zeros(n_heads, 1, self.d_head))
-        self.position_bias = nn.Parameter(th.zeros(n_heads, 1, self.d_head))
-        # PyTorch's default makes keys and values so small that memories are hardly heard through the gates at first.
-        for weight in (self.query.weight, *self.key_value.weight.chunk(2), self.position.weight, self.output.weight):
-            nn.init.xavier_uniform_(weight)
+    def _build_positions(self, d_model: int, n_positions: int) -> None:
+        self.position = nn.Linear(d_model, self.n_heads * self.d_head, bias=False)
+        self.content_bias = nn.Parameter(th.zeros(self.n_heads, 1, self.d_head))
+        self.position_bias = nn.Parameter(th.zeros(self.n_heads, 1, self.d_head))
         self.register_buffer("positions", sinusoidal_table(n_positions, d_model), persistent=False)
 
-    def _heads(self, x: th.Tensor) -> th.Tensor:
-        """(batch, length, d_model) -> (batch, heads, length, d_head)"""
-        return x.view(*x.shape[:2], self.n_heads, self.d_head).transpose(1, 2)
+    def _position_weights(self) -> tuple[th.Tensor, ...]:
+        return (self.position.weight,)
 
-    def keys_and_values(self, x: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
-        """
-        :param x: normalised memories, (batch, keys, d_model)
-        :return: keys and values, each (batch, heads, keys, d_head)
-        """
-        keys, values = self.key_value(x).chunk(2, dim=-1)
-        return self._heads(keys), self._heads(values)
-
-    def queries(self, x: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
-        """
-        :param x: normalised inputs, (batch, queries, d_model)
-        :return: content queries (batch, heads, queries, d_head), and the position part of the logits for every relative
-            position, (batch, heads, queries, n_positions), scaled by 1/sqrt(d_head)
-        """
+    def queries(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
         q = self._heads(self.query(x))
         table = self.position(self.positions).view(-1, self.n_heads, self.d_head).permute(1, 2, 0)
         position_logits = th.matmul((q + self.position_bias) * self.d_head**-0.5, table)
         return q + self.content_bias, position_logits
 
-    def attend(self, queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor) -> th.Tensor:
-        """
-        :param queries: content queries, (batch, heads, queries, d_head)
-        :param keys: (batch, heads, keys, d_head)
-        :param values: (batch, heads, keys, d_head)
-        :param bias: position logits, :data:`HIDDEN` where a key is hidden, (batch, heads, queries, keys)
-        :return: (batch, queries, d_model)
-        """
-        if bias.requires_grad and bias.device.type == "cpu":
-            # The fused kernel for the CPU knows no gradient to the bias, and what it falls back on is slower than this.
-            logits = th.matmul(queries * self.d_head**-0.5, keys.transpose(-1, -2)) + bias
-            mixed = th.matmul(logits.softmax(dim=-1), values)
-        else:
-            mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
-        outputs: th.Tensor = self.output(mixed.transpose(1, 2).flatten(2))
-        return outputs
+
+@position_registry.register("learned")
+class LearnedPositionAttention(RelativeAttention):
+    """
+    The same with a learned vector for each head and relative position in place of ``W_R R_p`` (as the relative keys of
+    Shaw et al. 2018, arXiv 1803.02155, section 3.2): free of any shape, but what it knows of one position tells it
+    nothing of the next.
+
+    Parameters as of :class:`RelativeAttention`.
+    """
+
+    def _build_positions(self, d_model: int, n_positions: int) -> None:
+        self.content_bias = nn.Parameter(th.zeros(self.n_heads, 1, self.d_head))
+        self.position_bias = nn.Parameter(th.zeros(self.n_heads, 1, self.d_head))
+        # As large as the projected sinusoids at their start: squares of 1/2 on average.
+        self.position_table = nn.Parameter(th.randn(self.n_heads, self.d_head, n_positions) * 0.5**0.5)
+
+    def queries(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
+        q = self._heads(self.query(x))
+        position_logits = th.matmul((q + self.position_bias) * self.d_head**-0.5, self.position_table)
+        return q + self.content_bias, position_logits

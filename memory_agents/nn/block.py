@@ -1,4 +1,4 @@
-"""The gated transformer block of GTrXL."""
+"""The gated transformer block of GTrXL, and what of it can be varied."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
-from memory_agents.nn.attention import RelativeAttention
-from memory_agents.nn.gates import GRUGate
+from memory_agents.nn.attention import position_registry
+from memory_agents.nn.feedforward import feedforward_registry
+from memory_agents.nn.gates import gate_registry
+from memory_agents.nn.mogrifier import Mogrifier
+
+#: Where a block normalises: the submodules' inputs, or the sums after them.
+NORMS = ("pre", "post")
 
 
 class GatedBlock(nn.Module):
@@ -18,43 +23,77 @@ class GatedBlock(nn.Module):
         Y  = g1(E, ReLU(Attention(LN([memory; E]))))
         E' = g2(Y, ReLU(MLP(LN(Y))))
 
+    With ``norm="post"`` it is the layer of Transformer-XL (Dai et al. 2019, arXiv 1901.02860), which has no identity
+    path from its inputs to its outputs::
+
+        Y  = LN(g1(E, Attention([memory; E])))
+        E' = LN(g2(Y, MLP(Y)))
+
     :param d_model: width of the residual stream
     :param n_heads: attention heads
     :param d_feedforward: width of the hidden layer of the MLP
     :param n_positions: number of relative positions
-    :param gate_bias: initial value of the gates' b_g
+    :param gate_bias: initial value of the gates' bias, None for the gate's own default
+    :param gating: name of a registered gate
+    :param norm: ``"pre"`` or ``"post"``
+    :param positions: name of a registered kind of positions
+    :param feedforward: name of a registered MLP
+    :param d_head: width of an attention head (default: ``d_model / n_heads``)
+    :param dropout: probability with which training drops an attention weight, a hidden unit of the MLP, or a number of
+        a submodule's output
+    :param mogrifier_rounds: rounds in which residual stream and submodule output modulate each other before each gate
+        (:class:`~memory_agents.nn.Mogrifier`); 0 for none
+    :raises ValueError: when an argument is out of range or a name is unknown
     """
 
-    def __init__(self, d_model: int, n_heads: int, d_feedforward: int, n_positions: int, gate_bias: float) -> None:
+    def __init__(
+        self,
+        d_model: int,
+        n_heads: int,
+        d_feedforward: int,
+        n_positions: int,
+        gate_bias: float | None = None,
+        *,
+        gating: str = "gru",
+        norm: str = "pre",
+        positions: str = "sinusoidal",
+        feedforward: str = "relu",
+        d_head: int | None = None,
+        dropout: float = 0.0,
+        mogrifier_rounds: int = 0,
+    ) -> None:
         super().__init__()
+        if norm not in NORMS:
+            raise ValueError(f"norm must be one of {', '.join(map(repr, NORMS))}, got {norm!r}")
+        if not 0.0 <= dropout < 1.0:
+            raise ValueError(f"dropout must be at least 0 and below 1, got {dropout!r}")
+        self.pre_norm = norm == "pre"
         self.attention_norm = nn.LayerNorm(d_model)
-        self.attention = RelativeAttention(d_model, n_heads, n_positions)
-        self.attention_gate = GRUGate(d_model, gate_bias)
-        self.feedforward = nn.Sequential(
-            nn.LayerNorm(d_model),
-            nn.Linear(d_model, d_feedforward),
-            nn.ReLU(),
-            nn.Linear(d_feedforward, d_model),
-            nn.ReLU(),
+        self.attention = position_registry[positions](d_model, n_heads, n_positions, d_head=d_head, dropout=dropout)
+        self.attention_gate = gate_registry[gating](d_model, gate_bias)
+        self.feedforward_norm = nn.LayerNorm(d_model)
+        self.feedforward = feedforward_registry[feedforward](d_model, d_feedforward, dropout)
+        self.feedforward_gate = gate_registry[gating](d_model, gate_bias)
+        self.dropout = nn.Dropout(dropout)
+        self.mogrifiers = nn.ModuleList(
+            Mogrifier(d_model, rounds=mogrifier_rounds) for _ in range(2 if mogrifier_rounds else 0)
         )
-        for module in self.feedforward:
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-        self.feedforward_gate = GRUGate(d_model, gate_bias)
 
-    def keys_and_values(self, hidden: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+    def keys_and_values(self, hidden: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
         """
         :param hidden: inputs of this layer, (batch, keys, d_model)
+        :param times: when they were, in steps, (batch, keys); for an attention that ``needs_times``
         :return: their keys and values, each (batch, heads, keys, d_head)
         """
-        return self.attention.keys_and_values(self.attention_norm(hidden))
+        return self.attention.keys_and_values(self.attention_norm(hidden) if self.pre_norm else hidden, times)
 
-    def queries(self, hidden: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+    def queries(self, hidden: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
         """
         :param hidden: inputs of this layer, (batch, queries, d_model)
+        :param times: when they are, in steps, (batch, queries); for an attention that ``needs_times``
         :return: content queries and position logits, see :meth:`RelativeAttention.queries`
         """
-        return self.attention.queries(self.attention_norm(hidden))
+        return self.attention.queries(self.attention_norm(hidden) if self.pre_norm else hidden, times)
 
     def forward(
         self, hidden: th.Tensor, queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor
@@ -64,10 +103,21 @@ class GatedBlock(nn.Module):
         :param queries: their content queries, (batch, heads, queries, d_head)
         :param keys: all keys, (batch, heads, keys, d_head)
         :param values: all values, (batch, heads, keys, d_head)
-        :param bias: position logits, HIDDEN where not to be seen, (batch, heads, queries, keys)
+        :param bias: position logits, HIDDEN where not to be seen, (batch, heads or 1, queries, keys)
         :return: outputs of this layer, (batch, queries, d_model)
         """
-        attended = F.relu(self.attention.attend(queries, keys, values, bias))
-        hidden = self.attention_gate(hidden, attended)
-        outputs: th.Tensor = self.feedforward_gate(hidden, self.feedforward(hidden))
-        return outputs
+        attended = self.attention.attend(queries, keys, values, bias)
+        if not self.pre_norm:
+            hidden = self.attention_norm(self._join(0, hidden, attended))
+            return self.feedforward_norm(self._join(1, hidden, self.feedforward(hidden)))  # type: ignore[no-any-return]
+        hidden = self._join(0, hidden, F.relu(attended))
+        return self._join(1, hidden, F.relu(self.feedforward(self.feedforward_norm(hidden))))
+
+    def _join(self, submodule: int, hidden: th.Tensor, output: th.Tensor) -> th.Tensor:
+        """The residual stream after the first or second submodule has spoken."""
+        output = self.dropout(output)
+        if self.mogrifiers:
+            hidden, output = self.mogrifiers[submodule](hidden, output)
+        gate = self.feedforward_gate if submodule else self.attention_gate
+        joined: th.Tensor = gate(hidden, output)
+        return joined

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import cmath
 import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch as th
 import torch.nn.functional as F
 
 from memory_agents.memory import CompressiveMemory
-from memory_agents.nn import ConvolutionCompression, GatedBlock, GRUGate
+from memory_agents.memory.compressive import MemoryShape
+from memory_agents.nn import (
+    ConvolutionCompression,
+    GatedBlock,
+    GRUGate,
+    LearnedPositionAttention,
+    RelativeAttention,
+    RotaryAttention,
+    SinusoidalAttention,
+)
 
 
 def gru_gate(gate: GRUGate, x: th.Tensor, y: th.Tensor) -> th.Tensor:
@@ -24,41 +35,97 @@ def gru_gate(gate: GRUGate, x: th.Tensor, y: th.Tensor) -> th.Tensor:
     return (1 - z) * x + z * h
 
 
-def sinusoid(position: int, width: int) -> th.Tensor:
-    """Sines, then cosines, of position / 10000^(2 i / width)."""
+def sinusoid(position: int, width: int, dtype: th.dtype) -> th.Tensor:
+    """Sines, then cosines, of position / 10000^(2 i / width), of single precision as the table that agents use."""
     angles = [position / 10_000 ** (2 * i / width) for i in range(width // 2)]
-    return th.tensor([math.sin(a) for a in angles] + [math.cos(a) for a in angles])
+    return th.tensor([math.sin(a) for a in angles] + [math.cos(a) for a in angles]).to(dtype)
 
 
-def attend(block: GatedBlock, hidden: th.Tensor, visible: list[tuple[int, th.Tensor]]) -> th.Tensor:
+def position_logit(attention: RelativeAttention, query: th.Tensor, head: int, position: int) -> th.Tensor | float:
+    """
+    :param query: query of one head, (d_head,)
+    :param position: relative position of a key
+    """
+    if isinstance(attention, SinusoidalAttention):
+        part = slice(head * attention.d_head, (head + 1) * attention.d_head)
+        weight = attention.position.weight
+        return (query + attention.position_bias[head, 0]) @ (
+            weight @ sinusoid(position, weight.shape[1], weight.dtype)
+        )[part]
+    if isinstance(attention, LearnedPositionAttention):
+        return (query + attention.position_bias[head, 0]) @ attention.position_table[head, :, position]
+    return 0.0
+
+
+def turn(vector: th.Tensor, time: float) -> th.Tensor:
+    """Rotary positions: pair i turned by time / 10000^(i / pairs), as a product of complex numbers."""
+    half = len(vector) // 2
+    numbers = [complex(vector[i], vector[half + i]) for i in range(half)]
+    turned = [number * cmath.exp(1j * time / 10_000 ** (i / half)) for i, number in enumerate(numbers)]
+    return vector.new_tensor([z.real for z in turned] + [z.imag for z in turned])
+
+
+class Seen(NamedTuple):
+    """Something that a query sees: its relative position, its time in the episode, its hidden state."""
+
+    position: int
+    time: float
+    state: th.Tensor
+
+
+def attend(block: GatedBlock, hidden: th.Tensor, time: int, visible: list[Seen]) -> th.Tensor:
     """
     :param hidden: the layer's input at the query
-    :param visible: (relative position, hidden state) of everything the query may see
+    :param time: when the query is
+    :param visible: everything the query may see
     """
     attention = block.attention
-    width, d_head = len(hidden), attention.d_head
-    query = attention.query.weight @ block.attention_norm(hidden)
+    norm = block.attention_norm if block.pre_norm else th.nn.Identity()
+    d_head, width = attention.d_head, attention.n_heads * attention.d_head
+    query = attention.query.weight @ norm(hidden)
     w_key, w_value = attention.key_value.weight[:width], attention.key_value.weight[width:]
     mixed = []
     for head in range(attention.n_heads):
         part = slice(head * d_head, (head + 1) * d_head)
         logits, values = [], []
-        for position, state in visible:
-            normed = block.attention_norm(state)
-            key = (w_key @ normed)[part]
-            relative = (attention.position.weight @ sinusoid(position, width))[part]
-            content = (query[part] + attention.content_bias[head, 0]) @ key
-            place = (query[part] + attention.position_bias[head, 0]) @ relative
-            logits.append((content + place) / math.sqrt(d_head))
-            values.append((w_value @ normed)[part])
+        for seen in visible:
+            key, q = (w_key @ norm(seen.state))[part], query[part]
+            if isinstance(attention, RotaryAttention):
+                content = turn(q, time) @ turn(key, seen.time)
+            else:
+                bias = attention.content_bias
+                assert isinstance(bias, th.Tensor)
+                content = (q + bias[head, 0]) @ key
+            logits.append((content + position_logit(attention, q, head, seen.position)) / math.sqrt(d_head))
+            values.append((w_value @ norm(seen.state))[part])
         weights = th.softmax(th.stack(logits), dim=0)
-        mixed.append(sum((w * v for w, v in zip(weights, values, strict=True)), th.zeros(d_head)))
+        mixed.append(sum((w * v for w, v in zip(weights, values, strict=True)), hidden.new_zeros(d_head)))
     return attention.output.weight @ th.cat(mixed)
 
 
-def convolution(core: CompressiveMemory, layer: int, tokens: list[th.Tensor]) -> list[th.Tensor]:
+def run_block(block: GatedBlock, hidden: th.Tensor, time: int, visible: list[Seen]) -> th.Tensor:
+    """The gates and MLPs themselves are tested against their equations elsewhere."""
+
+    def join(number: int, gate: th.nn.Module, x: th.Tensor, y: th.Tensor) -> th.Tensor:
+        if block.mogrifiers:
+            x, y = block.mogrifiers[number](x, y)
+        if isinstance(gate, GRUGate):
+            return gru_gate(gate, x, y)
+        gated: th.Tensor = gate(x, y)
+        return gated
+
+    attended = attend(block, hidden, time, visible)
+    if block.pre_norm:
+        hidden = join(0, block.attention_gate, hidden, F.relu(attended))
+        thought = F.relu(block.feedforward(block.feedforward_norm(hidden)))
+        return join(1, block.feedforward_gate, hidden, thought)
+    hidden = block.attention_norm(join(0, block.attention_gate, hidden, attended))
+    outputs: th.Tensor = block.feedforward_norm(join(1, block.feedforward_gate, hidden, block.feedforward(hidden)))
+    return outputs
+
+
+def convolution(compression: th.nn.Module, rate: int, tokens: list[th.Tensor]) -> list[th.Tensor]:
     """Slots of one block: a convolution with kernel and stride equal to the rate."""
-    compression, rate = core.compressions[layer], core.shape.compression_rate
     assert isinstance(compression, ConvolutionCompression)
     width = len(tokens[0])
     kernel = compression.projection.weight.view(width, rate, width).permute(0, 2, 1)
@@ -66,35 +133,57 @@ def convolution(core: CompressiveMemory, layer: int, tokens: list[th.Tensor]) ->
     return list(F.conv1d(signal, kernel, compression.projection.bias, stride=rate)[0].T)
 
 
+class LayerReference:
+    """One layer of one episode, everything that it ever saw kept."""
+
+    def __init__(self, shape: MemoryShape, block: GatedBlock, compress: th.nn.Module | None, delay: int) -> None:
+        self.shape, self.block, self.compress, self.delay = shape, block, compress, delay
+        self.inputs: list[th.Tensor] = []
+        self.outputs: list[th.Tensor] = []
+
+    def memory(self, token: int, now: int) -> th.Tensor:
+        """What is remembered of a token: the layer's input, or with a delay, once that is over, its output."""
+        return self.outputs[token] if self.delay and now - token >= self.delay else self.inputs[token]
+
+    def slots(self, made_of: int) -> list[th.Tensor]:
+        """Slots of the first so many blocks, as they were made."""
+        m, b, slots = self.shape.memory_length, self.shape.block_length, []
+        for number in range(made_of if self.compress is not None else 0):
+            tokens = [self.memory(token, m + number * b) for token in range(number * b, (number + 1) * b)]
+            assert self.compress is not None
+            slots += convolution(self.compress, self.shape.compression_rate, tokens)
+        return slots
+
+    def step(self, hidden: th.Tensor) -> th.Tensor:
+        """
+        :param hidden: the layer's input for the next token
+        :return: its output
+        """
+        e, m, n = len(self.inputs), self.shape.memory_length, self.shape.compressed_length
+        left = max(0, math.ceil((e - m) / self.shape.block_length))
+        self.inputs.append(hidden)
+        visible = [Seen(e - j, j, self.memory(j, e)) for j in range(self.shape.block_length * left, e + 1)]
+        rate, slots = self.shape.compression_rate, self.slots(left)
+        for rank, slot in enumerate(reversed(slots)):
+            if rank < n:
+                first = rate * (len(slots) - 1 - rank)
+                visible.append(Seen(m + 1 + rank, sum(range(first, first + rate)) / rate, slot))
+        self.outputs.append(run_block(self.block, hidden, e, visible))
+        return self.outputs[-1]
+
+
 def run_episode(core: CompressiveMemory, inputs: th.Tensor) -> th.Tensor:
     """
     :param inputs: one episode, (steps, input_dim)
     :return: outputs, (steps, output_dim)
     """
-    shape = core.shape
-    m, n, b = shape.memory_length, shape.compressed_length, shape.block_length
-    n_layers = len(core.blocks)
-    tokens: list[list[th.Tensor]] = [[] for _ in range(n_layers)]
+    layers = [LayerReference(layer.shape, layer.block, layer.compress, layer.delay) for layer in core.layers]
     outputs = []
-    for e in range(len(inputs)):
-        hidden = core.input(inputs[e])
-        left = max(0, math.ceil((e - m) / b))
-        for layer in range(n_layers):
-            block = core.blocks[layer]
-            assert isinstance(block, GatedBlock)
-            tokens[layer].append(hidden)
-            visible = [(e - j, tokens[layer][j]) for j in range(b * left, e + 1)]
-            if n:
-                slots = [
-                    slot
-                    for number in range(left)
-                    for slot in convolution(core, layer, tokens[layer][number * b : (number + 1) * b])
-                ]
-                visible += [(m + 1 + rank, slot) for rank, slot in enumerate(reversed(slots)) if rank < n]
-            attended = F.relu(attend(block, hidden, visible))
-            hidden = gru_gate(block.attention_gate, hidden, attended)
-            hidden = gru_gate(block.feedforward_gate, hidden, block.feedforward(hidden))
-        outputs.append(hidden)
+    for x in inputs:
+        hidden = core.input(x)
+        for layer in layers:
+            hidden = layer.step(hidden)
+        outputs.append(core.norm(hidden))
     return th.stack(outputs)
 
 

@@ -8,22 +8,40 @@ import torch as th
 from hypothesis import strategies as st
 
 from memory_agents.memory import MemoryCore
+from memory_agents.nn import feedforward_registry, gate_registry, position_registry
+from memory_agents.nn.block import NORMS
 
 
 @st.composite
 def compressive_kwargs(draw: st.DrawFn) -> dict[str, Any]:
-    """Arguments of a small compressive memory, over all sizes that fit together."""
+    """Arguments of a small compressive memory, over all sizes that fit together and all options."""
     rate = draw(st.integers(1, 4))
     block = rate * draw(st.integers(1, 3))
     slots = block // rate
+    n_layers = draw(st.integers(1, 3))
+    m, n = draw(st.integers(block, block + 8)), draw(st.sampled_from([0, slots, slots + 1, slots + 5]))
+    lengths: dict[str, Any] = dict(memory_length=m, compressed_length=n)
+    if draw(st.booleans()):
+        # Layers that differ, some of them without slots, or without any memory.
+        kinds = st.sampled_from([(0, 0), (m, 0), (m + 3, n), (m, n)])
+        layers = draw(st.lists(kinds, min_size=n_layers, max_size=n_layers))
+        lengths = dict(memory_length=[m for m, _ in layers], compressed_length=[n for _, n in layers])
     return dict(
-        memory_length=draw(st.integers(block, block + 8)),
-        compressed_length=draw(st.sampled_from([0, slots, slots + 1, slots + 5])),
+        **lengths,
         compression_rate=rate,
         block_length=block,
-        n_layers=draw(st.integers(1, 3)),
+        n_layers=n_layers,
         n_heads=draw(st.sampled_from([1, 2])),
+        d_head=draw(st.sampled_from([None, 6])),
         d_model=8,
+        gating=draw(st.sampled_from(list(gate_registry))),
+        norm=draw(st.sampled_from(NORMS)),
+        positions=draw(st.sampled_from(list(position_registry))),
+        feedforward=draw(st.sampled_from(list(feedforward_registry))),
+        dropout=draw(st.sampled_from([0.0, 0.3])),
+        mogrifier_rounds=draw(st.sampled_from([0, 3])),
+        recurrence_delay=draw(st.one_of(st.none(), st.integers(1, m - block + 1))),
+        final_norm=draw(st.booleans()),
     )
 
 

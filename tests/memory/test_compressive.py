@@ -9,9 +9,9 @@ import torch as th
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_agents.memory import CompressiveMemory, tree_leaves
+from memory_agents.memory import CompressiveMemory, tree_leaves, tree_map
 from memory_agents.memory.compressive import MemoryShape
-from memory_agents.nn import compression_registry
+from memory_agents.nn import compression_registry, feedforward_registry, gate_registry
 from tests.memory import reference
 from tests.memory.strategies import compressive_kwargs, run_steps
 
@@ -21,16 +21,16 @@ SMALL: dict[str, Any] = dict(memory_length=6, compressed_length=4, compression_r
 @given(kwargs=compressive_kwargs(), seed=st.integers(0, 2**16), steps=st.integers(1, 24))
 def test_step_and_unroll_equal_the_reference(kwargs: dict[str, Any], seed: int, steps: int) -> None:
     th.manual_seed(seed)
-    core = CompressiveMemory(3, **kwargs)
+    core = CompressiveMemory(3, **kwargs).eval().double()  # so that only mistakes make a difference
     for parameter in core.parameters():  # biases that start at zero must count, too
         parameter.data.add_(0.1 * th.randn_like(parameter))
-    x, starts = th.randn(1, steps, 3), th.rand(1, steps) < 0.1
+    x, starts = th.randn(1, steps, 3).double(), th.rand(1, steps) < 0.1
     with th.no_grad():
         expected = reference.run(core, x[0], starts[0])[None]
         acted, _ = run_steps(core, x, core.initial_state(1), starts)
         learned, _ = core.unroll(x, core.initial_state(1), starts)
-    th.testing.assert_close(acted, expected, atol=1e-5, rtol=1e-5)
-    th.testing.assert_close(learned, expected, atol=1e-5, rtol=1e-5)
+    th.testing.assert_close(acted, expected, atol=1e-9, rtol=1e-9)
+    th.testing.assert_close(learned, expected, atol=1e-9, rtol=1e-9)
 
 
 def influence(core: CompressiveMemory, steps: int) -> list[bool]:
@@ -67,36 +67,78 @@ def test_gradients_reach_every_parameter() -> None:
 def test_old_state_gets_no_gradient_but_its_projections_do() -> None:
     core = CompressiveMemory(3, **SMALL)
     _, state = core.unroll(th.randn(1, 20, 3), core.initial_state(1), th.zeros(1, 20, dtype=th.bool))
-    recent = tuple(leaf.clone().requires_grad_() for leaf in state.recent)
-    y, after = core.unroll(th.randn(1, 1, 3), state._replace(recent=recent), th.zeros(1, 1, dtype=th.bool))
+    layers = tree_map(lambda leaf: leaf.clone().requires_grad_(), state.layers)
+    y, after = core.unroll(th.randn(1, 1, 3), state._replace(layers=layers), th.zeros(1, 1, dtype=th.bool))
     y.sum().backward()  # type: ignore[no-untyped-call]
-    assert all(leaf.grad is None for leaf in recent)
+    assert all(leaf.grad is None for leaf in tree_leaves(layers))
     assert not any(leaf.requires_grad for leaf in tree_leaves(after))
 
 
-OPTIONS = {
-    "memory_length": 8,
-    "compressed_length": 6,
-    "compression_rate": 4,
-    "block_length": 4,
-    "n_layers": 3,
-    "n_heads": 4,
-    "d_model": 16,
-    "d_feedforward": 12,
-    "gate_bias": 0.5,
+OPTIONS: dict[str, Any] = {
+    "memory_length": [8, [0, 6], [6, 8]],
+    "compressed_length": [6, [0, 4]],
+    "compression_rate": [4],
+    "block_length": [4],
+    "n_layers": [3],
+    "n_heads": [4],
+    "d_model": [16],
+    "d_feedforward": [12],
+    "gate_bias": [0.5],
+    "gating": [name for name in gate_registry if name != "gru"],
+    "norm": ["post"],
+    "positions": ["learned", "rotary"],
+    "feedforward": [name for name in feedforward_registry if name != "relu"],
+    "d_head": [3],
+    "dropout": [0.2],
+    "mogrifier_rounds": [1, 2],
+    "recurrence_delay": [1, 3],
+    "final_norm": [True],
 }
 
 
-@pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_changes_the_computation(option: str) -> None:
+@pytest.mark.parametrize(("option", "value"), [(option, value) for option in OPTIONS for value in OPTIONS[option]])
+def test_every_option_changes_the_computation(option: str, value: Any) -> None:
+    """Same seed and same inputs; where the same weights are drawn, only the option is left to make a difference."""
     outputs = []
-    for kwargs in (SMALL, {**SMALL, option: OPTIONS[option]}):
+    for kwargs in (SMALL, {**SMALL, "compressed_length": 0 if value == [0, 6] else 4, option: value}):
         th.manual_seed(1)
         core = CompressiveMemory(3, **kwargs)
-        # Same weights where shapes allow: only sizes of memories are left to make a difference.
+        for parameter in core.parameters():  # mogrifiers start as the identity
+            parameter.data.add_(0.1)
         x = th.randn(1, 30, 3, generator=th.Generator().manual_seed(2))
         outputs.append(core.unroll(x, core.initial_state(1), th.zeros(1, 30, dtype=th.bool))[0])
     assert outputs[0].shape != outputs[1].shape or not th.equal(*outputs)
+
+
+def test_dropout_is_for_training() -> None:
+    core = CompressiveMemory(3, **SMALL, dropout=0.5)
+    x, starts = th.randn(2, 30, 3), th.zeros(2, 30, dtype=th.bool)
+    assert not th.equal(*(core.unroll_outputs(x, core.initial_state(2), starts) for _ in range(2)))
+    core.eval()
+    learned = core.unroll_outputs(x, core.initial_state(2), starts)
+    th.manual_seed(0)
+    without = CompressiveMemory(3, **SMALL).eval()
+    without.load_state_dict(core.state_dict())
+    assert th.equal(learned, without.unroll_outputs(x, core.initial_state(2), starts))
+
+
+def test_a_layer_without_memory_hears_only_the_present() -> None:
+    core = CompressiveMemory(2, memory_length=[0, 3], compressed_length=0, d_model=8)
+    assert influence(core, 20) == [False] * 16 + [True] * 4
+    core = CompressiveMemory(2, memory_length=0, compressed_length=0, d_model=8)
+    assert influence(core, 20) == [False] * 19 + [True]
+
+
+def test_layers_reach_as_far_as_their_own_lengths() -> None:
+    core = CompressiveMemory(2, memory_length=[2, 5], compressed_length=0, d_model=8)
+    assert influence(core, 20) == [False] * 12 + [True] * 8
+
+
+def test_enhanced_recurrence_reaches_beyond_the_layers() -> None:
+    lengths: dict[str, Any] = dict(memory_length=5, compressed_length=0, n_layers=1, d_model=8)
+    assert influence(CompressiveMemory(2, **lengths), 20) == [False] * 14 + [True] * 6
+    # The output of five steps ago has heard that of ten steps ago, and so on: all but the nearest four come through it.
+    assert influence(CompressiveMemory(2, **lengths, recurrence_delay=5), 20) == [True] * 20
 
 
 def test_compression_is_looked_up_by_name() -> None:
@@ -121,7 +163,22 @@ def test_compression_is_looked_up_by_name() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        (dict(memory_length=0), r"memory_length must be an integer of at least 1, got 0"),
+        (dict(memory_length=-1), r"memory_length must be an integer of at least 0, got -1"),
+        (dict(memory_length=0), r"block_length=4 must not exceed memory_length=0: .* use memory_length=4"),
+        (dict(memory_length=[64]), r"memory_length=\[64\] holds 1 numbers for n_layers=2; give one for each layer"),
+        (dict(memory_length=[64, 64, 64]), r"memory_length=\[64, 64, 64\] holds 3 numbers for n_layers=2"),
+        (dict(memory_length=[64, "a"]), r"memory_length must be an integer of at least 0, got 'a'"),
+        (dict(recurrence_delay=0), r"recurrence_delay must be a positive integer, got 0"),
+        (dict(recurrence_delay=62), r"recurrence_delay=62 must not exceed 61 .* use recurrence_delay=61"),
+        (dict(d_head=0), r"d_head must be a positive integer, got 0"),
+        (dict(d_head=5, positions="rotary"), r"d_head=5 is odd; use d_head=6"),
+        (dict(gating="guess"), r"unknown gate 'guess'; known: 'none', "),
+        (dict(gating="none", gate_bias=1.0), r"gate_bias"),
+        (dict(norm="middle"), r"norm must be one of 'pre', 'post', got 'middle'"),
+        (dict(positions="guess"), r"unknown kind of positions 'guess'"),
+        (dict(feedforward="guess"), r"unknown feed-forward network 'guess'"),
+        (dict(dropout=1.0), r"dropout must be at least 0 and below 1, got 1\.0"),
+        (dict(mogrifier_rounds=-1), r"mogrifier_rounds must be an integer of at least 0, got -1"),
         (dict(compressed_length=-1), r"compressed_length must be an integer of at least 0, got -1"),
         (dict(compression_rate=2.5), r"compression_rate must be an integer of at least 1, got 2\.5"),
         (dict(block_length=6), r"block_length=6 must be a multiple of compression_rate=4; use block_length=4"),

@@ -4,7 +4,14 @@ import pytest
 import torch as th
 import torch.nn.functional as F
 
-from memory_agents.nn import ConvolutionCompression, GatedBlock, GRUGate, Registry, RelativeAttention, sinusoidal_table
+from memory_agents.nn import (
+    ConvolutionCompression,
+    GatedBlock,
+    GRUGate,
+    Registry,
+    SinusoidalAttention,
+    sinusoidal_table,
+)
 
 
 def test_gru_gate_starts_near_the_identity() -> None:
@@ -36,12 +43,14 @@ def test_sinusoids_distinguish_positions() -> None:
 
 
 def test_relative_positions_and_both_biases_enter_the_logits() -> None:
-    attention = RelativeAttention(8, 2, 5)
+    attention = SinusoidalAttention(8, 2, 5)
     x = th.randn(1, 1, 8)
     queries, logits = attention.queries(x)
     attention.position_bias.data.add_(1.0)
     moved_queries, moved_logits = attention.queries(x)
     assert th.equal(queries, moved_queries)
+    assert logits is not None
+    assert moved_logits is not None
     assert not th.allclose(logits, moved_logits)
     attention.content_bias.data.add_(1.0)
     th.testing.assert_close(attention.queries(x)[0], queries + 1.0)
@@ -49,7 +58,7 @@ def test_relative_positions_and_both_biases_enter_the_logits() -> None:
 
 def test_both_ways_to_attend_agree() -> None:
     """With gradients on the CPU attention is computed by hand, without them by the fused kernel."""
-    attention = RelativeAttention(8, 2, 5)
+    attention = SinusoidalAttention(8, 2, 5)
     q, k, v = th.randn(3, 2, 4, 4), th.randn(3, 2, 6, 4), th.randn(3, 2, 6, 4)
     bias = th.randn(3, 2, 4, 6)
     bias[..., 3:5] = -1e9
@@ -58,9 +67,10 @@ def test_both_ways_to_attend_agree() -> None:
 
 def test_block_uses_its_feedforward_width_and_gate_bias() -> None:
     block = GatedBlock(8, 2, 24, 5, gate_bias=1.5)
-    assert block.feedforward[1].weight.shape == (24, 8)
-    assert block.attention_gate.bias.eq(1.5).all()
-    assert block.feedforward_gate.bias.eq(1.5).all()
+    parameters = dict(block.named_parameters())
+    assert parameters["feedforward.hidden.weight"].shape == (24, 8)
+    assert parameters["attention_gate.bias"].eq(1.5).all()
+    assert parameters["feedforward_gate.bias"].eq(1.5).all()
 
 
 def test_registry_knows_its_names() -> None:

@@ -104,5 +104,5 @@ def test_memory_arguments_reach_the_core() -> None:
     policy = toy_agent(policy="MemoryPolicy", policy_kwargs=dict(memory_class="compressive")).policy
     memory = policy._memories[0]
     assert isinstance(memory, CompressiveMemory)
-    assert (memory.shape.memory_length, memory.output_dim) == (TINY["memory_length"], TINY["d_model"])
+    assert (memory.shapes[0].memory_length, memory.output_dim) == (TINY["memory_length"], TINY["d_model"])
     assert isinstance(toy_agent(policy=MemoryPolicy).policy, MemoryPolicy)

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import torch as th
-import torch.nn.functional as F
 from torch import nn
 
-from memory_agents.memory.compressive.layout import MemoryShape, StepLayout, WindowLayout
+from memory_agents.memory.compressive.layer import Layer, LayerState, LayerWindow
+from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
 from memory_agents.memory.core import MemoryCore, memory_registry
-from memory_agents.nn import HIDDEN, GatedBlock, compression_registry
+from memory_agents.memory.state import tree_leaves
+from memory_agents.nn import GatedBlock, compression_registry
+
+L = TypeVar("L")
 
 
 class CompressiveState(NamedTuple):
     """
-    State of :class:`CompressiveMemory`. What an episode has not written is zero. Without ``keys`` and ``values`` (empty
-    tuples) it is packed: both follow from the hidden states and the parameters.
+    State of :class:`CompressiveMemory`.
 
     :param steps: tokens seen of the episode in progress, (batch,) int64
-    :param recent: per layer, its inputs for the newest tokens as a ring, (batch, M + 1, d_model)
-    :param slots: per layer, the newest compressed slots as a ring, (batch, N, d_model)
-    :param keys: per layer, keys of [slots | recent], (batch, heads, N + M + 1, d_head)
-    :param values: per layer, values of the same
+    :param layers: the memory of every layer
     """
 
     steps: th.Tensor
-    recent: tuple[th.Tensor, ...]
-    slots: tuple[th.Tensor, ...]
-    keys: tuple[th.Tensor, ...] = ()
-    values: tuple[th.Tensor, ...] = ()
+    layers: tuple[LayerState, ...]
 
 
 @memory_registry.register("compressive")
@@ -41,26 +38,43 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     ``block_length / compression_rate`` slots, so nothing is lost between the two memories, and the temporal reach of
     one layer is about ``memory_length + compression_rate * compressed_length`` steps.
 
+    Lengths given as a sequence hold one number for each layer (Rae and Razavi 2020, arXiv 2007.03356): 0 leaves a layer
+    without that memory, and one without recent memory computes on the present token alone.
+
     :param input_dim: width of the inputs
-    :param memory_length: recent memory M, in tokens
-    :param compressed_length: compressed memory N, in slots; 0 makes this a GTrXL
+    :param memory_length: recent memory M, in tokens; one number, or one for each layer
+    :param compressed_length: compressed memory N, in slots; one number, or one for each layer; 0 makes this a GTrXL
     :param compression_rate: tokens per slot c
     :param block_length: tokens B that leave together, a multiple of the rate (default: the rate; 1 without slots)
     :param compression: name of a registered compression function
     :param n_layers: number of layers
-    :param n_heads: attention heads, a divisor of ``d_model``
+    :param n_heads: attention heads, a divisor of ``d_model`` unless ``d_head`` is given
     :param d_model: width of the residual stream and of the outputs
     :param d_feedforward: width of the MLPs (default: twice ``d_model``)
-    :param gate_bias: initial b_g of the gates; larger values start closer to the identity
-    :raises ValueError: when a size is not positive or two do not fit together
+    :param gate_bias: initial bias of the gates, None for the gate's own default (2 for ``"gru"``, 1 for the others);
+        larger values start closer to the identity
+    :param gating: name of a registered gate; ``"none"`` for residual sums
+    :param norm: ``"pre"``, layer norm on the inputs of submodules (identity map reordering), or ``"post"``, on the sums
+        after them, as in the original Transformer-XL
+    :param positions: ``"sinusoidal"`` (Transformer-XL), ``"learned"`` or ``"rotary"``
+    :param feedforward: name of a registered MLP
+    :param d_head: width of an attention head (default: ``d_model / n_heads``)
+    :param dropout: probability of dropping a number while training; acting, which is evaluation, drops nothing
+    :param mogrifier_rounds: rounds of mutual modulation before each gate (Melis et al. 2020, arXiv 1909.01792)
+    :param recurrence_delay: None: the memory of a token is the layer's input for it, as in Transformer-XL. A number D:
+        tokens at least D steps back are remembered as the layer's output for them, the input of the layer above
+        (enhanced recurrence, Ding et al. 2021, arXiv 2012.15688, section 3.3), so that the reach in time is not bounded
+        by the number of layers. Learning computes D steps at once; at most ``memory_length - block_length + 1``
+    :param final_norm: layer norm on the outputs
+    :raises ValueError: when a size is not positive, two do not fit together, or a name is unknown
     """
 
     def __init__(
         self,
         input_dim: int,
         *,
-        memory_length: int = 64,
-        compressed_length: int = 64,
+        memory_length: int | Sequence[int] = 64,
+        compressed_length: int | Sequence[int] = 64,
         compression_rate: int = 4,
         block_length: int | None = None,
         compression: str = "convolution",
@@ -68,188 +82,162 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         n_heads: int = 4,
         d_model: int = 64,
         d_feedforward: int | None = None,
-        gate_bias: float = 2.0,
+        gate_bias: float | None = None,
+        gating: str = "gru",
+        norm: str = "pre",
+        positions: str = "sinusoidal",
+        feedforward: str = "relu",
+        d_head: int | None = None,
+        dropout: float = 0.0,
+        mogrifier_rounds: int = 0,
+        recurrence_delay: int | None = None,
+        final_norm: bool = False,
     ) -> None:
         super().__init__(input_dim, d_model)
         d_feedforward = 2 * d_model if d_feedforward is None else d_feedforward
         sizes = {"n_layers": n_layers, "n_heads": n_heads, "d_model": d_model, "d_feedforward": d_feedforward}
+        if d_head is not None:
+            sizes["d_head"] = d_head
+        if recurrence_delay is not None:
+            sizes["recurrence_delay"] = recurrence_delay
         for name, value in sizes.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
-        if d_model % n_heads:
-            nearest = max(n_heads, round(d_model / n_heads) * n_heads)
-            raise ValueError(f"d_model={d_model} must be a multiple of n_heads={n_heads}; use d_model={nearest}")
-        if block_length is None:
-            block_length = compression_rate if compressed_length else 1
-        self.shape = MemoryShape(memory_length, compressed_length, compression_rate, block_length)
-        self.n_heads = n_heads
+        if isinstance(mogrifier_rounds, bool) or not isinstance(mogrifier_rounds, int) or mogrifier_rounds < 0:
+            raise ValueError(f"mogrifier_rounds must be an integer of at least 0, got {mogrifier_rounds!r}")
+        #: sizes of the memories of every layer
+        self.shapes = tuple(
+            MemoryShape(m, n, compression_rate, _block_length(block_length, m, n, compression_rate))
+            for m, n in zip(
+                _per_layer("memory_length", memory_length, n_layers),
+                _per_layer("compressed_length", compressed_length, n_layers),
+                strict=True,
+            )
+        )
+        self.recurrence_delay = recurrence_delay
+        for shape in self.shapes:
+            _check_delay(recurrence_delay, shape)
         self.input = nn.Linear(input_dim, d_model)
+        options: dict[str, Any] = dict(
+            gating=gating,
+            norm=norm,
+            positions=positions,
+            feedforward=feedforward,
+            d_head=d_head,
+            dropout=dropout,
+            mogrifier_rounds=mogrifier_rounds,
+        )
         self.blocks = nn.ModuleList(
-            GatedBlock(d_model, n_heads, d_feedforward, self.shape.n_positions, gate_bias) for _ in range(n_layers)
+            GatedBlock(d_model, n_heads, d_feedforward, shape.n_positions, gate_bias, **options)
+            for shape in self.shapes
         )
         compress = compression_registry[compression]
-        n_compressions = n_layers if compressed_length else 0
-        self.compressions = nn.ModuleList(compress(d_model, compression_rate) for _ in range(n_compressions))
+        #: compression functions of the layers that have slots
+        self.compressions = nn.ModuleList(
+            compress(d_model, compression_rate) for shape in self.shapes if shape.compressed_length
+        )
+        self.norm = nn.LayerNorm(d_model) if final_norm else nn.Identity()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, from the inputs to the outputs."""
+        compressions = iter(self.compressions)
+        return [
+            Layer(
+                shape,
+                block,
+                next(compressions) if shape.compressed_length else None,
+                self.recurrence_delay or 0 if shape.memory_length else 0,
+            )
+            for shape, block in zip(self.shapes, self.blocks, strict=True)
+            if isinstance(block, GatedBlock)
+        ]
 
     def initial_state(self, batch_size: int) -> CompressiveState:
-        parameter = self.input.weight
-        d_head = self.output_dim // self.n_heads
-
-        def per_layer(*size: int) -> tuple[th.Tensor, ...]:
-            return tuple(parameter.new_zeros(batch_size, *size) for _ in self.blocks)
-
-        ring, n = self.shape.ring_length, self.shape.compressed_length
+        like = self.input.weight
         return CompressiveState(
-            steps=th.zeros(batch_size, dtype=th.long, device=parameter.device),
-            recent=per_layer(ring, self.output_dim),
-            slots=per_layer(n, self.output_dim),
-            keys=per_layer(self.n_heads, n + ring, d_head),
-            values=per_layer(self.n_heads, n + ring, d_head),
+            th.zeros(batch_size, dtype=th.long, device=like.device),
+            tuple(layer.initial_state(batch_size, like, self.output_dim) for layer in self.layers),
         )
 
     def pack_state(self, state: CompressiveState) -> CompressiveState:
-        return state._replace(keys=(), values=())
+        return state._replace(layers=tuple(layer._replace(cache=()) for layer in state.layers))
 
     @th.no_grad()
     def unpack_state(self, state: CompressiveState) -> CompressiveState:
-        written = self._written(state.steps)[:, None, :, None]
-        caches = [
-            block.keys_and_values(th.cat([slots, recent], dim=1))
-            for block, slots, recent in zip(self._blocks(), state.slots, state.recent, strict=True)
-        ]
-        return state._replace(
-            keys=tuple(keys.masked_fill(~written, 0) for keys, _ in caches),
-            values=tuple(values.masked_fill(~written, 0) for _, values in caches),
-        )
-
-    def _blocks(self) -> list[GatedBlock]:
-        return [block for block in self.blocks if isinstance(block, GatedBlock)]
-
-    def _written(self, steps: th.Tensor) -> th.Tensor:
-        """Rows of [slot ring | recent ring] that the episode has written, (batch, N + M + 1)."""
-        shape, device = self.shape, steps.device
-        made = shape.slots_per_block * shape.blocks_left(steps)
-        slots = th.arange(shape.compressed_length, device=device) < made[:, None]
-        recent = th.arange(shape.ring_length, device=device) < steps[:, None]
-        return th.cat([slots, recent], dim=1)
+        layouts = {shape: StateLayout(shape, state.steps) for shape in self.shapes}
+        pairs = zip(self.layers, state.layers, strict=True)
+        return state._replace(layers=tuple(layer.unpack(part, layouts[layer.shape]) for layer, part in pairs))
 
     @th.no_grad()
     def step_(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
     ) -> tuple[th.Tensor, CompressiveState]:
-        if not state.keys:
+        if not state.layers[0].cache:
             state = self.unpack_state(state)
         starting = episode_starts.nonzero().squeeze(1)
         if len(starting):
-            for leaf in (state.steps, *state.recent, *state.slots, *state.keys, *state.values):
+            for leaf in tree_leaves(state):
                 leaf[starting] = 0
-        layout = StepLayout(self.shape, state.steps)
+        layouts = {shape: StepLayout(shape, state.steps) for shape in self.shapes}
         hidden = self.input(x)[:, None]
-        for layer, block in enumerate(self._blocks()):
-            hidden = self._step_layer(layer, block, hidden, state, layout)
+        for layer, part in zip(self.layers, state.layers, strict=True):
+            hidden = layer.step_(hidden, part, layouts[layer.shape])
         state.steps.add_(1)
-        return hidden.squeeze(1), state
-
-    def _step_layer(
-        self, layer: int, block: GatedBlock, hidden: th.Tensor, state: CompressiveState, layout: StepLayout
-    ) -> th.Tensor:
-        n, batch = self.shape.compressed_length, layout.batch
-        recent, keys, values = state.recent[layer], state.keys[layer], state.values[layer]
-
-        key, value = block.keys_and_values(hidden)
-        recent[batch, layout.row] = hidden[:, 0]
-        keys[batch, :, n + layout.row] = key[:, :, 0]
-        values[batch, :, n + layout.row] = value[:, :, 0]
-
-        queries, position_logits = block.queries(hidden)
-        positions = layout.positions[:, None, None].expand(-1, self.n_heads, -1, -1)
-        bias = position_logits.gather(3, positions).masked_fill(layout.hidden[:, None, None], HIDDEN)
-        outputs: th.Tensor = block(hidden, queries, keys, values, bias)
-
-        if len(layout.leaving):
-            # Computed for the whole batch, so that the rounding in one environment does not depend on how many others
-            # have a block leaving at the same step.
-            made = self.compressions[layer](recent[batch[:, None], layout.block_rows])
-            key, value = block.keys_and_values(made)
-            left, rows = layout.leaving, layout.slot_rows[layout.leaving]
-            entries = left[:, None]
-            state.slots[layer][entries, rows] = made[left]
-            keys[entries, :, rows] = key.transpose(1, 2)[left]
-            values[entries, :, rows] = value.transpose(1, 2)[left]
-        return outputs
+        return self.norm(hidden.squeeze(1)), state
 
     def unroll(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
     ) -> tuple[th.Tensor, CompressiveState]:
-        layout, outputs, histories, slot_keys = self._unroll(x, state, episode_starts)
+        layouts, windows = self._unroll(x, state, episode_starts)
+        outputs: th.Tensor = self.norm(windows[-1].outputs)
         with th.no_grad():
-            row, written = layout.final_recent()
-            recent = tuple(_take_written(history.detach(), row, written) for history in histories)
-            slots = tuple(slots.detach() for slots in slot_keys)
-            if self.shape.compressed_length:
-                row, written = layout.final_slots()
-                slots = tuple(_take_written(made, row, written) for made in slots)
-            final = CompressiveState(layout.tokens[:, -1] + 1, recent, slots)
-            return outputs, self.unpack_state(final)
+            steps = layouts[self.shapes[0]].tokens[:, -1] + 1
+            pairs = zip(self.layers, windows, strict=True)
+            parts = tuple(layer.final_state(window, layouts[layer.shape]) for layer, window in pairs)
+            return outputs, self.unpack_state(CompressiveState(steps, parts))
 
     def unroll_outputs(self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor) -> th.Tensor:
-        return self._unroll(x, state, episode_starts)[1]
+        outputs: th.Tensor = self.norm(self._unroll(x, state, episode_starts)[1][-1].outputs)
+        return outputs
 
     def _unroll(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
-    ) -> tuple[WindowLayout, th.Tensor, list[th.Tensor], list[th.Tensor]]:
-        """The window's layout and outputs, and per layer the history of hidden states and all slots."""
-        layout = WindowLayout(self.shape, state.steps, episode_starts)
-        m, n, ring = self.shape.memory_length, self.shape.compressed_length, self.shape.ring_length
-        steps = state.steps[:, None]
-        recent_rows = (steps - m + th.arange(m, device=x.device)) % ring
-        slot_rows = self.shape.slots_per_block * self.shape.blocks_left(steps) - n + th.arange(n, device=x.device)
+    ) -> tuple[dict[MemoryShape, WindowLayout], list[LayerWindow]]:
+        """The window's layout for each shape of memory, and what every layer gives."""
+        layouts = {shape: WindowLayout(shape, state.steps, episode_starts) for shape in self.shapes}
         hidden: th.Tensor = self.input(x)
-        histories, all_slots = [], []
-        for layer, block in enumerate(self._blocks()):
-            history = th.cat([_take(state.recent[layer].detach(), recent_rows), hidden], dim=1)
-            slots = state.slots[layer].detach()
-            if n:
-                leaving = _take(history, layout.block_tokens.flatten(1)).view(*layout.block_tokens.shape, -1)
-                slots = th.cat([_take(slots, slot_rows % n), self.compressions[layer](leaving).flatten(1, 2)], dim=1)
-            keys, values = block.keys_and_values(th.cat([slots, history], dim=1))
-            queries, position_logits = block.queries(hidden)
-            bias = self._window_bias(position_logits, layout)
-            hidden = block(hidden, queries, keys, values, bias)
-            histories.append(history)
-            all_slots.append(slots)
-        return layout, hidden, histories, all_slots
-
-    def _window_bias(self, position_logits: th.Tensor, layout: WindowLayout) -> th.Tensor:
-        """
-        :param position_logits: by relative position, (batch, heads, T, n_positions)
-        :return: by key, HIDDEN where not to be seen, (batch, heads, T, keys)
-        """
-        ring = self.shape.ring_length
-        bias = _shift(position_logits[..., :ring].flip(-1))
-        if self.shape.compressed_length:
-            ranks = layout.ranks[:, None].expand(-1, self.n_heads, -1, -1)
-            bias = th.cat([position_logits[..., ring:].gather(3, ranks), bias], dim=3)
-        return bias.masked_fill(layout.hidden[:, None], HIDDEN)
+        windows: list[LayerWindow] = []
+        for layer, part in zip(self.layers, state.layers, strict=True):
+            windows.append(layer.unroll(hidden, part, layouts[layer.shape]))
+            hidden = windows[-1].outputs
+        return layouts, windows
 
 
-def _take(rows: th.Tensor, index: th.Tensor) -> th.Tensor:
-    """(batch, length, width), (batch, k) -> (batch, k, width)"""
-    return rows.gather(1, index[:, :, None].expand(-1, -1, rows.shape[2]))
+def _per_layer(name: str, value: int | Sequence[int], n_layers: int) -> Sequence[int]:
+    if not isinstance(value, (list, tuple)):
+        return [value] * n_layers  # type: ignore[list-item]
+    if len(value) != n_layers:
+        raise ValueError(
+            f"{name}={value!r} holds {len(value)} numbers for n_layers={n_layers}; "
+            "give one for each layer, or one for all"
+        )
+    return value
 
 
-def _take_written(rows: th.Tensor, index: th.Tensor, written: th.Tensor) -> th.Tensor:
-    """The same, with zeros where ``written`` (batch, k) is false."""
-    return _take(rows, index).masked_fill(~written[:, :, None], 0)
+def _block_length(block_length: int | None, memory_length: int, compressed_length: int, rate: int) -> int:
+    if memory_length == 0 and compressed_length == 0:
+        return 1
+    if block_length is None:
+        return rate if compressed_length else 1
+    return block_length
 
 
-def _shift(logits: th.Tensor) -> th.Tensor:
-    """
-    Turn row t by t columns to the right, Transformer-XL's relative shift.
-
-    :param logits: (..., T, W)
-    :return: (..., T, W + T - 1), entry (t, t + j) being ``logits[t, j]``; the rest is for the mask to hide
-    """
-    length, width = logits.shape[-2:]
-    rows = F.pad(logits, (0, length)).flatten(-2)[..., : length * (width + length - 1)]
-    return rows.reshape(*logits.shape[:-1], width + length - 1)
+def _check_delay(delay: int | None, shape: MemoryShape) -> None:
+    longest = shape.memory_length - shape.block_length + 1
+    if delay is not None and shape.memory_length and delay > longest:
+        raise ValueError(
+            f"recurrence_delay={delay} must not exceed {longest} where memory_length={shape.memory_length} and "
+            f"block_length={shape.block_length}, because what leaves the recent memory has the layer's outputs; "
+            f"use recurrence_delay={longest}"
+        )

@@ -19,7 +19,7 @@ class MemoryShape:
     """
     Sizes of the two memories.
 
-    :param memory_length: M, tokens of recent memory
+    :param memory_length: M, tokens of recent memory; 0 for none: a token then sees itself and nothing else
     :param compressed_length: N, slots of compressed memory; 0 for none
     :param compression_rate: c, tokens per slot
     :param block_length: B, tokens that leave the recent memory together
@@ -34,7 +34,7 @@ class MemoryShape:
     def __post_init__(self) -> None:
         m, n, c, b = self.memory_length, self.compressed_length, self.compression_rate, self.block_length
         for name, value, least in (
-            ("memory_length", m, 1),
+            ("memory_length", m, 0),
             ("compressed_length", n, 0),
             ("compression_rate", c, 1),
             ("block_length", b, 1),
@@ -47,7 +47,7 @@ class MemoryShape:
             raise ValueError(
                 f"block_length={b} must be a multiple of compression_rate={c}; use block_length={fitting}{more}"
             )
-        if b > m:
+        if b > max(m, 1) or (n > 0 and m == 0):
             raise ValueError(
                 f"block_length={b} must not exceed memory_length={m}: a block leaves the recent memory whole; "
                 f"use memory_length={b} or more"
@@ -81,6 +81,13 @@ class MemoryShape:
         """
         return (tokens - self.memory_length + self.block_length - 1).clamp_min(0) // self.block_length
 
+    def slot_times(self, numbers: th.Tensor) -> th.Tensor:
+        """
+        :param numbers: numbers of slots, any shape
+        :return: the mean number of the tokens that each was made of, float64
+        """
+        return numbers.double() * self.compression_rate + (self.compression_rate - 1) / 2
+
     def block_leaves(self, tokens: th.Tensor) -> th.Tensor:
         """
         :param tokens: token numbers e, any shape
@@ -88,6 +95,29 @@ class MemoryShape:
         """
         past = tokens - self.memory_length
         return (past >= 0) & (past % self.block_length == 0)
+
+
+class StateLayout:
+    """
+    What lies where in a state, in the order [slot ring | recent ring], K = N + M + 1 rows in all.
+
+    :param shape: sizes of the memories
+    :param steps: tokens seen of the episode in progress, (batch,)
+    """
+
+    def __init__(self, shape: MemoryShape, steps: th.Tensor) -> None:
+        device, ring, n = steps.device, shape.ring_length, shape.compressed_length
+        seen = steps[:, None]
+        rows = th.arange(ring, device=device)
+        made = shape.slots_per_block * shape.blocks_left(seen)
+        slots = th.arange(n, device=device)
+        #: whether the episode has written a row, (batch, K)
+        self.written = th.cat([slots < made, rows < seen], dim=1)
+        tokens = seen - 1 - (seen - 1 - rows) % ring
+        #: when its content was, in tokens, (batch, K); meant for written rows alone
+        self.times = (
+            th.cat([shape.slot_times(made - 1 - (made - 1 - slots) % n), tokens.double()], dim=1) if n else tokens
+        )
 
 
 class StepLayout:
@@ -100,7 +130,8 @@ class StepLayout:
 
     def __init__(self, shape: MemoryShape, tokens: th.Tensor) -> None:
         device, ring, n = tokens.device, shape.ring_length, shape.compressed_length
-        e = tokens[:, None]
+        #: number of the token, which is its time, (batch, 1)
+        self.tokens = e = tokens[:, None]
         blocks = shape.blocks_left(e)
         distance = (e - th.arange(ring, device=device)) % ring
         recent_visible = distance <= e - shape.block_length * blocks
@@ -124,7 +155,10 @@ class StepLayout:
             #: rows of the recent ring that hold the leaving block, (batch, B); meant for the leaving entries alone
             self.block_rows = (e - shape.memory_length + th.arange(shape.block_length, device=device)) % ring
             #: rows of the slot ring that its slots take, (batch, B / c)
-            self.slot_rows = (made + th.arange(shape.slots_per_block, device=device)) % n
+            numbers = made + th.arange(shape.slots_per_block, device=device)
+            self.slot_rows = numbers % n
+            #: when they were, in tokens, (batch, B / c)
+            self.slot_times = shape.slot_times(numbers)
 
 
 class WindowLayout:
@@ -143,16 +177,22 @@ class WindowLayout:
     def __init__(self, shape: MemoryShape, steps: th.Tensor, episode_starts: th.Tensor) -> None:
         self.shape = shape
         window = episode_starts.shape[1]
-        device, m = steps.device, shape.memory_length
+        device, m, ring = steps.device, shape.memory_length, shape.ring_length
         t = th.arange(window, device=device)
         #: 0 for the episode in progress at the window's start, then 1, 2, ...; (batch, T)
         self.episodes = episode_starts.long().cumsum(1)
         last_start = th.where(episode_starts, t, -1).cummax(1).values
         #: token numbers, (batch, T)
         self.tokens = th.where(self.episodes == 0, steps[:, None] + t, t - last_start)
+        #: numbers of the history's tokens, (batch, M + T); negative where the episode had not begun yet
+        before = steps[:, None] - m + th.arange(m, device=device)
+        self.history_tokens = th.cat([before, self.tokens], dim=1)
+        #: rows of the recent ring, (batch, M), and below of the slot ring, (batch, N), in order of time
+        self.recent_rows = before % ring
         blocks = shape.blocks_left(self.tokens)
 
-        distance = t[:, None] + m - th.arange(m + window, device=device)
+        #: steps from each token of the history to each token of the window, (T, M + T)
+        self.distance = distance = t[:, None] + m - th.arange(m + window, device=device)
         oldest = self.tokens - shape.block_length * blocks
         # A token that is no further back than the oldest visible one is of the same episode: no episode ids are needed.
         recent_visible = (distance >= 0) & (distance <= oldest[:, :, None])
@@ -166,6 +206,7 @@ class WindowLayout:
         at_start = shape.slots_per_block * shape.blocks_left(steps)
         n = shape.compressed_length
         old_numbers = at_start[:, None] - n + th.arange(n, device=device)
+        self.slot_rows = old_numbers % n
         numbers = th.cat([old_numbers, self.new_numbers], dim=1)
         episodes = th.cat([th.where(old_numbers >= 0, 0, -1), self.new_episodes], dim=1)
         rank = made[:, :, None] - 1 - numbers[:, None, :]
@@ -173,6 +214,8 @@ class WindowLayout:
         #: rank of each slot key as each token sees it, 0 where it sees none, (batch, T, slot keys)
         self.ranks = th.where(slot_visible, rank, 0)
         self.hidden = ~th.cat([slot_visible, recent_visible], dim=2)
+        #: when the slots were, in tokens, (batch, slot keys)
+        self.slot_times = shape.slot_times(numbers)
         #: number of the first slot before the window's, for :meth:`final_slots`
         self._slots_at_start = at_start
 
@@ -192,14 +235,14 @@ class WindowLayout:
         episodes = th.where(any_leaves, self.episodes.gather(1, last_step), -1)
         self.new_episodes = episodes.repeat_interleave(shape.slots_per_block, dim=1)
 
-    def final_recent(self) -> tuple[th.Tensor, th.Tensor]:
+    def final_ring(self, length: int) -> tuple[th.Tensor, th.Tensor]:
         """
-        :return: for each row of the final recent ring the index of its token in the history, and whether there is
-            one, each (batch, M + 1)
+        :param length: rows of a ring of the newest tokens, M + 1 at most
+        :return: for each of its rows after the window the index of its token in the history, and whether there is
+            one, each (batch, length)
         """
-        ring = self.shape.ring_length
         last = self.tokens[:, -1:]
-        back = (last - th.arange(ring, device=last.device)) % ring
+        back = (last - th.arange(length, device=last.device)) % length
         return self.shape.memory_length + self.tokens.shape[1] - 1 - back, back <= last
 
     def final_slots(self) -> tuple[th.Tensor, th.Tensor]:

@@ -1,0 +1,277 @@
+"""What one layer of the compressive memory remembers, and how it goes on from there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch as th
+import torch.nn.functional as F
+from torch import nn
+
+from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
+from memory_agents.nn import HIDDEN, GatedBlock
+
+
+class LayerState(NamedTuple):
+    """
+    Memory of one layer. What an episode has not written is zero.
+
+    :param recent: memories of the newest tokens as a ring, (batch, M + 1, d_model)
+    :param slots: the newest compressed slots as a ring, (batch, N, d_model)
+    :param delayed: with a delay of D, the layer's outputs for the newest tokens as a ring, (batch, D, d_model)
+    :param cache: keys and values of [slots | recent], (batch, heads, N + M + 1, d_head) each; left out when packed,
+        because they follow from the rest and the parameters
+    """
+
+    recent: th.Tensor
+    slots: th.Tensor
+    delayed: tuple[th.Tensor, ...] = ()
+    cache: tuple[th.Tensor, ...] = ()
+
+
+class LayerWindow(NamedTuple):
+    """
+    A layer run over a window of T steps.
+
+    :param outputs: (batch, T, d_model)
+    :param memories: memories of the history's tokens as they are at the window's end, (batch, M + T, d_model)
+    :param slots: the slots at the window's start and those made since, (batch, slot keys, d_model)
+    :param delayed: with a delay, the layer's outputs for the history's tokens, (batch, M + T, d_model)
+    """
+
+    outputs: th.Tensor
+    memories: th.Tensor
+    slots: th.Tensor
+    delayed: tuple[th.Tensor, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """
+    One layer. The memory of a token is the layer's input for it, and once ``delay`` steps have passed, its output.
+
+    :param shape: sizes of its two memories
+    :param block: its network
+    :param compress: its compression function; None without slots
+    :param delay: D, 0 for memories that stay the inputs
+    """
+
+    shape: MemoryShape
+    block: GatedBlock
+    compress: nn.Module | None
+    delay: int
+
+    def initial_state(self, batch_size: int, like: th.Tensor, width: int) -> LayerState:
+        """
+        :param batch_size: number of time lines
+        :param like: a tensor whose type and device it gets
+        :param width: d_model
+        :return: an empty memory
+        """
+        n, ring, attention = self.shape.compressed_length, self.shape.ring_length, self.block.attention
+        cache_size = (batch_size, attention.n_heads, n + ring, attention.d_head)
+        return LayerState(
+            recent=like.new_zeros(batch_size, ring, width),
+            slots=like.new_zeros(batch_size, n, width),
+            delayed=(like.new_zeros(batch_size, self.delay, width),) if self.delay else (),
+            cache=(like.new_zeros(cache_size), like.new_zeros(cache_size)),
+        )
+
+    def unpack(self, state: LayerState, layout: StateLayout) -> LayerState:
+        """
+        :param state: a memory
+        :param layout: what lies where in it
+        :return: the same with keys and values of the present parameters
+        """
+        written = layout.written[:, None, :, None]
+        cache = self.block.keys_and_values(th.cat([state.slots, state.recent], dim=1), layout.times)
+        return state._replace(cache=tuple(part.masked_fill(~written, 0) for part in cache))
+
+    def step_(self, hidden: th.Tensor, state: LayerState, layout: StepLayout) -> th.Tensor:
+        """
+        :param hidden: inputs of this layer, (batch, 1, d_model)
+        :param state: the memory before the step; it is that after the step afterwards
+        :param layout: what the step reads and writes
+        :return: outputs of this layer, (batch, 1, d_model)
+        """
+        batch, tokens = layout.batch, layout.tokens
+        if self.delay:
+            self._exchange(state, layout)
+        self._remember(state, batch, layout.row, hidden, tokens)
+        queries, position_logits = self.block.queries(hidden, tokens)
+        if position_logits is not None:
+            positions = layout.positions[:, None, None].expand(-1, position_logits.shape[1], -1, -1)
+            position_logits = position_logits.gather(3, positions)
+        bias = _hide(position_logits, layout.hidden[:, None], hidden.dtype)
+        outputs: th.Tensor = self.block(hidden, queries, *state.cache, bias)
+        if self.delay:
+            state.delayed[0][batch, tokens[:, 0] % self.delay] = outputs[:, 0]
+        if self.compress is not None and len(layout.leaving):
+            # Computed for the whole batch, so that the rounding in one environment does not depend on how many others
+            # have a block leaving at the same step.
+            made = self.compress(state.recent[batch[:, None], layout.block_rows])
+            cache = self.block.keys_and_values(made, layout.slot_times)
+            left, rows = layout.leaving, layout.slot_rows[layout.leaving]
+            entries = left[:, None]
+            state.slots[entries, rows] = made[left]
+            for kept, new in zip(state.cache, cache, strict=True):
+                kept[entries, :, rows] = new.transpose(1, 2)[left]
+        return outputs
+
+    def _remember(
+        self, state: LayerState, batch: th.Tensor, row: th.Tensor, memory: th.Tensor, tokens: th.Tensor
+    ) -> None:
+        """Write memories (batch, 1, d_model) of these tokens into a row of the recent ring each."""
+        state.recent[batch, row] = memory[:, 0]
+        for kept, new in zip(state.cache, self.block.keys_and_values(memory, tokens), strict=True):
+            kept[batch, :, self.shape.compressed_length + row] = new[:, :, 0]
+
+    def _exchange(self, state: LayerState, layout: StepLayout) -> None:
+        """Replace the memory of the token of ``delay`` steps ago by the output for it."""
+        batch, tokens = layout.batch, layout.tokens
+        then = tokens - self.delay
+        row = then[:, 0] % self.shape.ring_length
+        output = state.delayed[0][batch, tokens[:, 0] % self.delay]
+        memory = th.where(then >= 0, output, state.recent[batch, row])
+        self._remember(state, batch, row, memory[:, None], then)
+        # Where there was no such token the row is empty, and its key must stay zero.
+        for kept in state.cache:
+            row_keys = kept[batch, :, self.shape.compressed_length + row]
+            kept[batch, :, self.shape.compressed_length + row] = row_keys.masked_fill(then[:, :, None] < 0, 0)
+
+    def unroll(self, hidden: th.Tensor, state: LayerState, layout: WindowLayout) -> LayerWindow:
+        """
+        :param hidden: inputs of this layer, (batch, T, d_model)
+        :param state: the memory before the window
+        :param layout: who sees whom
+        :return: what the window gives
+        """
+        history = th.cat([_take(state.recent.detach(), layout.recent_rows), hidden], dim=1)
+        queries, position_logits = self.block.queries(hidden, layout.tokens)
+        bias = self._window_bias(position_logits, layout, hidden.dtype)
+        if self.delay:
+            return self._unroll_delayed(hidden, history, queries, bias, state, layout)
+        slots = self._slots(history, state, layout)
+        keys, values = self._keys_and_values(slots, history, layout)
+        return LayerWindow(self.block(hidden, queries, keys, values, bias), history, slots)
+
+    def _slots(self, memories: th.Tensor, state: LayerState, layout: WindowLayout) -> th.Tensor:
+        """Slots at the window's start, then those of the blocks of these memories (batch, M + T, d_model)."""
+        slots = state.slots.detach()
+        if self.compress is None:
+            return slots
+        leaving = _take(memories, layout.block_tokens.flatten(1)).view(*layout.block_tokens.shape, -1)
+        return th.cat([_take(slots, layout.slot_rows), self.compress(leaving).flatten(1, 2)], dim=1)
+
+    def _keys_and_values(
+        self, slots: th.Tensor, memories: th.Tensor, layout: WindowLayout
+    ) -> tuple[th.Tensor, th.Tensor]:
+        times = (
+            layout.history_tokens if self.compress is None else th.cat([layout.slot_times, layout.history_tokens], 1)
+        )
+        return self.block.keys_and_values(th.cat([slots, memories], dim=1), times)
+
+    def _window_bias(self, position_logits: th.Tensor | None, layout: WindowLayout, dtype: th.dtype) -> th.Tensor:
+        """
+        :param position_logits: by relative position, (batch, heads, T, n_positions), None for zeros
+        :param layout: who sees whom
+        :param dtype: of the zeros
+        :return: by key, HIDDEN where not to be seen, (batch, heads or 1, T, keys)
+        """
+        if position_logits is not None:
+            ring = self.shape.ring_length
+            bias = _shift(position_logits[..., :ring].flip(-1))
+            if self.compress is not None:
+                ranks = layout.ranks[:, None].expand(-1, position_logits.shape[1], -1, -1)
+                bias = th.cat([position_logits[..., ring:].gather(3, ranks), bias], dim=3)
+            position_logits = bias
+        return _hide(position_logits, layout.hidden, dtype)
+
+    def _unroll_delayed(
+        self,
+        hidden: th.Tensor,
+        history: th.Tensor,
+        queries: th.Tensor,
+        bias: th.Tensor,
+        state: LayerState,
+        layout: WindowLayout,
+    ) -> LayerWindow:
+        """A token needs outputs for tokens at least D steps back, so that D steps at a time can be computed at once."""
+        m, window = self.shape.memory_length, hidden.shape[1]
+        newest = layout.history_tokens[:, m - self.delay : m] % self.delay
+        outputs = th.cat([history[:, : m - self.delay], _take(state.delayed[0].detach(), newest)], dim=1)
+        input_keys, input_values = self.block.keys_and_values(history, layout.history_tokens)
+        n_slot_keys = bias.shape[3] - history.shape[1]
+        far = layout.distance >= self.delay
+        for start in range(0, window, self.delay):
+            rows = slice(start, min(start + self.delay, window))
+            # Outputs that are not known yet are of tokens, and slots of them of blocks, that these queries cannot see.
+            known = F.pad(outputs, (0, 0, 0, window - start))
+            keys, values = self._keys_and_values(self._slots(known, state, layout), known, layout)
+            slot_bias, recent_bias = bias[:, :, rows].tensor_split([n_slot_keys], dim=3)
+            seen = th.cat(
+                [
+                    slot_bias,
+                    recent_bias.masked_fill(~far[rows], HIDDEN),
+                    recent_bias.masked_fill(far[rows], HIDDEN),
+                ],
+                dim=3,
+            )
+            keys, values = th.cat([keys, input_keys], dim=2), th.cat([values, input_values], dim=2)
+            new = self.block(hidden[:, rows], queries[:, :, rows], keys, values, seen)
+            outputs = th.cat([outputs, new], dim=1)
+        memories = th.where(far[-1][:, None], outputs, history)
+        return LayerWindow(outputs[:, m:], memories, self._slots(outputs, state, layout), (outputs,))
+
+    def final_state(self, window: LayerWindow, layout: WindowLayout) -> LayerState:
+        """
+        :param window: what the window gave
+        :param layout: who saw whom
+        :return: the packed memory after it
+        """
+        row, written = layout.final_ring(self.shape.ring_length)
+        recent = _take_written(window.memories.detach(), row, written)
+        slots = window.slots.detach()
+        if self.compress is not None:
+            row, written = layout.final_slots()
+            slots = _take_written(slots, row, written)
+        delayed: tuple[th.Tensor, ...] = ()
+        if self.delay:
+            row, written = layout.final_ring(self.delay)
+            delayed = (_take_written(window.delayed[0].detach(), row, written),)
+        return LayerState(recent, slots, delayed)
+
+
+def _hide(position_logits: th.Tensor | None, hidden: th.Tensor, dtype: th.dtype) -> th.Tensor:
+    """
+    :param position_logits: (batch, heads, queries, keys), None for zeros
+    :param hidden: whether a key must not be seen, (batch, queries, keys)
+    :param dtype: of the zeros
+    :return: the bias, (batch, heads or 1, queries, keys)
+    """
+    if position_logits is None:
+        return th.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, HIDDEN)[:, None]
+    return position_logits.masked_fill(hidden[:, None], HIDDEN)
+
+
+def _take(rows: th.Tensor, index: th.Tensor) -> th.Tensor:
+    """(batch, length, width), (batch, k) -> (batch, k, width)"""
+    return rows.gather(1, index[:, :, None].expand(-1, -1, rows.shape[2]))
+
+
+def _take_written(rows: th.Tensor, index: th.Tensor, written: th.Tensor) -> th.Tensor:
+    """The same, with zeros where ``written`` (batch, k) is false."""
+    return _take(rows, index).masked_fill(~written[:, :, None], 0)
+
+
+def _shift(logits: th.Tensor) -> th.Tensor:
+    """
+    Turn row t by t columns to the right, Transformer-XL's relative shift.
+
+    :param logits: (..., T, W)
+    :return: (..., T, W + T - 1), entry (t, t + j) being ``logits[t, j]``; the rest is for the mask to hide
+    """
+    length, width = logits.shape[-2:]
+    rows = F.pad(logits, (0, length)).flatten(-2)[..., : length * (width + length - 1)]
+    return rows.reshape(*logits.shape[:-1], width + length - 1)
