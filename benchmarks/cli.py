@@ -13,8 +13,8 @@ import typer
 
 from memory_agents.benchmarks import demo as demonstration
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
+from memory_agents.benchmarks.collect import TABLES, THRESHOLD, find_runs, group_by_seed, labels, read_runs, save_csv
 from memory_agents.benchmarks.collect import collect as collect_runs
-from memory_agents.benchmarks.collect import find_runs, group_by_seed, labels, read_runs, save_csv
 from memory_agents.benchmarks.collect import markdown as runs_markdown
 from memory_agents.benchmarks.config import TrainingConfig, hardware, versions
 from memory_agents.benchmarks.curves import plot_curves
@@ -175,11 +175,18 @@ Folders = Annotated[list[Path], typer.Argument(help="Folders with finished runs 
 @app.command()
 def collect(
     folders: Folders,
+    table: Annotated[
+        str, typer.Option(help="results: what came out; learning: how soon, at what cost, with how many parameters.")
+    ] = "results",
+    threshold: Annotated[
+        float, typer.Option(help="Normalised return of training episodes that the table learning counts steps to.")
+    ] = THRESHOLD,
     csv: Annotated[Path | None, typer.Option(help="File for the figures, one line per run.")] = None,
 ) -> None:
     """Show finished runs as one Markdown table, seeds side by side."""
+    check_name("--table", table, TABLES, f"use {' or '.join(TABLES)}")
     runs = read_runs(find_runs(folders))
-    typer.echo(runs_markdown(collect_runs(runs)))
+    typer.echo(runs_markdown(collect_runs(runs, table, threshold)))
     if csv is not None:
         make_folder(csv.parent)
         save_csv(runs, csv)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import fmean
@@ -13,18 +13,11 @@ from typing import Any
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_config
 from memory_agents.benchmarks.evaluation import EVALUATION_FILE
+from memory_agents.benchmarks.progress import steps_to
 from memory_agents.benchmarks.tables import number
 
-HEADINGS = (
-    "environment",
-    "agent",
-    "seeds",
-    "success rate, by seed",
-    "return, by seed",
-    "normalised return, by seed",
-    "steps",
-    "CPU seconds",
-)
+#: The normalised return that counts as learned: nine tenths of what memory is worth.
+THRESHOLD = 0.9
 
 
 @dataclass(frozen=True)
@@ -86,12 +79,16 @@ def group_by_seed(runs: Iterable[Run]) -> list[list[Run]]:
     return [sorted(group, key=lambda run: run.config.seed) for group in groups.values()]
 
 
-def collect(runs: Iterable[Run]) -> list[tuple[str, ...]]:
+def collect(runs: Iterable[Run], table: str = "results", threshold: float = THRESHOLD) -> list[tuple[str, ...]]:
     """
     :param runs: runs
-    :return: one row, as :data:`HEADINGS` names it, for all runs whose arguments differ in nothing but the seed
+    :param table: one of :data:`TABLES`
+    :param threshold: normalised return that the steps to threshold are counted to
+    :return: the headings, and one row for all runs whose arguments differ in nothing but the seed
     """
-    return [_row(group) for group in group_by_seed(runs)]
+    columns = {name.format(threshold=threshold): column for name, column in TABLES[table].items()}
+    groups = group_by_seed(runs)
+    return [tuple(columns), *(tuple(column(group, threshold) for column in columns.values()) for group in groups)]
 
 
 def labels(groups: Iterable[list[Run]]) -> list[str]:
@@ -139,30 +136,80 @@ def save_csv(runs: Iterable[Run], path: Path) -> None:
         writer.writerows(rows)
 
 
-def _row(group: list[Run]) -> tuple[str, ...]:
+Column = Callable[[list[Run], float], str]
+
+
+def _environment(group: list[Run], threshold: float) -> str:
     config = group[0].config
-    evaluations = [run.evaluation for run in group]
+    return config.env + _arguments(config.env_kwargs)
+
+
+def _agent(group: list[Run], threshold: float) -> str:
+    config = group[0].config
     memory = {} if config.memory_class is None else {"memory_class": config.memory_class}
     reward = {"normalize_reward": True} if config.normalize_reward else {}
-    return (
-        config.env + _arguments(config.env_kwargs),
-        config.policy + _arguments({**memory, **config.memory_kwargs, **config.algorithm_kwargs, **reward}),
-        ", ".join(str(run.config.seed) for run in group),
-        *(_by_seed(evaluations, name) for name in ("success_rate", "mean_return", "normalized_return")),
-        f"{max(evaluation['train_steps'] for evaluation in evaluations):,}",
-        _mean_cpu_seconds(evaluations),
-    )
+    return config.policy + _arguments({**memory, **config.memory_kwargs, **config.algorithm_kwargs, **reward})
 
 
-def _mean_cpu_seconds(evaluations: list[dict[str, Any]]) -> str:
+def _seeds(group: list[Run], threshold: float) -> str:
+    return ", ".join(str(run.config.seed) for run in group)
+
+
+def _by_seed(name: str) -> Column:
+    def column(group: list[Run], threshold: float) -> str:
+        values = [run.evaluation[name] for run in group]
+        return "-" if values == [None] * len(values) else ", ".join(number(value, 2) for value in values)
+
+    return column
+
+
+def _steps(group: list[Run], threshold: float) -> str:
+    return f"{max(run.evaluation['train_steps'] for run in group):,}"
+
+
+def _steps_to_threshold(group: list[Run], threshold: float) -> str:
+    # They follow from the environment's arguments, which a group shares.
+    anchors = group[0].evaluation.get("anchors")
+    if anchors is None:
+        return "-"
+    level = anchors["memoryless"] + threshold * (anchors["optimal"] - anchors["memoryless"])
+    steps = [steps_to(level, run.folder) for run in group]
+    return ", ".join("-" if count is None else f"{count / 1000:.0f}k" for count in steps)
+
+
+def _cpu_seconds(group: list[Run], threshold: float) -> str:
     # Runs of earlier versions do not tell.
-    seconds = [evaluation["train_cpu_seconds"] for evaluation in evaluations if "train_cpu_seconds" in evaluation]
-    return number(fmean(seconds) if len(seconds) == len(evaluations) else None, 0)
+    seconds = [run.evaluation["train_cpu_seconds"] for run in group if "train_cpu_seconds" in run.evaluation]
+    return number(fmean(seconds) if len(seconds) == len(group) else None, 0)
 
 
-def _by_seed(evaluations: list[dict[str, Any]], name: str) -> str:
-    values = [evaluation[name] for evaluation in evaluations]
-    return "-" if values == [None] * len(values) else ", ".join(number(value, 2) for value in values)
+def _parameters(group: list[Run], threshold: float) -> str:
+    counts = {run.evaluation.get("parameters") for run in group}
+    return ", ".join("-" if count is None else f"{count:,}" for count in counts)
+
+
+_WHAT: dict[str, Column] = {"environment": _environment, "agent": _agent, "seeds": _seeds}
+
+#: Columns of the tables by heading: what came out, or how it was learned.
+TABLES: dict[str, dict[str, Column]] = {
+    "results": {
+        **_WHAT,
+        "success rate, by seed": _by_seed("success_rate"),
+        "return, by seed": _by_seed("mean_return"),
+        "normalised return, by seed": _by_seed("normalized_return"),
+        "steps": _steps,
+        "CPU seconds": _cpu_seconds,
+    },
+    "learning": {
+        **_WHAT,
+        "success rate, by seed": _by_seed("success_rate"),
+        "normalised return, by seed": _by_seed("normalized_return"),
+        "steps to {threshold:g}, by seed": _steps_to_threshold,
+        "steps": _steps,
+        "CPU seconds": _cpu_seconds,
+        "parameters": _parameters,
+    },
+}
 
 
 def _arguments(kwargs: dict[str, Any]) -> str:
@@ -171,7 +218,8 @@ def _arguments(kwargs: dict[str, Any]) -> str:
 
 def markdown(rows: list[tuple[str, ...]]) -> str:
     """
-    :param rows: rows of :func:`collect`
+    :param rows: headings and rows of :func:`collect`
     :return: a Markdown table
     """
-    return "\n".join(f"| {' | '.join(line)} |" for line in (HEADINGS, ("---",) * len(HEADINGS), *rows))
+    headings, *lines = rows
+    return "\n".join(f"| {' | '.join(line)} |" for line in (headings, ("---",) * len(headings), *lines))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,22 +11,7 @@ from matplotlib.figure import Figure
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.evaluation import Anchors
-
-STEPS, MEAN_RETURN = "time/total_timesteps", "rollout/ep_rew_mean"
-
-
-def read_curve(folder: Path) -> tuple[list[int], list[float]]:
-    """
-    :param folder: a run's folder
-    :return: environment steps, and the mean return of the last 100 episodes up to then while training
-    :raises UsageError: when no episode ended while training, so that there is no curve
-    """
-    with (folder / "progress.csv").open(newline="") as file:
-        # Until the first episode ends there is no mean to write.
-        rows = [row for row in csv.DictReader(file) if row.get(STEPS) and row.get(MEAN_RETURN)]
-    if not rows:
-        raise UsageError(f"{folder} has no learning curve: no episode ended while training; leave this run out")
-    return [int(row[STEPS]) for row in rows], [float(row[MEAN_RETURN]) for row in rows]
+from memory_agents.benchmarks.progress import read_curve
 
 
 def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, title: str, path: Path) -> None:
@@ -39,11 +23,13 @@ def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, tit
     :param anchors: the environment's known returns, drawn as lines
     :param title: heading
     :param path: where to write, a PNG file
+    :raises UsageError: when a run has no curve, because no episode ended while training
     """
+    curves = {name: [_read(folder) for folder in folders] for name, folders in runs.items()}
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
-    for name, folders in runs.items():
-        plot_seeds(axes, name, [read_curve(folder) for folder in folders], anchors)
+    for name, seeds in curves.items():
+        plot_seeds(axes, name, seeds, anchors)
     if anchors is not None:
         for name, level in (("optimal", 1.0), ("memoryless", 0.0), ("random", anchors.normalize(anchors.random))):
             axes.axhline(level, color="grey", linestyle="--", linewidth=1)
@@ -53,6 +39,13 @@ def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, tit
     axes.set_ylabel("return, last 100 episodes" + ("" if anchors is None else " (0 memoryless, 1 optimal)"))
     axes.legend(loc="best", fontsize="small")
     figure.savefig(path, dpi=150)
+
+
+def _read(folder: Path) -> tuple[list[int], list[float]]:
+    steps, returns = read_curve(folder)
+    if not steps:
+        raise UsageError(f"{folder} has no learning curve: no episode ended while training; leave this run out")
+    return steps, returns
 
 
 def plot_seeds(axes: Axes, name: str, curves: Sequence[tuple[list[int], list[float]]], anchors: Anchors | None) -> None:

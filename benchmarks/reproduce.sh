@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]`.
-# Sections: environments, compression-rate, more-environments, suites; all by default. Each run has one thread; PARALLEL runs go at a time
-# (default 1). A run whose evaluation is there is not repeated, so an interrupted sweep goes on where it stopped.
+# Sections: environments, compression-rate, more-environments, suites, cores, gates; all by default. Each run has one
+# thread; PARALLEL runs go at a time (default 1). A run whose evaluation is there is not repeated, so an interrupted
+# sweep goes on where it stopped.
 set -euo pipefail
 
 out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]}
 parallel=${2:-1}
 sections=("${@:3}")
-[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites)
+[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates)
 export OMP_NUM_THREADS=1
 
 # job FOLDER ARGUMENTS...: one line for the queue.
@@ -59,13 +60,14 @@ more-environments() {
     done
 }
 
-# The delay is longer than rate 1, or a Transformer-XL of the same memory, can reach even through both layers (64 steps),
-# and within the reach of one layer at rate 4 (80 steps).
+# The delay is longer than rate 1, or a Transformer-XL of the same memory, can reach even through both layers (64
+# steps), and within the reach of one layer at rate 4 (80 steps).
 compression-rate() {
     local seed rate
     for seed in 0 1 2 3 4; do
         for rate in 1 2 4 8; do
-            delayed "rate-$rate-s$seed" $seed "{\"memory_length\": 16, \"compressed_length\": 16, \"compression_rate\": $rate}"
+            delayed "rate-$rate-s$seed" $seed \
+                "{\"memory_length\": 16, \"compressed_length\": 16, \"compression_rate\": $rate}"
         done
         delayed "transformer-xl-s$seed" $seed '{"memory_length": 32, "compressed_length": 0}'
     done
@@ -80,10 +82,52 @@ delayed() {
 suites() {
     local seed
     for seed in 0 1 2; do
-        job "suites/popgym-RepeatPreviousEasy-s$seed" --env popgym-RepeatPreviousEasy-v0 --total-timesteps 200000 --seed $seed
+        job "suites/popgym-RepeatPreviousEasy-s$seed" --env popgym-RepeatPreviousEasy-v0 --total-timesteps 200000 \
+            --seed $seed
         job "suites/MiniGrid-MemoryS7-s$seed" --env MiniGrid-MemoryS7-v0 --total-timesteps 200000 --seed $seed \
             --algorithm-kwargs n_epochs=8
     done
+}
+
+# Every core and preset, and no memory. All tasks of one seed come before those of the next.
+cores() {
+    local seed
+    for seed in 0 1 2; do
+        cores-on tmaze-50 MemoryAgents/TMaze-v0 80000 '{"corridor": 50}' $seed
+        cores-on object-matching MemoryAgents/ObjectMatching-v0 250000 '{}' $seed
+        cores-on repeat-first MemoryAgents/RepeatFirst-v0 100000 '{}' $seed
+    done
+}
+
+# cores-on NAME ENV STEPS KWARGS SEED
+cores-on() {
+    local name
+    for name in CompressiveMemoryPolicy GTrXLPolicy TransformerXLPolicy CompressiveTransformerPolicy MlpPolicy; do
+        core "$@" $name --policy $name
+    done
+    for name in lstm gru brc nbrc rmt memformer block_recurrent; do
+        core "$@" $name --policy MemoryPolicy --memory-class $name
+    done
+}
+
+# core NAME ENV STEPS KWARGS SEED AGENT OPTION...
+core() {
+    job "cores/$1/$6-s$5" --env "$2" --env-kwargs "'$4'" --total-timesteps "$3" --seed "$5" "${@:7}"
+}
+
+gates() {
+    local seed gate
+    for seed in 0 1 2 3 4; do
+        for gate in none input output highway sigtanh gru nbrc; do
+            gate $gate $seed "{\"gating\": \"$gate\"}"
+        done
+        gate post-norm $seed '{"gating": "none", "norm": "post"}'
+    done
+}
+
+# gate NAME SEED KWARGS
+gate() {
+    job "gates/$1-s$2" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 250000 --seed "$2" --memory-kwargs "'$3'"
 }
 
 for section in "${sections[@]}"; do

@@ -76,5 +76,6 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
         train_seconds=seconds,
         # Unlike the seconds on the clock, these do not depend on what else the machine does.
         train_cpu_seconds=cpu_seconds,
+        parameters=sum(parameter.numel() for parameter in agent.policy.parameters() if parameter.requires_grad),
     )
     return TrainingResult(config, folder, agent, evaluation, agent.num_timesteps, seconds)

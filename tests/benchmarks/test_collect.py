@@ -14,7 +14,8 @@ from PIL import Image
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.collect import Run, collect, find_runs, labels, read_runs
 from memory_agents.benchmarks.config import TrainingConfig, save_config
-from memory_agents.benchmarks.curves import MEAN_RETURN, STEPS, plot_seeds, read_curve
+from memory_agents.benchmarks.curves import plot_seeds
+from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, read_curve
 
 
 def finished(folder: Path, seed: int, success: float | None, corridor: int = 20) -> None:
@@ -52,7 +53,54 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_mixed(tmp_path: Path) ->
     finished(tmp_path / "a", 0, 1.0)
     finished(tmp_path / "b", 1, 0.5)
     save_config(TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": 20}, seed=1, n_envs=4), tmp_path / "b")
-    assert [row[2] for row in collect(read_runs(find_runs([tmp_path])))] == ["0", "1"]
+    assert [row[2] for row in collect(read_runs(find_runs([tmp_path])))] == ["seeds", "0", "1"]
+
+
+def learned(folder: Path, seed: int, returns: list[float | None], parameters: int | None = 1234) -> None:
+    """A finished run with a learning curve, one point per 4,000 steps; None before the first episode's end."""
+    finished(folder, seed, 1.0)
+    figures = json.loads((folder / "evaluation.json").read_text())
+    figures["anchors"] = {"optimal": 1.0, "memoryless": 0.5, "random": 0.5}
+    if parameters is not None:
+        figures["parameters"] = parameters
+    (folder / "evaluation.json").write_text(json.dumps(figures))
+    lines = [f"{4000 * (i + 1)},{'' if value is None else value}" for i, value in enumerate(returns)]
+    (folder / "progress.csv").write_text("\n".join((f"{STEPS},{MEAN_RETURN}", *lines)))
+
+
+def test_how_soon_and_at_what_cost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learned(tmp_path / "a", 0, [None, 0.94, 0.95, 0.5, 1.0])
+    learned(tmp_path / "b", 1, [0.9, 0.94, 0.94])
+    learned(tmp_path / "c", 2, [None])
+    assert run(["collect", str(tmp_path), "--table", "learning"]) == 0
+    headings, _, row = capsys.readouterr().out.splitlines()
+    assert " steps to 0.9, by seed | steps | CPU seconds | parameters |" in headings
+    # Anchors 0.5 and 1: a normalised return of 0.9 is a return of 0.95.
+    assert row.endswith("| 0, 1, 2 | 1.00, 1.00, 1.00 | 1.00, 1.00, 1.00 | 12k, -, - | 1,002 | 3 | 1,234 |")
+
+    assert run(["collect", str(tmp_path), "--table", "learning", "--threshold", "0.8"]) == 0
+    headings, _, row = capsys.readouterr().out.splitlines()
+    assert " steps to 0.8, by seed " in headings
+    assert "| 8k, 4k, - |" in row
+
+
+def test_learning_of_earlier_versions_and_without_anchors(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learned(tmp_path / "a", 0, [1.0], parameters=None)
+    finished(tmp_path / "b", 0, None, corridor=50)
+    assert run(["collect", str(tmp_path), "--table", "learning"]) == 0
+    _, _, earlier, unknown = capsys.readouterr().out.splitlines()
+    assert earlier.endswith("| 4k | 1,000 | 3 | - |")
+    assert unknown.endswith("| 0 | - | - | - | 1,000 | 3 | - |")
+
+
+def test_tables_need_a_known_name_and_a_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learned(tmp_path / "a", 0, [1.0])
+    assert run(["collect", str(tmp_path), "--table", "learned"]) == 2
+    assert "--table 'learned' is unknown; did you mean learning?" in capsys.readouterr().err
+    (tmp_path / "a" / "progress.csv").unlink()
+    assert run(["collect", str(tmp_path)]) == 0
+    assert run(["collect", str(tmp_path), "--table", "learning"]) == 2
+    assert f"{tmp_path / 'a' / 'progress.csv'} cannot be read" in capsys.readouterr().err
 
 
 def test_one_line_of_csv_per_run(tmp_path: Path) -> None:

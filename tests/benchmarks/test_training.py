@@ -16,8 +16,9 @@ from memory_agents.benchmarks.agents import make_agent, make_training_env, make_
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig, load_config
-from memory_agents.benchmarks.curves import plot_curves, read_curve
+from memory_agents.benchmarks.curves import plot_curves
 from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation, anchors, evaluate, evaluation_seed
+from memory_agents.benchmarks.progress import read_curve
 from tests.ppo.toys import Toy
 
 TINY = ["--n-envs", "2", "--total-timesteps", "300", "--eval-episodes", "3", "--device", "cpu", "--seed", "5"]
@@ -48,6 +49,9 @@ def test_train_writes_everything(policy: str, tmp_path: Path, capsys: pytest.Cap
     assert summary["anchors"] == {"optimal": 1.0, "memoryless": 0.5, "random": 0.5}
     assert summary["normalized_return"] == pytest.approx(2 * summary["mean_return"] - 1)
     assert 0 <= summary["success_rate"] <= 1
+    kind = stable_baselines3.PPO if policy == "MlpPolicy" else PPO
+    trained = kind.load(tmp_path / "agent.zip", device="cpu").policy
+    assert summary["parameters"] == sum(weights.numel() for weights in trained.parameters())
     with (tmp_path / "evaluation.csv").open(newline="") as file:
         assert len(list(csv.DictReader(file))) == 3
     steps, returns = read_curve(tmp_path)

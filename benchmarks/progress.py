@@ -1,0 +1,50 @@
+"""What a run's ``progress.csv`` tells: the returns while training."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from memory_agents.benchmarks.arguments import UsageError
+
+PROGRESS_FILE = "progress.csv"
+STEPS, MEAN_RETURN = "time/total_timesteps", "rollout/ep_rew_mean"
+
+
+def read_progress(folder: Path) -> list[dict[str, str]]:
+    """
+    :param folder: a run's folder
+    :return: what was logged, one entry per rollout; what was not known yet is an empty string
+    :raises UsageError: when nothing was logged
+    """
+    try:
+        with (folder / PROGRESS_FILE).open(newline="") as file:
+            return list(csv.DictReader(file))
+    except OSError as error:
+        raise UsageError(f"{folder / PROGRESS_FILE} cannot be read ({error.strerror}); leave this run out") from error
+
+
+def read_curve(folder: Path) -> tuple[list[int], list[float]]:
+    """
+    :param folder: a run's folder
+    :return: environment steps, and the mean return of the last 100 episodes up to then while training; both are empty
+        when no episode ended
+    :raises UsageError: when nothing was logged
+    """
+    # Until the first episode ends there is no mean to write.
+    rows = [row for row in read_progress(folder) if row.get(STEPS) and row.get(MEAN_RETURN)]
+    return [int(row[STEPS]) for row in rows], [float(row[MEAN_RETURN]) for row in rows]
+
+
+def steps_to(level: float, folder: Path) -> int | None:
+    """
+    How soon a return was reached, with the sampled actions of training. The mean is over the last 100 episodes (as many
+    as there were, before), and it is looked at once per rollout, which is the precision of the answer.
+
+    :param level: a return
+    :param folder: a run's folder
+    :return: environment steps, over all environments side by side, up to the end of the first rollout in which the mean
+        return was this level or more; None when it never was
+    :raises UsageError: when nothing was logged
+    """
+    return next((steps for steps, mean in zip(*read_curve(folder), strict=True) if mean >= level), None)
