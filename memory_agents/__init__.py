@@ -9,7 +9,14 @@ from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.envs import register_environments
 from memory_agents.memory import MemoryCore, memory_registry
-from memory_agents.ppo import PPO, CompressiveMemoryPolicy, MemoryPolicy
+from memory_agents.ppo import (
+    PPO,
+    CompressiveMemoryPolicy,
+    CompressiveTransformerPolicy,
+    GTrXLPolicy,
+    MemoryPolicy,
+    TransformerXLPolicy,
+)
 
 __version__ = "0.1.0"
 
@@ -18,11 +25,14 @@ register_environments()
 __all__ = [
     "PPO",
     "CompressiveMemoryPolicy",
+    "CompressiveTransformerPolicy",
     "FlatDictObservation",
+    "GTrXLPolicy",
     "MemoryActorCriticPolicy",
     "MemoryCore",
     "MemoryPolicy",
     "SmallCNN",
+    "TransformerXLPolicy",
     "__version__",
     "memory_registry",
 ]

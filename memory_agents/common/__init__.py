@@ -4,17 +4,26 @@ from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRoll
 from memory_agents.common.extractors import CombinedFeatures, SmallCNN
 from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
-from memory_agents.common.policies import CompressiveMemoryPolicy, MemoryActorCriticPolicy
+from memory_agents.common.policies import MemoryActorCriticPolicy
+from memory_agents.common.presets import (
+    CompressiveMemoryPolicy,
+    CompressiveTransformerPolicy,
+    GTrXLPolicy,
+    TransformerXLPolicy,
+)
 from memory_agents.common.sequences import SequenceBatch
 
 __all__ = [
     "CombinedFeatures",
     "CompressiveMemoryPolicy",
+    "CompressiveTransformerPolicy",
     "FlatDictObservation",
+    "GTrXLPolicy",
     "MemoryActorCriticPolicy",
     "MemoryOnPolicyAlgorithm",
     "SequenceBatch",
     "SequenceDictRolloutBuffer",
     "SequenceRolloutBuffer",
     "SmallCNN",
+    "TransformerXLPolicy",
 ]

@@ -17,7 +17,7 @@ from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
 from memory_agents.common.observations import counted_from_zero, flat_observation
 from memory_agents.common.sequences import SequenceBatch
-from memory_agents.memory import CompressiveMemory, MemoryCore, batch_size, tree_to
+from memory_agents.memory import MemoryCore, batch_size, tree_to
 
 #: State of a policy: the state of its memory, then of the critic's own memory where features are not shared.
 PolicyState = tuple[Any, ...]
@@ -299,21 +299,6 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         actions = chosen.cpu().numpy().reshape(-1, *(self.action_space.shape or ()))
         actions = env_actions(self, actions)
         return actions if vectorized else actions.squeeze(axis=0), state
-
-
-class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
-    """
-    :class:`MemoryActorCriticPolicy` with the gated compressive transformer,
-    :class:`~memory_agents.memory.CompressiveMemory`, whose arguments ``memory_kwargs`` takes.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if not isinstance(self._memories[0], CompressiveMemory):
-            raise ValueError(
-                f"memory_class={self.memory_class!r} is not a CompressiveMemory; "
-                "use MemoryActorCriticPolicy for other cores"
-            )
 
 
 def env_actions(policy: ActorCriticPolicy, actions: np.ndarray) -> np.ndarray:

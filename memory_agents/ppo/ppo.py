@@ -14,7 +14,13 @@ from stable_baselines3.common.vec_env import VecEnv
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.sequences import check_sequence_length, default_batch_size, default_sequence_length
-from memory_agents.ppo.policies import CompressiveMemoryPolicy, MemoryPolicy
+from memory_agents.ppo.policies import (
+    CompressiveMemoryPolicy,
+    CompressiveTransformerPolicy,
+    GTrXLPolicy,
+    MemoryPolicy,
+    TransformerXLPolicy,
+)
 
 #: Default size of a rollout over all environments, in transitions.
 ROLLOUT_SIZE = 2048
@@ -38,7 +44,8 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
     :class:`stable_baselines3.PPO` for policies with memory; ``train()`` is inherited. Arguments that are not listed
     are those of the parent, some with other defaults.
 
-    :param policy: ``"CompressiveMemoryPolicy"``, ``"MemoryPolicy"``, or a class derived from them
+    :param policy: ``"CompressiveMemoryPolicy"``, ``"CompressiveTransformerPolicy"``, ``"GTrXLPolicy"``,
+        ``"TransformerXLPolicy"``, ``"MemoryPolicy"``, or a class derived from them
     :param env: environment, vectorised environment or registered id
     :param learning_rate: default: 2e-3 at the start of ``learn()``, falling linearly to 2e-4 at its end
     :param n_steps: steps per environment and rollout (default: what gives 2048 transitions, at least 128)
@@ -56,6 +63,9 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
 
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "CompressiveMemoryPolicy": CompressiveMemoryPolicy,
+        "CompressiveTransformerPolicy": CompressiveTransformerPolicy,
+        "GTrXLPolicy": GTrXLPolicy,
+        "TransformerXLPolicy": TransformerXLPolicy,
         "MemoryPolicy": MemoryPolicy,
     }
 

@@ -1,0 +1,85 @@
+"""Policies whose memory is one of the published transformers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from memory_agents.common.policies import MemoryActorCriticPolicy
+from memory_agents.memory import CompressiveMemory
+
+
+class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
+    """
+    :class:`MemoryActorCriticPolicy` with the gated compressive transformer,
+    :class:`~memory_agents.memory.CompressiveMemory`, whose arguments ``memory_kwargs`` takes.
+
+    Derived classes fix some of these arguments (``FIXED``) and have other defaults for some more (``DEFAULTS``).
+
+    :param memory_kwargs: arguments of the memory
+    :param kwargs: arguments of :class:`MemoryActorCriticPolicy`
+    :raises ValueError: when ``memory_class`` is another memory, or ``memory_kwargs`` contradicts what the policy fixes
+    """
+
+    FIXED: ClassVar[dict[str, Any]] = {}
+    DEFAULTS: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, *args: Any, memory_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        given = memory_kwargs or {}
+        for name, value in self.FIXED.items():
+            if given.get(name, value) != value:
+                raise ValueError(
+                    f"memory_kwargs has {name}={given[name]!r}, but {type(self).__name__} is what it is by "
+                    f"{name}={value!r}; use CompressiveMemoryPolicy for other values"
+                )
+        super().__init__(*args, memory_kwargs={**self.DEFAULTS, **given, **self.FIXED}, **kwargs)
+        if not isinstance(self._memories[0], CompressiveMemory):
+            raise ValueError(
+                f"memory_class={self.memory_class!r} is not a CompressiveMemory; "
+                "use MemoryActorCriticPolicy for other cores"
+            )
+
+
+class CompressiveTransformerPolicy(CompressiveMemoryPolicy):
+    """
+    :class:`CompressiveMemoryPolicy` without gates, the Compressive Transformer (Rae et al. 2019, arXiv 1911.05507).
+
+    Layer norm is on the inputs of submodules; ``memory_kwargs=dict(norm="post")`` puts it where the paper has it.
+
+    :param memory_kwargs: arguments of the memory but ``gating``
+    :param kwargs: arguments of :class:`MemoryActorCriticPolicy`
+    :raises ValueError: when ``memory_kwargs`` contradicts what the policy fixes
+    """
+
+    FIXED: ClassVar[dict[str, Any]] = {"gating": "none"}
+
+
+class GTrXLPolicy(CompressiveMemoryPolicy):
+    """
+    :class:`CompressiveMemoryPolicy` without slots, the GTrXL with GRU gates (Parisotto et al. 2019, arXiv 1910.06764).
+
+    ``memory_length`` is 128 by default, so that a token sees as many keys as in :class:`CompressiveMemoryPolicy`.
+
+    :param memory_kwargs: arguments of the memory but ``compressed_length`` and ``gating``
+    :param kwargs: arguments of :class:`MemoryActorCriticPolicy`
+    :raises ValueError: when ``memory_kwargs`` contradicts what the policy fixes
+    """
+
+    FIXED: ClassVar[dict[str, Any]] = {"compressed_length": 0, "gating": "gru"}
+    DEFAULTS: ClassVar[dict[str, Any]] = {"memory_length": 128}
+
+
+class TransformerXLPolicy(CompressiveMemoryPolicy):
+    """
+    :class:`CompressiveMemoryPolicy` without slots and gates, the Transformer-XL (Dai et al. 2019, arXiv 1901.02860).
+
+    Layer norm is on the inputs of submodules, which is TrXL-I of Parisotto et al. 2019 (arXiv 1910.06764): with the
+    original's, ``memory_kwargs=dict(norm="post")``, reinforcement learning got nowhere there. ``memory_length`` is 128
+    by default, so that a token sees as many keys as in :class:`CompressiveMemoryPolicy`.
+
+    :param memory_kwargs: arguments of the memory but ``compressed_length`` and ``gating``
+    :param kwargs: arguments of :class:`MemoryActorCriticPolicy`
+    :raises ValueError: when ``memory_kwargs`` contradicts what the policy fixes
+    """
+
+    FIXED: ClassVar[dict[str, Any]] = {"compressed_length": 0, "gating": "none"}
+    DEFAULTS: ClassVar[dict[str, Any]] = {"memory_length": 128}
