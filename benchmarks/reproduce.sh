@@ -127,7 +127,7 @@ gates() {
 
 # gate NAME SEED KWARGS
 gate() {
-    job "gates/$1-s$2" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 250000 --seed "$2" --memory-kwargs "'$3'"
+    job "gates/$1-s$2" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 200000 --seed "$2" --memory-kwargs "'$3'"
 }
 
 for section in "${sections[@]}"; do
