@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import re
 import runpy
 import subprocess
@@ -20,7 +21,8 @@ from memory_agents import MemoryCore, memory_registry
 from memory_agents.common.building import make_memory
 from tests.memory import test_laws
 
-EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 OWN_CORE = EXAMPLES[1]
 LAWS: list[Callable[..., None]] = [
     law
@@ -32,7 +34,8 @@ LAWS: list[Callable[..., None]] = [
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.stem)
 def test_an_example_runs_and_is_listed(example: Path, tmp_path: Path) -> None:
     command = [sys.executable, str(example), "--total-timesteps", "1000"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}  # a bare checkout will do, as for all other tests
+    done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert re.search(r"^success rate: [01]\.\d\d$", done.stdout, flags=re.MULTILINE)
     assert not list(tmp_path.iterdir())
