@@ -101,6 +101,34 @@ class RelativeAttention(nn.Module, ABC):
         outputs: th.Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return outputs
 
+    def read_content(self, x: th.Tensor, memories: th.Tensor, seen: th.Tensor) -> th.Tensor:
+        """
+        Attention by content alone, its parameters constants: gradients flow to the memories and the inputs only.
+
+        :param x: normalised inputs, (batch, queries, d_model)
+        :param memories: normalised memories, (batch, keys, d_model)
+        :param seen: who sees whom, (batch, queries, keys) bool
+        :return: what is read, head beside head, (batch, queries, heads * d_head); where a query sees nothing, a mean of
+            everything
+        """
+        queries = self._heads(F.linear(x, self.query.weight.detach()))
+        keys, values = map(self._heads, F.linear(memories, self.key_value.weight.detach()).chunk(2, dim=-1))
+        bias = x.new_zeros(seen.shape).masked_fill_(~seen, HIDDEN)[:, None]
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        return mixed.transpose(1, 2).flatten(2)
+
+    def weights(self, queries: th.Tensor, keys: th.Tensor, bias: th.Tensor) -> th.Tensor:
+        """
+        Attention weights over these keys alone, without dropout.
+
+        :param queries: content queries, (batch, heads, queries, d_head)
+        :param keys: (batch, heads, keys, d_head)
+        :param bias: position logits, :data:`HIDDEN` where a key is hidden, (batch, heads or 1, queries, keys)
+        :return: means over the heads, (batch, queries, keys)
+        """
+        logits = th.matmul(queries * self.d_head**-0.5, keys.transpose(-1, -2)) + bias
+        return logits.softmax(dim=-1).mean(dim=1)
+
 
 #: Kinds of relative positions. Entries are called as ``entry(d_model, n_heads, n_positions, d_head=..., dropout=...)``.
 position_registry: Registry[type[RelativeAttention]] = Registry("kind of positions")

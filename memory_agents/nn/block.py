@@ -95,6 +95,19 @@ class GatedBlock(nn.Module):
         """
         return self.attention.queries(self.attention_norm(hidden) if self.pre_norm else hidden, times)
 
+    def read_content(self, hidden: th.Tensor, memories: th.Tensor, seen: th.Tensor) -> th.Tensor:
+        """
+        :param hidden: inputs of this layer, (batch, queries, d_model)
+        :param memories: inputs or slots to read, (batch, keys, d_model)
+        :param seen: who sees whom, (batch, queries, keys) bool
+        :return: see :meth:`RelativeAttention.read_content`
+        """
+        if self.pre_norm:
+            norm = self.attention_norm
+            weight, bias = norm.weight.detach(), norm.bias.detach()
+            hidden, memories = (F.layer_norm(x, weight.shape, weight, bias, norm.eps) for x in (hidden, memories))
+        return self.attention.read_content(hidden, memories, seen)
+
     def forward(
         self, hidden: th.Tensor, queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor
     ) -> th.Tensor:

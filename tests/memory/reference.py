@@ -14,9 +14,13 @@ from memory_agents.memory import CompressiveMemory
 from memory_agents.memory.compressive import MemoryShape
 from memory_agents.nn import (
     ConvolutionCompression,
+    DilatedCompression,
     GatedBlock,
     GRUGate,
     LearnedPositionAttention,
+    MaxCompression,
+    MeanCompression,
+    MostUsedCompression,
     RelativeAttention,
     RotaryAttention,
     SinusoidalAttention,
@@ -73,18 +77,22 @@ class Seen(NamedTuple):
     state: th.Tensor
 
 
-def attend(block: GatedBlock, hidden: th.Tensor, time: int, visible: list[Seen]) -> th.Tensor:
+def attend(
+    block: GatedBlock, hidden: th.Tensor, time: int, visible: list[Seen], n_recent: int
+) -> tuple[th.Tensor, list[float]]:
     """
     :param hidden: the layer's input at the query
     :param time: when the query is
-    :param visible: everything the query may see
+    :param visible: everything the query may see, recent memories first
+    :param n_recent: number of recent memories
+    :return: the attention's output, and what weight each recent memory would have if there were no others
     """
     attention = block.attention
     norm = block.attention_norm if block.pre_norm else th.nn.Identity()
     d_head, width = attention.d_head, attention.n_heads * attention.d_head
     query = attention.query.weight @ norm(hidden)
     w_key, w_value = attention.key_value.weight[:width], attention.key_value.weight[width:]
-    mixed = []
+    mixed, recent = [], [0.0] * n_recent
     for head in range(attention.n_heads):
         part = slice(head * d_head, (head + 1) * d_head)
         logits, values = [], []
@@ -99,11 +107,13 @@ def attend(block: GatedBlock, hidden: th.Tensor, time: int, visible: list[Seen])
             logits.append((content + position_logit(attention, q, head, seen.position)) / math.sqrt(d_head))
             values.append((w_value @ norm(seen.state))[part])
         weights = th.softmax(th.stack(logits), dim=0)
+        total = sum(weights[:n_recent].tolist())
+        recent = [r + w / total / attention.n_heads for r, w in zip(recent, weights.tolist(), strict=False)]
         mixed.append(sum((w * v for w, v in zip(weights, values, strict=True)), hidden.new_zeros(d_head)))
-    return attention.output.weight @ th.cat(mixed)
+    return attention.output.weight @ th.cat(mixed), recent
 
 
-def run_block(block: GatedBlock, hidden: th.Tensor, time: int, visible: list[Seen]) -> th.Tensor:
+def run_block(block: GatedBlock, hidden: th.Tensor, attended: th.Tensor) -> th.Tensor:
     """The gates and MLPs themselves are tested against their equations elsewhere."""
 
     def join(number: int, gate: th.nn.Module, x: th.Tensor, y: th.Tensor) -> th.Tensor:
@@ -114,7 +124,6 @@ def run_block(block: GatedBlock, hidden: th.Tensor, time: int, visible: list[See
         gated: th.Tensor = gate(x, y)
         return gated
 
-    attended = attend(block, hidden, time, visible)
     if block.pre_norm:
         hidden = join(0, block.attention_gate, hidden, F.relu(attended))
         thought = F.relu(block.feedforward(block.feedforward_norm(hidden)))
@@ -124,13 +133,22 @@ def run_block(block: GatedBlock, hidden: th.Tensor, time: int, visible: list[See
     return outputs
 
 
-def convolution(compression: th.nn.Module, rate: int, tokens: list[th.Tensor]) -> list[th.Tensor]:
-    """Slots of one block: a convolution with kernel and stride equal to the rate."""
-    assert isinstance(compression, ConvolutionCompression)
+def compress(function: th.nn.Module, rate: int, tokens: list[th.Tensor], usage: list[float]) -> list[th.Tensor]:
+    """Slots of one block."""
+    n_slots = len(tokens) // rate
+    if isinstance(function, MostUsedCompression):
+        order = sorted(range(len(tokens)), key=lambda i: -usage[i])
+        return [tokens[i] for i in sorted(order[:n_slots])]
+    if isinstance(function, MaxCompression | MeanCompression):
+        groups = [th.stack(tokens[i * rate : (i + 1) * rate]) for i in range(n_slots)]
+        return [group.max(0).values if isinstance(function, MaxCompression) else group.mean(0) for group in groups]
+    assert isinstance(function, ConvolutionCompression)
     width = len(tokens[0])
-    kernel = compression.projection.weight.view(width, rate, width).permute(0, 2, 1)
-    signal = th.stack(tokens).T[None]
-    return list(F.conv1d(signal, kernel, compression.projection.bias, stride=rate)[0].T)
+    kernel = function.projection.weight.view(width, rate, width).permute(0, 2, 1)
+    signal, bias = th.stack(tokens).T[None], function.projection.bias
+    if isinstance(function, DilatedCompression):
+        return list(F.conv1d(signal, kernel, bias, dilation=n_slots)[0].T)
+    return list(F.conv1d(signal, kernel, bias, stride=rate)[0].T)
 
 
 class LayerReference:
@@ -140,6 +158,8 @@ class LayerReference:
         self.shape, self.block, self.compress, self.delay = shape, block, compress, delay
         self.inputs: list[th.Tensor] = []
         self.outputs: list[th.Tensor] = []
+        #: of every token the weights that queries gave it while it was recent
+        self.weights: list[list[float]] = []
 
     def memory(self, token: int, now: int) -> th.Tensor:
         """What is remembered of a token: the layer's input, or with a delay, once that is over, its output."""
@@ -150,8 +170,9 @@ class LayerReference:
         m, b, slots = self.shape.memory_length, self.shape.block_length, []
         for number in range(made_of if self.compress is not None else 0):
             tokens = [self.memory(token, m + number * b) for token in range(number * b, (number + 1) * b)]
+            usage = [sum(self.weights[i]) / len(self.weights[i]) for i in range(number * b, (number + 1) * b)]
             assert self.compress is not None
-            slots += convolution(self.compress, self.shape.compression_rate, tokens)
+            slots += compress(self.compress, self.shape.compression_rate, tokens, usage)
         return slots
 
     def step(self, hidden: th.Tensor) -> th.Tensor:
@@ -162,13 +183,18 @@ class LayerReference:
         e, m, n = len(self.inputs), self.shape.memory_length, self.shape.compressed_length
         left = max(0, math.ceil((e - m) / self.shape.block_length))
         self.inputs.append(hidden)
-        visible = [Seen(e - j, j, self.memory(j, e)) for j in range(self.shape.block_length * left, e + 1)]
+        self.weights.append([])
+        oldest = self.shape.block_length * left
+        visible = [Seen(e - j, j, self.memory(j, e)) for j in range(oldest, e + 1)]
         rate, slots = self.shape.compression_rate, self.slots(left)
         for rank, slot in enumerate(reversed(slots)):
             if rank < n:
                 first = rate * (len(slots) - 1 - rank)
                 visible.append(Seen(m + 1 + rank, sum(range(first, first + rate)) / rate, slot))
-        self.outputs.append(run_block(self.block, hidden, e, visible))
+        attended, recent = attend(self.block, hidden, e, visible, e + 1 - oldest)
+        for token, weight in zip(range(oldest, e + 1), recent, strict=True):
+            self.weights[token].append(weight)
+        self.outputs.append(run_block(self.block, hidden, attended))
         return self.outputs[-1]
 
 
@@ -177,7 +203,10 @@ def run_episode(core: CompressiveMemory, inputs: th.Tensor) -> th.Tensor:
     :param inputs: one episode, (steps, input_dim)
     :return: outputs, (steps, output_dim)
     """
-    layers = [LayerReference(layer.shape, layer.block, layer.compress, layer.delay) for layer in core.layers]
+    layers = [
+        LayerReference(layer.shape, layer.block, layer.compress.function if layer.compress else None, layer.delay)
+        for layer in core.layers
+    ]
     outputs = []
     for x in inputs:
         hidden = core.input(x)

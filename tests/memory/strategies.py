@@ -16,8 +16,9 @@ from memory_agents.nn.block import NORMS
 def compressive_kwargs(draw: st.DrawFn) -> dict[str, Any]:
     """Arguments of a small compressive memory, over all sizes that fit together and all options."""
     rate = draw(st.integers(1, 4))
-    block = rate * draw(st.integers(1, 3))
-    slots = block // rate
+    compression = draw(st.sampled_from(["convolution", "dilated", "max", "mean", "most_used"]))
+    slots = draw(st.integers(2 if compression == "dilated" else 1, 3))
+    block = rate * slots
     n_layers = draw(st.integers(1, 3))
     m, n = draw(st.integers(block, block + 8)), draw(st.sampled_from([0, slots, slots + 1, slots + 5]))
     lengths: dict[str, Any] = dict(memory_length=m, compressed_length=n)
@@ -26,10 +27,17 @@ def compressive_kwargs(draw: st.DrawFn) -> dict[str, Any]:
         kinds = st.sampled_from([(0, 0), (m, 0), (m + 3, n), (m, n)])
         layers = draw(st.lists(kinds, min_size=n_layers, max_size=n_layers))
         lengths = dict(memory_length=[m for m, _ in layers], compressed_length=[n for _, n in layers])
+    losses: list[str | None] = [None]
+    if compression in ("convolution", "dilated") and lengths["compressed_length"] not in (0, [0] * n_layers):
+        losses += ["autoencoding", "attention"]
+    loss = draw(st.sampled_from(losses))
     return dict(
         **lengths,
         compression_rate=rate,
         block_length=block,
+        compression=compression,
+        compression_loss=loss,
+        compression_gradient=draw(st.sampled_from([None, "auxiliary", "both"] if loss else [None, "task"])),
         n_layers=n_layers,
         n_heads=draw(st.sampled_from([1, 2])),
         d_head=draw(st.sampled_from([None, 6])),

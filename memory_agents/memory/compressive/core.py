@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple, TypeVar
 
 import torch as th
 from torch import nn
 
+from memory_agents.memory.compressive.compressor import Compressor, gradient_mode
 from memory_agents.memory.compressive.layer import Layer, LayerState, LayerWindow
 from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.state import tree_leaves
-from memory_agents.nn import GatedBlock, compression_registry
+from memory_agents.nn import CompressionLoss, GatedBlock, compression_loss_registry, compression_registry
 
 L = TypeVar("L")
 
@@ -45,8 +47,15 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     :param memory_length: recent memory M, in tokens; one number, or one for each layer
     :param compressed_length: compressed memory N, in slots; one number, or one for each layer; 0 makes this a GTrXL
     :param compression_rate: tokens per slot c
-    :param block_length: tokens B that leave together, a multiple of the rate (default: the rate; 1 without slots)
-    :param compression: name of a registered compression function
+    :param block_length: tokens B that leave together, a multiple of the rate (default: the rate, twice the rate for
+        ``"dilated"``; 1 without slots)
+    :param compression: name of a registered compression function: ``"convolution"``, ``"dilated"``, ``"max"``,
+        ``"mean"`` or ``"most_used"``
+    :param compression_loss: name of a registered loss that trains the compression functions and nothing else:
+        ``"autoencoding"`` or ``"attention"``; None for none. Whoever learns from the outputs minimises it, too, if they
+        call :meth:`unroll_with_loss`
+    :param compression_gradient: what trains the compression functions: ``"task"``, what is learned from the outputs;
+        ``"auxiliary"``, their loss; or ``"both"`` (default: the loss where there is one)
     :param n_layers: number of layers
     :param n_heads: attention heads, a divisor of ``d_model`` unless ``d_head`` is given
     :param d_model: width of the residual stream and of the outputs
@@ -78,6 +87,8 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         compression_rate: int = 4,
         block_length: int | None = None,
         compression: str = "convolution",
+        compression_loss: str | None = None,
+        compression_gradient: str | None = None,
         n_layers: int = 2,
         n_heads: int = 4,
         d_model: int = 64,
@@ -105,9 +116,11 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
                 raise ValueError(f"{name} must be a positive integer, got {value!r}")
         if isinstance(mogrifier_rounds, bool) or not isinstance(mogrifier_rounds, int) or mogrifier_rounds < 0:
             raise ValueError(f"mogrifier_rounds must be an integer of at least 0, got {mogrifier_rounds!r}")
+        compress = compression_registry[compression]
+        least_block = compression_rate * getattr(compress, "least_slots", 1)
         #: sizes of the memories of every layer
         self.shapes = tuple(
-            MemoryShape(m, n, compression_rate, _block_length(block_length, m, n, compression_rate))
+            MemoryShape(m, n, compression_rate, _block_length(block_length, m, n, least_block))
             for m, n in zip(
                 _per_layer("memory_length", memory_length, n_layers),
                 _per_layer("compressed_length", compressed_length, n_layers),
@@ -116,6 +129,11 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         )
         self.recurrence_delay = recurrence_delay
         for shape in self.shapes:
+            if shape.compressed_length and shape.block_length < least_block:
+                raise ValueError(
+                    f"compression={compression!r} on blocks of {shape.slots_per_block} slots would be another "
+                    f"compression function; use block_length={least_block} or more, got {shape.block_length}"
+                )
             _check_delay(recurrence_delay, shape)
         self.input = nn.Linear(input_dim, d_model)
         options: dict[str, Any] = dict(
@@ -131,27 +149,42 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             GatedBlock(d_model, n_heads, d_feedforward, shape.n_positions, gate_bias, **options)
             for shape in self.shapes
         )
-        compress = compression_registry[compression]
         #: compression functions of the layers that have slots
         self.compressions = nn.ModuleList(
             compress(d_model, compression_rate) for shape in self.shapes if shape.compressed_length
+        )
+        self.compression_gradient = gradient_mode(
+            compression_gradient, compression_loss, compression, self.compressions
+        )
+        #: their losses
+        self.compression_losses = nn.ModuleList(
+            compression_loss_registry[compression_loss](d_model, compression_rate)
+            for _ in self.compressions
+            if compression_loss is not None
         )
         self.norm = nn.LayerNorm(d_model) if final_norm else nn.Identity()
 
     @property
     def layers(self) -> list[Layer]:
         """The layers, from the inputs to the outputs."""
-        compressions = iter(self.compressions)
+        compressors = iter(self._compressors)
         return [
             Layer(
                 shape,
                 block,
-                next(compressions) if shape.compressed_length else None,
+                next(compressors) if shape.compressed_length else None,
                 self.recurrence_delay or 0 if shape.memory_length else 0,
             )
             for shape, block in zip(self.shapes, self.blocks, strict=True)
             if isinstance(block, GatedBlock)
         ]
+
+    @property
+    def _compressors(self) -> list[Compressor]:
+        losses = [loss for loss in self.compression_losses if isinstance(loss, CompressionLoss)]
+        rate, learns = self.shapes[0].compression_rate, self.compression_gradient != "auxiliary"
+        pairs = zip_longest(self.compressions, losses)
+        return [Compressor(function, rate, learns, loss) for function, loss in pairs if function is not None]
 
     def initial_state(self, batch_size: int) -> CompressiveState:
         like = self.input.weight
@@ -200,6 +233,20 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     def unroll_outputs(self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor) -> th.Tensor:
         outputs: th.Tensor = self.norm(self._unroll(x, state, episode_starts)[1][-1].outputs)
         return outputs
+
+    def unroll_with_loss(
+        self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
+    ) -> tuple[th.Tensor, th.Tensor | None]:
+        if not self.compression_losses or not th.is_grad_enabled():
+            return self.unroll_outputs(x, state, episode_starts), None
+        layouts, windows = self._unroll(x, state, episode_starts)
+        losses = [
+            layer.reconstruction(window, layouts[layer.shape])
+            for layer, window in zip(self.layers, windows, strict=True)
+            if layer.compress is not None
+        ]
+        outputs: th.Tensor = self.norm(windows[-1].outputs)
+        return outputs, th.stack(losses).mean()
 
     def _unroll(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import torch as th
 import torch.nn.functional as F
-from torch import nn
 
+from memory_agents.memory.compressive.compressor import Compressor
 from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
 from memory_agents.nn import HIDDEN, GatedBlock
 
@@ -20,6 +20,8 @@ class LayerState(NamedTuple):
     :param recent: memories of the newest tokens as a ring, (batch, M + 1, d_model)
     :param slots: the newest compressed slots as a ring, (batch, N, d_model)
     :param delayed: with a delay of D, the layer's outputs for the newest tokens as a ring, (batch, D, d_model)
+    :param usage: where the compression function needs it, the sum of the attention that each row of the recent ring has
+        had, (batch, M + 1)
     :param cache: keys and values of [slots | recent], (batch, heads, N + M + 1, d_head) each; left out when packed,
         because they follow from the rest and the parameters
     """
@@ -27,6 +29,7 @@ class LayerState(NamedTuple):
     recent: th.Tensor
     slots: th.Tensor
     delayed: tuple[th.Tensor, ...] = ()
+    usage: tuple[th.Tensor, ...] = ()
     cache: tuple[th.Tensor, ...] = ()
 
 
@@ -34,16 +37,20 @@ class LayerWindow(NamedTuple):
     """
     A layer run over a window of T steps.
 
+    :param inputs: (batch, T, d_model)
     :param outputs: (batch, T, d_model)
     :param memories: memories of the history's tokens as they are at the window's end, (batch, M + T, d_model)
     :param slots: the slots at the window's start and those made since, (batch, slot keys, d_model)
     :param delayed: with a delay, the layer's outputs for the history's tokens, (batch, M + T, d_model)
+    :param usage: where it is needed, the sum of the attention that each of the history's tokens has had, (batch, M + T)
     """
 
+    inputs: th.Tensor
     outputs: th.Tensor
     memories: th.Tensor
     slots: th.Tensor
     delayed: tuple[th.Tensor, ...] = ()
+    usage: tuple[th.Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,13 @@ class Layer:
 
     shape: MemoryShape
     block: GatedBlock
-    compress: nn.Module | None
+    compress: Compressor | None
     delay: int
+
+    @property
+    def counts_usage(self) -> bool:
+        """Whether it adds up the attention that its recent memories have."""
+        return self.compress is not None and self.compress.needs_usage
 
     def initial_state(self, batch_size: int, like: th.Tensor, width: int) -> LayerState:
         """
@@ -75,6 +87,7 @@ class Layer:
             recent=like.new_zeros(batch_size, ring, width),
             slots=like.new_zeros(batch_size, n, width),
             delayed=(like.new_zeros(batch_size, self.delay, width),) if self.delay else (),
+            usage=(like.new_zeros(batch_size, ring),) if self.counts_usage else (),
             cache=(like.new_zeros(cache_size), like.new_zeros(cache_size)),
         )
 
@@ -104,13 +117,18 @@ class Layer:
             positions = layout.positions[:, None, None].expand(-1, position_logits.shape[1], -1, -1)
             position_logits = position_logits.gather(3, positions)
         bias = _hide(position_logits, layout.hidden[:, None], hidden.dtype)
+        for total in state.usage:
+            n = self.shape.compressed_length
+            total[batch, layout.row] = 0
+            total += self.block.attention.weights(queries, state.cache[0][:, :, n:], bias[..., n:]).squeeze(1)
         outputs: th.Tensor = self.block(hidden, queries, *state.cache, bias)
         if self.delay:
             state.delayed[0][batch, tokens[:, 0] % self.delay] = outputs[:, 0]
         if self.compress is not None and len(layout.leaving):
             # Computed for the whole batch, so that the rounding in one environment does not depend on how many others
             # have a block leaving at the same step.
-            made = self.compress(state.recent[batch[:, None], layout.block_rows])
+            block = batch[:, None], layout.block_rows
+            made = self.compress(state.recent[block], self._mean_usage(tuple(total[block] for total in state.usage)))
             cache = self.block.keys_and_values(made, layout.slot_times)
             left, rows = layout.leaving, layout.slot_rows[layout.leaving]
             entries = left[:, None]
@@ -152,17 +170,59 @@ class Layer:
         bias = self._window_bias(position_logits, layout, hidden.dtype)
         if self.delay:
             return self._unroll_delayed(hidden, history, queries, bias, state, layout)
-        slots = self._slots(history, state, layout)
+        usage = self._carried_usage(state, layout)
+        if usage:
+            with th.no_grad():
+                keys, _ = self.block.keys_and_values(history, layout.history_tokens)
+                weights = self.block.attention.weights(queries, keys, bias[..., -history.shape[1] :])
+                usage = (usage[0] + weights.sum(dim=1),)
+        slots = self._slots(history, usage, state, layout)
         keys, values = self._keys_and_values(slots, history, layout)
-        return LayerWindow(self.block(hidden, queries, keys, values, bias), history, slots)
+        outputs = self.block(hidden, queries, keys, values, bias)
+        return LayerWindow(hidden, outputs, history, slots, usage=usage)
 
-    def _slots(self, memories: th.Tensor, state: LayerState, layout: WindowLayout) -> th.Tensor:
+    def _slots(
+        self, memories: th.Tensor, usage: tuple[th.Tensor, ...], state: LayerState, layout: WindowLayout
+    ) -> th.Tensor:
         """Slots at the window's start, then those of the blocks of these memories (batch, M + T, d_model)."""
         slots = state.slots.detach()
         if self.compress is None:
             return slots
-        leaving = _take(memories, layout.block_tokens.flatten(1)).view(*layout.block_tokens.shape, -1)
-        return th.cat([_take(slots, layout.slot_rows), self.compress(leaving).flatten(1, 2)], dim=1)
+        mean = self._mean_usage(tuple(_entries(total, layout.block_tokens) for total in usage))
+        made = self.compress(_blocks(memories, layout), mean)
+        return th.cat([_take(slots, layout.slot_rows), made.flatten(1, 2)], dim=1)
+
+    def _carried_usage(self, state: LayerState, layout: WindowLayout) -> tuple[th.Tensor, ...]:
+        """Attention that the history's tokens have had before the window, (batch, M + T)."""
+        window = layout.tokens.shape[1]
+        return tuple(F.pad(total.gather(1, layout.recent_rows), (0, window)) for total in state.usage)
+
+    def _mean_usage(self, totals: tuple[th.Tensor, ...]) -> th.Tensor | None:
+        """
+        :param totals: attention that the tokens of leaving blocks have had, (..., B), or nothing
+        :return: the same per token that could see them, itself included: the block's oldest has been seen by M + 1
+        """
+        if not totals:
+            return None
+        m, b = self.shape.memory_length, self.shape.block_length
+        return totals[0] / (m + 1 - th.arange(b, device=totals[0].device))
+
+    def reconstruction(self, window: LayerWindow, layout: WindowLayout) -> th.Tensor:
+        """
+        :param window: what a window gave
+        :param layout: who saw whom
+        :return: the compression function's own loss, a scalar
+        """
+        assert self.compress is not None, "there is nothing to compress"
+        n, per_block = self.shape.compressed_length, self.shape.slots_per_block
+        hidden = layout.hidden[:, :, n : n + layout.new_numbers.shape[1]]
+        return self.compress.reconstruction(
+            self.block,
+            memories=_blocks(window.memories, layout),
+            left=layout.new_episodes[:, ::per_block] >= 0,
+            queries=window.inputs,
+            seen=~hidden.view(*hidden.shape[:2], -1, per_block).any(dim=3),
+        )
 
     def _keys_and_values(
         self, slots: th.Tensor, memories: th.Tensor, layout: WindowLayout
@@ -201,6 +261,7 @@ class Layer:
         m, window = self.shape.memory_length, hidden.shape[1]
         newest = layout.history_tokens[:, m - self.delay : m] % self.delay
         outputs = th.cat([history[:, : m - self.delay], _take(state.delayed[0].detach(), newest)], dim=1)
+        usage = self._carried_usage(state, layout)
         input_keys, input_values = self.block.keys_and_values(history, layout.history_tokens)
         n_slot_keys = bias.shape[3] - history.shape[1]
         far = layout.distance >= self.delay
@@ -208,21 +269,24 @@ class Layer:
             rows = slice(start, min(start + self.delay, window))
             # Outputs that are not known yet are of tokens, and slots of them of blocks, that these queries cannot see.
             known = F.pad(outputs, (0, 0, 0, window - start))
-            keys, values = self._keys_and_values(self._slots(known, state, layout), known, layout)
             slot_bias, recent_bias = bias[:, :, rows].tensor_split([n_slot_keys], dim=3)
-            seen = th.cat(
-                [
-                    slot_bias,
-                    recent_bias.masked_fill(~far[rows], HIDDEN),
-                    recent_bias.masked_fill(far[rows], HIDDEN),
-                ],
-                dim=3,
+            recent_bias = th.cat(
+                [recent_bias.masked_fill(~far[rows], HIDDEN), recent_bias.masked_fill(far[rows], HIDDEN)], dim=3
             )
+            seen = th.cat([slot_bias, recent_bias], dim=3)
+            if usage:
+                with th.no_grad():
+                    keys, _ = self.block.keys_and_values(known, layout.history_tokens)
+                    keys = th.cat([keys, input_keys], dim=2)
+                    weights = self.block.attention.weights(queries[:, :, rows], keys, recent_bias)
+                    usage = (usage[0] + sum(weights.sum(dim=1).chunk(2, dim=1)),)
+            keys, values = self._keys_and_values(self._slots(known, usage, state, layout), known, layout)
             keys, values = th.cat([keys, input_keys], dim=2), th.cat([values, input_values], dim=2)
             new = self.block(hidden[:, rows], queries[:, :, rows], keys, values, seen)
             outputs = th.cat([outputs, new], dim=1)
         memories = th.where(far[-1][:, None], outputs, history)
-        return LayerWindow(outputs[:, m:], memories, self._slots(outputs, state, layout), (outputs,))
+        slots = self._slots(outputs, usage, state, layout)
+        return LayerWindow(hidden, outputs[:, m:], memories, slots, (outputs,), usage)
 
     def final_state(self, window: LayerWindow, layout: WindowLayout) -> LayerState:
         """
@@ -232,6 +296,7 @@ class Layer:
         """
         row, written = layout.final_ring(self.shape.ring_length)
         recent = _take_written(window.memories.detach(), row, written)
+        usage = tuple(total.gather(1, row).masked_fill(~written, 0) for total in window.usage)
         slots = window.slots.detach()
         if self.compress is not None:
             row, written = layout.final_slots()
@@ -240,7 +305,7 @@ class Layer:
         if self.delay:
             row, written = layout.final_ring(self.delay)
             delayed = (_take_written(window.delayed[0].detach(), row, written),)
-        return LayerState(recent, slots, delayed)
+        return LayerState(recent, slots, delayed, usage)
 
 
 def _hide(position_logits: th.Tensor | None, hidden: th.Tensor, dtype: th.dtype) -> th.Tensor:
@@ -258,6 +323,16 @@ def _hide(position_logits: th.Tensor | None, hidden: th.Tensor, dtype: th.dtype)
 def _take(rows: th.Tensor, index: th.Tensor) -> th.Tensor:
     """(batch, length, width), (batch, k) -> (batch, k, width)"""
     return rows.gather(1, index[:, :, None].expand(-1, -1, rows.shape[2]))
+
+
+def _entries(values: th.Tensor, index: th.Tensor) -> th.Tensor:
+    """(batch, length), (batch, ...) -> (batch, ...)"""
+    return values.gather(1, index.flatten(1)).view(index.shape)
+
+
+def _blocks(memories: th.Tensor, layout: WindowLayout) -> th.Tensor:
+    """(batch, M + T, d_model) -> the blocks that may leave, (batch, blocks, B, d_model)"""
+    return _take(memories, layout.block_tokens.flatten(1)).view(*layout.block_tokens.shape, -1)
 
 
 def _take_written(rows: th.Tensor, index: th.Tensor, written: th.Tensor) -> th.Tensor:
