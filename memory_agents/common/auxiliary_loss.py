@@ -51,5 +51,5 @@ class RunningMean:
         :return: the mean since the last call, ``None`` when nothing was added
         """
         mean = None if self._sum is None else float(self._sum) / self._count
-        self.__init__()  # type: ignore[misc]
+        self._sum, self._count = None, 0
         return mean
