@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch as th
 import typer
@@ -17,6 +18,8 @@ from memory_agents.benchmarks.collect import TABLES, THRESHOLD, find_runs, group
 from memory_agents.benchmarks.collect import collect as collect_runs
 from memory_agents.benchmarks.collect import markdown as runs_markdown
 from memory_agents.benchmarks.config import TrainingConfig, hardware, versions
+from memory_agents.benchmarks.copy_first import RegressionConfig, run_regression
+from memory_agents.benchmarks.copy_first_report import plot_regressions, regression_groups, regression_table
 from memory_agents.benchmarks.curves import plot_curves
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.env_speed import steps_per_second
@@ -207,6 +210,43 @@ def curves(
     config = groups[0][0].config
     lines = {label: [run.folder for run in group] for label, group in zip(labels(groups), groups, strict=True)}
     plot_curves(lines, anchors(config), title or config.env, out)
+
+
+@app.command("copy-first")
+def copy_first(
+    out: Annotated[Path, typer.Option(help="Folder for the runs; those that it already holds are not repeated.")],
+    memory_class: Annotated[list[str], typer.Option(help="Memory core, by its name (repeatable).")],
+    memory_kwargs: Annotated[
+        list[str] | None, typer.Option(help="Arguments of the memory cores: key=value (repeatable) or a JSON object.")
+    ] = None,
+    length: Annotated[list[int], typer.Option(help="Numbers in a sequence (repeatable).")] = [5, 100, 300, 600],  # noqa: B006
+    seed: Annotated[list[int], typer.Option(help="Seed of weights and sequences (repeatable).")] = [0],  # noqa: B006
+    gradient_steps: Annotated[int, typer.Option(help="Gradient steps of each run.")] = 500,
+    batch_size: Annotated[int, typer.Option(help="Fresh sequences per gradient step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 5e-3,
+    validate_every: Annotated[int, typer.Option(help="Gradient steps between looks at the validation set.")] = 50,
+    threads: Threads = None,
+) -> None:
+    """Regress the first of T random numbers at the end of them: which memory core outlasts how much noise."""
+    settings: dict[str, Any] = dict(
+        memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
+        gradient_steps=gradient_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        validate_every=validate_every,
+    )
+    configs = [
+        RegressionConfig(memory_class=name, length=numbers, seed=number, **settings)
+        for number, numbers, name in product(seed, length, memory_class)
+    ]
+    if threads is not None:
+        th.set_num_threads(threads)
+    for config in configs:
+        run_regression(config, out)
+    groups = regression_groups(out)
+    typer.echo(regression_table(groups))
+    plot_regressions(groups, out / "curves.png")
+    typer.echo(f"Learning curves: {out / 'curves.png'}")
 
 
 @app.command("env-speed")

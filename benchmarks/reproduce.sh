@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
 # Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]`.
-# Sections: environments, compression-rate, more-environments, suites, cores, gates; all by default. Each run has one
-# thread; PARALLEL runs go at a time (default 1). A run whose evaluation is there is not repeated, so an interrupted
-# sweep goes on where it stopped.
+# Sections: environments, compression-rate, more-environments, suites, cores, gates, copy-first; all by default. Each
+# run has one thread; PARALLEL runs go at a time (default 1). A run whose results are there is not repeated, so an
+# interrupted sweep goes on where it stopped.
 set -euo pipefail
 
 out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]}
 parallel=${2:-1}
 sections=("${@:3}")
-[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates)
+[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first)
 export OMP_NUM_THREADS=1
 
 # job FOLDER ARGUMENTS...: one line for the queue.
 job() {
     local folder=$out/$1
     shift
-    [ -e "$folder/evaluation.json" ] || echo "$@" --out "$folder"
+    [ -e "$folder/evaluation.json" ] ||
+        echo train --device cpu --threads 1 --no-progress --overwrite "$@" --out "$folder"
 }
 
 # both NAME ENV STEPS KWARGS SEED [OPTION...]: the library's defaults, with memory and without.
@@ -130,7 +131,19 @@ gate() {
     job "gates/$1-s$2" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 200000 --seed "$2" --memory-kwargs "'$3'"
 }
 
+# Each command also draws the runs that are there, so the last one draws all.
+copy-first() {
+    local seed length
+    for seed in 0 1 2; do
+        for length in 5 100 300 600; do
+            for name in nbrc brc gru lstm; do
+                echo copy-first --memory-class $name --memory-kwargs "'{\"hidden_size\": 32, \"n_layers\": 2}'" \
+                    --length $length --seed $seed --threads 1 --out "$out/copy-first"
+            done
+        done
+    done
+}
+
 for section in "${sections[@]}"; do
     "$section"
-done | xargs -r -P "$parallel" -L 1 "${PYTHON:-python}" -m memory_agents.benchmarks train \
-    --device cpu --threads 1 --no-progress --overwrite
+done | xargs -r -P "$parallel" -L 1 "${PYTHON:-python}" -m memory_agents.benchmarks

@@ -1,0 +1,245 @@
+"""Copy-first-input regression (Vecoven et al. 2020, arXiv 2006.05252, section 4.1): what a cell remembers of noise."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shlex
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch as th
+from torch import nn
+
+from memory_agents.benchmarks.arguments import UsageError, check_name
+from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
+from memory_agents.common.building import make_memory
+from memory_agents.memory import MemoryCore, memory_registry
+
+CURVE_FILE, FIGURES_FILE = "curve.csv", "regression.json"
+
+VALIDATION_SEQUENCES, TEST_SEQUENCES = 1000, 2000
+#: Seeds of the sequences to validate and to test by, the same for all runs; those of runs are smaller.
+VALIDATION_SEED, TEST_SEED = 2**31, 2**31 + 1
+#: Bound of the gradient's norm: through hundreds of steps it explodes now and then.
+MAX_GRAD_NORM = 1.0
+
+
+@dataclass(frozen=True)
+class RegressionConfig:
+    """
+    :param memory_class: registered name of the memory core
+    :param memory_kwargs: its arguments
+    :param length: numbers in a sequence, T
+    :param gradient_steps: steps of the optimiser
+    :param batch_size: sequences per step
+    :param learning_rate: of Adam
+    :param validate_every: gradient steps between looks at the validation set
+    :param seed: of weights and training sequences
+    :raises UsageError: when the core is unknown or a number is out of bounds
+    """
+
+    memory_class: str
+    memory_kwargs: dict[str, Any] = field(default_factory=dict)
+    length: int = 300
+    gradient_steps: int = 500
+    batch_size: int = 32
+    learning_rate: float = 5e-3
+    validate_every: int = 50
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_name("--memory-class", self.memory_class, memory_registry, f"use {', '.join(memory_registry)}")
+        for name in ("length", "gradient_steps", "batch_size", "validate_every"):
+            if (value := getattr(self, name)) < 1:
+                raise UsageError(f"--{name.replace('_', '-')} {value} is too small; use 1 or more")
+        if not 0 < self.learning_rate < math.inf:
+            raise UsageError(f"--learning-rate {self.learning_rate} must be a positive number; use 0.005")
+        if not 0 <= self.seed < 2**31:
+            raise UsageError(f"--seed {self.seed} is out of bounds; use 0 to {2**31 - 1}")
+
+    def command(self) -> str:
+        """
+        :return: the command that repeats this run
+        """
+        words = ["memory-bench", "copy-first"]
+        for name, value in asdict(self).items():
+            if value != {}:
+                words += [f"--{name.replace('_', '-')}", json.dumps(value) if isinstance(value, dict) else str(value)]
+        return shlex.join(words)
+
+
+class Regressor(nn.Module):
+    """
+    A memory core that reads numbers one by one, and a linear readout of its last output.
+
+    :param core: the memory core, of inputs one wide
+    """
+
+    def __init__(self, core: MemoryCore[Any]) -> None:
+        super().__init__()
+        self.core = core
+        self.readout = nn.Linear(core.output_dim, 1)
+
+    def forward(self, sequences: th.Tensor) -> th.Tensor:
+        """
+        :param sequences: (batch, length)
+        :return: one number for each, (batch,)
+        """
+        no_starts = th.zeros(sequences.shape, dtype=th.bool)
+        outputs = self.core.unroll_outputs(sequences[..., None], self.core.initial_state(len(sequences)), no_starts)
+        guesses: th.Tensor = self.readout(outputs[:, -1]).squeeze(-1)
+        return guesses
+
+    def error(self, sequences: th.Tensor) -> th.Tensor:
+        """
+        :param sequences: (batch, length)
+        :return: mean squared error of the readout as a guess at the first number
+        """
+        return nn.functional.mse_loss(self(sequences), sequences[:, 0])
+
+
+def make_regressor(config: RegressionConfig) -> Regressor:
+    """
+    :param config: the run's arguments
+    :return: the untrained network, which follows from the seed alone
+    :raises UsageError: when the core does not know an argument
+    """
+    with th.random.fork_rng(devices=[]):
+        th.manual_seed(config.seed)
+        try:
+            return Regressor(make_memory(config.memory_class, 1, config.memory_kwargs))
+        except (TypeError, ValueError) as error:
+            raise UsageError(f"--memory-class {config.memory_class!r} cannot be made: {error}") from error
+
+
+def draw(n: int, length: int, generator: th.Generator) -> th.Tensor:
+    """
+    :param n: how many sequences
+    :param length: their length
+    :param generator: source of randomness
+    :return: standard normal numbers, (n, length)
+    """
+    return th.randn(n, length, generator=generator)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """
+    :param network: the trained network with the weights that did best on the validation set
+    :param curve: gradient steps, mean squared error on the training sequences since the row before (None at step 0) and
+        on the validation set
+    :param figures: what :data:`FIGURES_FILE` says
+    """
+
+    network: Regressor
+    curve: list[tuple[int, float | None, float]]
+    figures: dict[str, Any]
+
+
+def regress(config: RegressionConfig) -> Regression:
+    """
+    Learn from fresh sequences at every step, and test the weights that did best on the validation set.
+
+    :param config: the run's arguments
+    :return: the trained network and how it did
+    :raises UsageError: when the core does not know an argument
+    """
+    network = make_regressor(config)
+    optimiser = th.optim.Adam(network.parameters(), config.learning_rate)
+    training = th.Generator().manual_seed(config.seed)
+    validation = draw(VALIDATION_SEQUENCES, config.length, th.Generator().manual_seed(VALIDATION_SEED))
+    curve: list[tuple[int, float | None, float]] = []
+    best: tuple[float, int, dict[str, th.Tensor]] = (math.inf, 0, {})
+    errors: list[float] = []
+    cpu_start = time.process_time()
+    for step in range(config.gradient_steps + 1):
+        if step % config.validate_every == 0 or step == config.gradient_steps:
+            with th.no_grad():
+                error = float(network.error(validation))
+            curve.append((step, sum(errors) / len(errors) if errors else None, error))
+            errors.clear()
+            # What is not a number is not smaller either.
+            if error < best[0] or step == 0:
+                best = error, step, {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        if step < config.gradient_steps:
+            loss = network.error(draw(config.batch_size, config.length, training))
+            optimiser.zero_grad()
+            th.autograd.backward(loss)
+            nn.utils.clip_grad_norm_(network.parameters(), MAX_GRAD_NORM)
+            optimiser.step()
+            errors.append(float(loss.detach()))
+    cpu_seconds = time.process_time() - cpu_start
+
+    network.load_state_dict(best[2])
+    test = draw(TEST_SEQUENCES, config.length, th.Generator().manual_seed(TEST_SEED))
+    with th.no_grad():
+        test_error = float(network.error(test))
+    figures = {
+        "test_mse": test_error,
+        "guessing_mse": float((test[:, 0] ** 2).mean()),
+        "best_validation_mse": best[0],
+        "best_step": best[1],
+        # JSON has no word for what is not a number.
+        "final_validation_mse": curve[-1][2] if math.isfinite(curve[-1][2]) else None,
+        "gradient_steps": config.gradient_steps,
+        "train_sequences": config.gradient_steps * config.batch_size,
+        "train_cpu_seconds": cpu_seconds,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }
+    return Regression(network, curve, figures)
+
+
+def run_regression(config: RegressionConfig, out: Path) -> bool:
+    """
+    Do one run, unless it has been done. Its folder is named by core, length and seed, and gets ``config.json``,
+    ``curve.csv`` and ``regression.json``.
+
+    :param config: the run's arguments
+    :param out: folder of all runs
+    :return: whether there was anything to do
+    :raises UsageError: when the folder has a run with other arguments, or cannot be written
+    """
+    folder = out / f"{config.memory_class}-t{config.length}-s{config.seed}"
+    if (folder / CONFIG_FILE).is_file():
+        if load_regression_config(folder) != config:
+            raise UsageError(f"--out {str(out)!r} has {folder.name!r} with other arguments; choose another folder")
+        if (folder / FIGURES_FILE).is_file():
+            return False
+    # Refused arguments shall leave no folder behind.
+    make_regressor(config)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {str(out)!r} cannot be made ({error.strerror}); choose another folder") from error
+    text = {
+        "arguments": asdict(config),
+        "command": config.command(),
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+    (folder / CONFIG_FILE).write_text(json.dumps(text, indent=2) + "\n")
+    result = regress(config)
+    with (folder / CURVE_FILE).open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["gradient_step", "training_mse", "validation_mse"])
+        writer.writerows(result.curve)
+    # Last, because it tells that the run is finished.
+    (folder / FIGURES_FILE).write_text(json.dumps(result.figures, indent=2) + "\n")
+    return True
+
+
+def load_regression_config(folder: Path) -> RegressionConfig:
+    """
+    :param folder: a run's folder
+    :return: the run's arguments
+    :raises UsageError: when it holds no readable ``config.json``
+    """
+    path = folder / CONFIG_FILE
+    try:
+        return RegressionConfig(**json.loads(path.read_text())["arguments"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is not the configuration of a copy-first run ({error})") from error
