@@ -179,10 +179,14 @@ Folders = Annotated[list[Path], typer.Argument(help="Folders with finished runs 
 def collect(
     folders: Folders,
     table: Annotated[
-        str, typer.Option(help="results: what came out; learning: how soon, at what cost, with how many parameters.")
+        str,
+        typer.Option(
+            help="results: what came out; learning: how soon, at what cost, with how many parameters; stability: how "
+            "steadily, and how many runs diverged."
+        ),
     ] = "results",
     threshold: Annotated[
-        float, typer.Option(help="Normalised return of training episodes that the table learning counts steps to.")
+        float, typer.Option(help="Normalised return of training episodes to which steps are counted.")
     ] = THRESHOLD,
     csv: Annotated[Path | None, typer.Option(help="File for the figures, one line per run.")] = None,
 ) -> None:

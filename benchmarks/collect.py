@@ -12,8 +12,8 @@ from typing import Any
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_config
-from memory_agents.benchmarks.evaluation import EVALUATION_FILE
-from memory_agents.benchmarks.progress import steps_to
+from memory_agents.benchmarks.evaluation import EVALUATION_FILE, Anchors
+from memory_agents.benchmarks.progress import has_collapsed, read_curve, steps_to
 from memory_agents.benchmarks.tables import number
 
 #: The normalised return that counts as learned: nine tenths of what memory is worth.
@@ -168,13 +168,34 @@ def _steps(group: list[Run], threshold: float) -> str:
 
 
 def _steps_to_threshold(group: list[Run], threshold: float) -> str:
-    # They follow from the environment's arguments, which a group shares.
-    anchors = group[0].evaluation.get("anchors")
+    anchors = _anchors(group)
     if anchors is None:
         return "-"
-    level = anchors["memoryless"] + threshold * (anchors["optimal"] - anchors["memoryless"])
-    steps = [steps_to(level, run.folder) for run in group]
+    steps = [steps_to(anchors.denormalize(threshold), run.folder) for run in group]
     return ", ".join("-" if count is None else f"{count / 1000:.0f}k" for count in steps)
+
+
+def _training_mean(group: list[Run], threshold: float) -> str:
+    anchors = _anchors(group)
+    if anchors is None:
+        return "-"
+    returns = [read_curve(run.folder)[1] for run in group]
+    return ", ".join(number(anchors.normalize(fmean(values)) if values else None, 2) for values in returns)
+
+
+def _diverged(group: list[Run], threshold: float) -> str:
+    anchors = _anchors(group)
+    broken_off = [run.evaluation.get("train_broken_off", False) for run in group]
+    collapsed = [
+        anchors is not None and has_collapsed(anchors.denormalize(0.5), anchors.memoryless, run.folder) for run in group
+    ]
+    return f"{sum(map(any, zip(broken_off, collapsed, strict=True)))} of {len(group)}"
+
+
+def _anchors(group: list[Run]) -> Anchors | None:
+    # They follow from the environment's arguments, which a group shares.
+    anchors = group[0].evaluation.get("anchors")
+    return None if anchors is None else Anchors(**anchors)
 
 
 def _cpu_seconds(group: list[Run], threshold: float) -> str:
@@ -190,7 +211,8 @@ def _parameters(group: list[Run], threshold: float) -> str:
 
 _WHAT: dict[str, Column] = {"environment": _environment, "agent": _agent, "seeds": _seeds}
 
-#: Columns of the tables by heading: what came out, or how it was learned.
+#: Columns of the tables by heading: what came out, how it was learned, how steadily. A run has diverged when it gave no
+#: numbers any more, or when the normalised return of its training episodes once was above 0.5 and below 0 at the end.
 TABLES: dict[str, dict[str, Column]] = {
     "results": {
         **_WHAT,
@@ -208,6 +230,15 @@ TABLES: dict[str, dict[str, Column]] = {
         "steps": _steps,
         "CPU seconds": _cpu_seconds,
         "parameters": _parameters,
+    },
+    "stability": {
+        **_WHAT,
+        "normalised return, by seed": _by_seed("normalized_return"),
+        "mean while training, by seed": _training_mean,
+        "steps to {threshold:g}, by seed": _steps_to_threshold,
+        "diverged": _diverged,
+        "steps": _steps,
+        "CPU seconds": _cpu_seconds,
     },
 }
 

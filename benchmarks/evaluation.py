@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -51,6 +52,13 @@ class Anchors:
         """
         return (episode_return - self.memoryless) / (self.optimal - self.memoryless)
 
+    def denormalize(self, score: float) -> float:
+        """
+        :param score: a normalised return
+        :return: the return that it stands for
+        """
+        return self.memoryless + score * (self.optimal - self.memoryless)
+
 
 @dataclass(frozen=True)
 class Episode:
@@ -68,7 +76,7 @@ class Episode:
 @dataclass(frozen=True)
 class Evaluation:
     """
-    :param episodes: the episodes played
+    :param episodes: the episodes played; none by an agent whose training broke off
     :param anchors: the environment's known returns, where it is one of this library's
     """
 
@@ -76,20 +84,20 @@ class Evaluation:
     anchors: Anchors | None
 
     @property
-    def mean_return(self) -> float:
-        """Mean return of an episode."""
-        return float(np.mean([episode.episode_return for episode in self.episodes]))
+    def mean_return(self) -> float | None:
+        """Mean return of an episode; None without episodes."""
+        return _mean([episode.episode_return for episode in self.episodes])
 
     @property
     def normalized_return(self) -> float | None:
-        """The mean return, normalised; None without anchors."""
-        return None if self.anchors is None else self.anchors.normalize(self.mean_return)
+        """The mean return, normalised; None without episodes or anchors."""
+        mean_return = self.mean_return
+        return None if self.anchors is None or mean_return is None else self.anchors.normalize(mean_return)
 
     @property
     def success_rate(self) -> float | None:
         """Share of successes; None where the environment does not tell."""
-        known = [episode.success for episode in self.episodes if episode.success is not None]
-        return float(np.mean(known)) if known else None
+        return _mean([episode.success for episode in self.episodes if episode.success is not None])
 
     def summary(self) -> dict[str, Any]:
         """
@@ -99,12 +107,16 @@ class Evaluation:
         return {
             "episodes": len(self.episodes),
             "mean_return": self.mean_return,
-            "std_return": float(np.std(returns)),
+            "std_return": float(np.std(returns)) if returns else None,
             "normalized_return": self.normalized_return,
             "success_rate": self.success_rate,
-            "mean_length": float(np.mean([episode.length for episode in self.episodes])),
+            "mean_length": _mean([episode.length for episode in self.episodes]),
             "anchors": None if self.anchors is None else asdict(self.anchors),
         }
+
+
+def _mean(numbers: Sequence[float]) -> float | None:
+    return float(np.mean(numbers)) if numbers else None
 
 
 def anchors(config: TrainingConfig) -> Anchors | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from math import isnan
 from pathlib import Path
 
 from memory_agents.benchmarks.arguments import UsageError
@@ -48,3 +49,16 @@ def steps_to(level: float, folder: Path) -> int | None:
     :raises UsageError: when nothing was logged
     """
     return next((steps for steps, mean in zip(*read_curve(folder), strict=True) if mean >= level), None)
+
+
+def has_collapsed(learned: float, forgotten: float, folder: Path) -> bool:
+    """
+    :param learned: a return that tells that something has been learned
+    :param forgotten: a lower return, which tells that it has been forgotten
+    :param folder: a run's folder
+    :return: whether the mean return while training once was more than ``learned``, and less than ``forgotten`` at the
+        end, or at the end was no number
+    :raises UsageError: when nothing was logged
+    """
+    returns = read_curve(folder)[1]
+    return bool(returns) and (isnan(returns[-1]) or (max(returns) > learned and returns[-1] < forgotten))

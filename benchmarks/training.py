@@ -12,7 +12,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from memory_agents.benchmarks.agents import make_agent, make_training_env
 from memory_agents.benchmarks.config import TrainingConfig, save_config
-from memory_agents.benchmarks.evaluation import Evaluation, evaluate, save_evaluation
+from memory_agents.benchmarks.evaluation import Evaluation, anchors, evaluate, save_evaluation
 from memory_agents.benchmarks.output import prepare_run
 
 
@@ -37,7 +37,7 @@ class TrainingResult:
 
 def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwrite: bool = False) -> TrainingResult:
     """
-    Train, save the agent, evaluate it.
+    Train, save the agent, evaluate it. Training that no longer gives numbers ends there, and nothing is evaluated.
 
     The folder gets ``config.json``, ``monitor.csv`` (one line per episode), ``progress.csv`` and TensorBoard events
     (one entry per rollout), ``agent.zip``, ``evaluation.json`` and ``evaluation.csv``.
@@ -62,13 +62,21 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     agent = make_agent(config, venv)
     agent.set_logger(configure(str(folder), ["csv", "tensorboard"]))
     start, cpu_start = time.perf_counter(), time.process_time()
-    agent.learn(config.total_timesteps, progress_bar=progress)
+    broken_off = False
+    try:
+        agent.learn(config.total_timesteps, progress_bar=progress)
+    except ValueError as error:
+        # Training that blows up is a result like any other: what PyTorch says to actions that are not numbers.
+        if "found invalid values" not in str(error):
+            raise
+        broken_off = True
+    finally:
+        agent.logger.close()
+        venv.close()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    agent.logger.close()
-    venv.close()
     agent.save(folder / "agent.zip")
 
-    evaluation = evaluate(agent, config)
+    evaluation = Evaluation((), anchors(config)) if broken_off else evaluate(agent, config)
     save_evaluation(
         evaluation,
         folder,
@@ -76,6 +84,7 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
         train_seconds=seconds,
         # Unlike the seconds on the clock, these do not depend on what else the machine does.
         train_cpu_seconds=cpu_seconds,
+        train_broken_off=broken_off,
         parameters=sum(parameter.numel() for parameter in agent.policy.parameters() if parameter.requires_grad),
     )
     return TrainingResult(config, folder, agent, evaluation, agent.num_timesteps, seconds)

@@ -93,6 +93,33 @@ def test_learning_of_earlier_versions_and_without_anchors(tmp_path: Path, capsys
     assert unknown.endswith("| 0 | - | - | - | 1,000 | 3 | - |")
 
 
+def test_diverged_runs_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Anchors 0.5 and 1: what was above 0.75 has learned something, what ends below 0.5 has forgotten it.
+    curves: dict[str, list[float | None]] = {
+        "steady": [0.5, 0.7, 0.9],
+        "never learned": [0.7, 0.6, 0.4],
+        "collapsed": [None, 0.8, 0.9, 0.4],
+        "shaken": [0.5, 0.9, 0.6],
+        "no number": [0.5, float("nan")],
+    }
+    for seed, (name, returns) in enumerate(curves.items()):
+        learned(tmp_path / name, seed, returns)
+    assert run(["collect", str(tmp_path), "--table", "stability"]) == 0
+    headings, _, row = capsys.readouterr().out.splitlines()
+    assert headings.endswith(
+        "| mean while training, by seed | steps to 0.9, by seed | diverged | steps | CPU seconds |"
+    )
+    assert row.endswith("| 0.40, 0.13, 0.40, 0.33, nan | -, -, -, -, - | 2 of 5 | 1,004 | 3 |")
+
+    evaluation = tmp_path / "steady" / "evaluation.json"
+    figures = {**json.loads(evaluation.read_text()), "train_broken_off": True, "normalized_return": None}
+    evaluation.write_text(json.dumps(figures))
+    assert run(["collect", str(tmp_path), "--table", "stability"]) == 0
+    row = capsys.readouterr().out.splitlines()[2]
+    assert "| 0, 1, 2, 3, 4 | -, 1.00, 1.00, 1.00, 1.00 |" in row
+    assert "| 3 of 5 |" in row
+
+
 def test_tables_need_a_known_name_and_a_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     learned(tmp_path / "a", 0, [1.0])
     assert run(["collect", str(tmp_path), "--table", "learned"]) == 2

@@ -19,6 +19,7 @@ from memory_agents.benchmarks.config import TrainingConfig, load_config
 from memory_agents.benchmarks.curves import plot_curves
 from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation, anchors, evaluate, evaluation_seed
 from memory_agents.benchmarks.progress import read_curve
+from memory_agents.benchmarks.training import train
 from tests.ppo.toys import Toy
 
 TINY = ["--n-envs", "2", "--total-timesteps", "300", "--eval-episodes", "3", "--device", "cpu", "--seed", "5"]
@@ -27,7 +28,7 @@ FILES = {"agent.zip", "config.json", "evaluation.csv", "evaluation.json", "monit
 
 
 def memory_args(policy: str) -> list[str]:
-    small = '{"n_layers": 1, "d_model": 16, "n_heads": 2, "memory_length": 8, "compressed_length": 4}'
+    small = '{"n_layers": 1, "d_model": 16, "n_heads": 2, "memory_length": 8}'
     return [] if policy == "MlpPolicy" else ["--memory-kwargs", small]
 
 
@@ -49,6 +50,7 @@ def test_train_writes_everything(policy: str, tmp_path: Path, capsys: pytest.Cap
     assert summary["anchors"] == {"optimal": 1.0, "memoryless": 0.5, "random": 0.5}
     assert summary["normalized_return"] == pytest.approx(2 * summary["mean_return"] - 1)
     assert 0 <= summary["success_rate"] <= 1
+    assert summary["train_broken_off"] is False
     kind = stable_baselines3.PPO if policy == "MlpPolicy" else PPO
     trained = kind.load(tmp_path / "agent.zip", device="cpu").policy
     assert summary["parameters"] == sum(weights.numel() for weights in trained.parameters())
@@ -110,6 +112,31 @@ def test_environments_without_anchors_are_welcome(tmp_path: Path, capsys: pytest
     plot_curves({"agent": [tmp_path]}, None, "CartPole", tmp_path / "curve.png")
 
 
+@pytest.mark.parametrize("policy", ["CompressiveMemoryPolicy", "MlpPolicy"])
+def test_training_that_blows_up_is_a_result(policy: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["train", *TMAZE, *TINY, "--policy", policy, "--out", str(tmp_path), "--no-progress", *memory_args(policy)]
+    assert run([*args, "--algorithm-kwargs", "learning_rate=1e30"]) == 0
+    summary = json.loads((tmp_path / "evaluation.json").read_text())
+    assert summary["train_broken_off"] is True
+    assert summary["episodes"] == 0
+    assert summary["mean_return"] is summary["normalized_return"] is summary["success_rate"] is None
+    assert (tmp_path / "agent.zip").exists()
+    assert len((tmp_path / "evaluation.csv").read_text().splitlines()) == 1
+    assert run(["collect", str(tmp_path), "--table", "stability"]) == 0
+    assert "| 1 of 1 |" in capsys.readouterr().out
+
+
+def test_other_errors_of_training_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def learn(*args: object, **kwargs: object) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(stable_baselines3.PPO, "learn", learn)
+    config = TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": 3}, policy="MlpPolicy", n_envs=2, device="cpu")
+    with pytest.raises(ValueError, match="a bug"):
+        train(config, tmp_path, progress=False)
+    assert not (tmp_path / "evaluation.json").exists()
+
+
 def test_a_refused_argument_keeps_the_earlier_run(tmp_path: Path) -> None:
     args = ["train", *TMAZE, *TINY, "--out", str(tmp_path), "--no-progress", "--overwrite"]
     assert run([*args, "--policy", "MlpPolicy"]) == 0
@@ -164,7 +191,9 @@ def test_rewards_are_scaled_for_learning_only() -> None:
     agent = make_agent(replace(config, algorithm_kwargs={"n_steps": 32}, device="cpu"), make_training_env(config))
     agent.learn(128)
     assert all(episode["r"] == int(episode["r"]) for episode in agent.ep_info_buffer or ())
-    assert evaluate(agent, replace(config, eval_episodes=3)).mean_return % (1 / 3) == pytest.approx(0, abs=1e-6)
+    mean_return = evaluate(agent, replace(config, eval_episodes=3)).mean_return
+    assert mean_return is not None
+    assert mean_return % (1 / 3) == pytest.approx(0, abs=1e-6)
 
 
 def test_normalisation_is_not_clipped() -> None:
@@ -173,6 +202,7 @@ def test_normalisation_is_not_clipped() -> None:
     assert known.normalize(4.4) == pytest.approx(1)
     assert known.normalize(0.4) == pytest.approx(0)
     assert known.normalize(-3.6) == pytest.approx(-1)
+    assert known.denormalize(known.normalize(2.7)) == pytest.approx(2.7)
 
 
 def test_anchors_follow_the_arguments() -> None:
