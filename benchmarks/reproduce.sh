@@ -131,13 +131,20 @@ gate() {
     job "gates/$1-s$2" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 200000 --seed "$2" --memory-kwargs "'$3'"
 }
 
-# Each command also draws the runs that are there, so the last one draws all.
+# Gradient steps through hundreds of numbers take hundreds of milliseconds, so long sequences get fewer of them. Each
+# command also draws the runs that are there, so the last one draws all.
 copy-first() {
     local seed
     for seed in 0 1 2; do
-        echo copy-first --memory-class nbrc --memory-class brc --memory-class gru --memory-class lstm --seed $seed \
-            --memory-kwargs "'{\"hidden_size\": 32, \"n_layers\": 2}'" --threads 1 --out "$out/copy-first"
+        regress --length 5 --length 100 --gradient-steps 500 --seed $seed
+        regress --length 300 --length 600 --gradient-steps 300 --seed $seed
     done
+}
+
+# regress OPTION...
+regress() {
+    echo copy-first --memory-class nbrc --memory-class brc --memory-class gru --memory-class lstm \
+        --memory-kwargs "'{\"hidden_size\": 32, \"n_layers\": 2}'" "$@" --threads 1 --out "$out/copy-first"
 }
 
 for section in "${sections[@]}"; do
