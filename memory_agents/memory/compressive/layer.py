@@ -71,7 +71,10 @@ class Layer:
 
     @property
     def counts_usage(self) -> bool:
-        """Whether it adds up the attention that its recent memories have."""
+        """
+        Whether it adds up the attention that its recent memories have. It is counted as if there were no slots: slots
+        chosen by weights that depend on the slots chosen before could only be made one after the other.
+        """
         return self.compress is not None and self.compress.needs_usage
 
     def initial_state(self, batch_size: int, like: th.Tensor, width: int) -> LayerState:

@@ -84,7 +84,7 @@ class MemoryShape:
     def slot_times(self, numbers: th.Tensor) -> th.Tensor:
         """
         :param numbers: numbers of slots, any shape
-        :return: the mean number of the tokens that each was made of, float64
+        :return: the mean number of the tokens that each stands for, in the order of both, float64
         """
         return numbers.double() * self.compression_rate + (self.compression_rate - 1) / 2
 
