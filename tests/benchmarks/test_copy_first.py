@@ -157,7 +157,8 @@ def test_sweep_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
         [f"| {length}", f"{core} (hidden_size=4)", "0, 1"] for length in (2, 4) for core in ("gru", "nbrc")
     ]
     figures = [json.loads((tmp_path / f"nbrc-t4-s{seed}" / "regression.json").read_text()) for seed in (0, 1)]
-    assert f"| {figures[0]['test_mse']:.3f}, {figures[1]['test_mse']:.3f} |" in rows[3]
+    tested, last = (", ".join(f"{each[name]:.3f}" for each in figures) for name in ("test_mse", "final_validation_mse"))
+    assert f"| 0, 1 | {tested} | {figures[0]['guessing_mse']:.3f} | {last} |" in rows[3]
     assert "| 2 | 6 |" in rows[3]
 
 
