@@ -3,7 +3,13 @@
 from memory_agents.memory.compressive import CompressiveMemory, CompressiveState
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.recurrent import BRCMemory, GRUMemory, HiddenState, LSTMMemory, LSTMState, NBRCMemory
-from memory_agents.memory.segmented import RecurrentTransformerMemory, SegmentedMemory, SegmentedState
+from memory_agents.memory.segmented import (
+    BlockRecurrentMemory,
+    MemformerMemory,
+    RecurrentTransformerMemory,
+    SegmentedMemory,
+    SegmentedState,
+)
 from memory_agents.memory.state import (
     batch_size,
     tree_bytes,
@@ -17,12 +23,14 @@ from memory_agents.memory.state import (
 
 __all__ = [
     "BRCMemory",
+    "BlockRecurrentMemory",
     "CompressiveMemory",
     "CompressiveState",
     "GRUMemory",
     "HiddenState",
     "LSTMMemory",
     "LSTMState",
+    "MemformerMemory",
     "MemoryCore",
     "NBRCMemory",
     "RecurrentTransformerMemory",

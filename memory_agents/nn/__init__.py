@@ -40,8 +40,10 @@ from memory_agents.nn.gates import (
     gate_registry,
 )
 from memory_agents.nn.mogrifier import Mogrifier
+from memory_agents.nn.recurrent_states import RecurrentBlock, RecurrentStates, StateGate, state_gate_registry
 from memory_agents.nn.registry import Registry
 from memory_agents.nn.rotary import RotaryAttention
+from memory_agents.nn.slots import SlotBlock, SlotReading, SlotWriting
 
 __all__ = [
     "HIDDEN",
@@ -68,12 +70,18 @@ __all__ = [
     "NBRCCell",
     "NBRCGate",
     "OutputGate",
+    "RecurrentBlock",
+    "RecurrentStates",
     "Registry",
     "RelativeAttention",
     "ResidualSum",
     "RotaryAttention",
     "SigTanhGate",
     "SinusoidalAttention",
+    "SlotBlock",
+    "SlotReading",
+    "SlotWriting",
+    "StateGate",
     "compression_loss_registry",
     "compression_registry",
     "feedforward_registry",
@@ -81,4 +89,5 @@ __all__ = [
     "neighbours",
     "position_registry",
     "sinusoidal_table",
+    "state_gate_registry",
 ]

@@ -20,7 +20,14 @@ from memory_agents.memory import (
     tree_leaves,
     tree_select,
 )
-from tests.memory.strategies import compressive_kwargs, recurrent_kwargs, rmt_kwargs, run_steps
+from tests.memory.strategies import (
+    block_recurrent_kwargs,
+    compressive_kwargs,
+    memformer_kwargs,
+    recurrent_kwargs,
+    rmt_kwargs,
+    run_steps,
+)
 
 #: Strategies over keyword arguments; a core without an entry is tested with its defaults.
 KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
@@ -31,6 +38,8 @@ KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     "brc": recurrent_kwargs(6, 8, 11, 64),
     "nbrc": recurrent_kwargs(6, 8, 11, 64),
     "rmt": rmt_kwargs(),
+    "memformer": memformer_kwargs(),
+    "block_recurrent": block_recurrent_kwargs(),
 }
 
 every_core = pytest.mark.parametrize("name", list(memory_registry))

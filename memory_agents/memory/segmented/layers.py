@@ -14,7 +14,8 @@ from memory_agents.memory.recurrent.bistable import VECTOR_LENGTH
 from memory_agents.memory.recurrent.segments import ROW_MULTIPLE
 from memory_agents.memory.segmented.state import Segment, SegmentedState
 from memory_agents.memory.segmented.view import TokenView
-from memory_agents.nn import sinusoidal_table
+from memory_agents.nn import position_registry, sinusoidal_table
+from memory_agents.nn.attention import head_width
 
 
 class SegmentLayers(MemoryCore[SegmentedState]):
@@ -36,13 +37,15 @@ class SegmentLayers(MemoryCore[SegmentedState]):
     :param n_slots: vectors in the memory
     :param segment_length: steps per segment S
     :param xl_memory: tokens X of the segment before that are seen directly, at most S
-    :param learned_initial_memory: whether the initial memory is a parameter, or else sinusoids, different in each slot
+    :param learned_initial_memory: whether the initial memory is a parameter, or else sinusoids, different in each slot;
+        ``None`` for neither, where a derived class has an :meth:`initial_memory` of its own
     :param bptt_depth: segments that gradients reach back, as far as the window does; ``None`` for no such limit
     :param memory_replay: whether to recompute segments in the backward pass rather than to store them
     :param n_layers: number of layers
-    :param n_heads: attention heads, a divisor of ``d_model``
+    :param n_heads: attention heads, a divisor of ``d_model`` unless ``d_head`` is given
     :param d_model: width of the residual stream, of the memory and of the outputs
     :param d_feedforward: width of the MLPs (default: twice ``d_model``)
+    :param d_head: width of an attention head (default: ``d_model / n_heads``)
     :raises ValueError: when an argument is not of its kind or two do not fit together
     """
 
@@ -59,28 +62,29 @@ class SegmentLayers(MemoryCore[SegmentedState]):
         n_slots: int,
         segment_length: int,
         xl_memory: int,
-        learned_initial_memory: bool,
+        learned_initial_memory: bool | None,
         bptt_depth: int | None,
         memory_replay: bool,
         n_layers: int,
         n_heads: int,
         d_model: int,
         d_feedforward: int | None,
+        d_head: int | None = None,
     ) -> None:
         sizes = {"segment_length": segment_length, "n_layers": n_layers, "n_heads": n_heads, "d_model": d_model}
-        optional = {"bptt_depth": bptt_depth, "d_feedforward": d_feedforward}
+        optional = {"bptt_depth": bptt_depth, "d_feedforward": d_feedforward, "d_head": d_head}
         check_positive(**sizes, **{name: value for name, value in optional.items() if value is not None})
         if isinstance(xl_memory, bool) or not isinstance(xl_memory, int) or not 0 <= xl_memory <= segment_length:
             raise ValueError(
                 f"xl_memory must be an integer from 0 to segment_length={segment_length}, got {xl_memory!r}"
             )
-        flags = {"learned_initial_memory": learned_initial_memory, "memory_replay": memory_replay}
+        flags: dict[str, object] = {"memory_replay": memory_replay}
+        if type(self).initial_memory is SegmentLayers.initial_memory:
+            flags["learned_initial_memory"] = learned_initial_memory
         for name, value in flags.items():
             if not isinstance(value, bool):
                 raise ValueError(f"{name} must be True or False, got {value!r}")
-        if d_model % n_heads:
-            nearest = max(n_heads, round(d_model / n_heads) * n_heads)
-            raise ValueError(f"d_model={d_model} must be a multiple of n_heads={n_heads}; use d_model={nearest}")
+        head_width(d_model, n_heads, d_head)
         super().__init__(input_dim, d_model)
         self.n_slots = n_slots
         self.segment_length = segment_length
@@ -92,13 +96,15 @@ class SegmentLayers(MemoryCore[SegmentedState]):
         self.d_feedforward = 2 * d_model if d_feedforward is None else d_feedforward
         #: Tokens a layer sees at most, R = X + S
         self.n_rows = xl_memory + segment_length
+        #: Distances 0 to R - 1, and as many unused ones as it takes for products with tables of positions to round alike
+        #: whatever runs beside a segment.
+        self.n_distances = self.n_rows + -self.n_rows % ROW_MULTIPLE
         #: Numbers of segments that run side by side are multiples of this, see ``recurrent/segments.py`` for why.
         self.row_multiple = max(ROW_MULTIPLE, VECTOR_LENGTH // math.gcd(d_model, self.d_feedforward, VECTOR_LENGTH))
-        table = th.randn(n_slots, d_model) if learned_initial_memory else sinusoidal_table(n_slots, d_model)
         if learned_initial_memory:
-            self.initial_table = nn.Parameter(table)
-        else:
-            self.register_buffer("initial_table", table, persistent=False)
+            self.initial_table = nn.Parameter(th.randn(n_slots, d_model))
+        elif learned_initial_memory is not None:
+            self.register_buffer("initial_table", sinusoidal_table(n_slots, d_model), persistent=False)
 
     def initial_memory(self) -> th.Tensor:
         """
@@ -160,3 +166,16 @@ def check_positive(**sizes: object) -> None:
     for name, value in sizes.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+
+def check_looked_up(positions: str) -> None:
+    """
+    :param positions: name of a registered kind of positions
+    :raises ValueError: when it is unknown, or turns queries and keys according to their times
+    """
+    if position_registry[positions].needs_times:
+        known = ", ".join(repr(name) for name, kind in position_registry.items() if not kind.needs_times)
+        raise ValueError(
+            f"positions={positions!r} turns queries and keys according to their times, but a memory of segments has "
+            f"vectors that belong to no time; use one of {known}"
+        )
