@@ -113,7 +113,7 @@ class RelativeAttention(nn.Module, ABC):
         """
         queries = self._heads(F.linear(x, self.query.weight.detach()))
         keys, values = map(self._heads, F.linear(memories, self.key_value.weight.detach()).chunk(2, dim=-1))
-        bias = x.new_zeros(seen.shape).masked_fill_(~seen, HIDDEN)[:, None]
+        bias = queries.new_zeros(seen.shape).masked_fill_(~seen, HIDDEN)[:, None]
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
         return mixed.transpose(1, 2).flatten(2)
 
