@@ -49,9 +49,9 @@ def learn(core: SegmentedMemory, x: th.Tensor, starts: th.Tensor) -> th.Tensor:
 
 
 def assert_gradients_reach_every_parameter(core: SegmentedMemory, steps: int) -> None:
-    """Over two windows' worth of segments, with loss on all outputs."""
-    x = th.randn(2, steps, core.input_dim)
-    learn(core, x, th.zeros(2, steps, dtype=th.bool)).square().sum().backward()  # type: ignore[no-untyped-call]
+    """From a loss on all outputs of an episode. (A state from before the window, the initial one too, gets none.)"""
+    x, starts = th.randn(2, steps, core.input_dim), th.arange(steps).eq(0).expand(2, -1)
+    learn(core, x, starts).square().sum().backward()  # type: ignore[no-untyped-call]
     for name, parameter in core.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.abs().sum() > 0, name

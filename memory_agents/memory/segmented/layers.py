@@ -96,8 +96,8 @@ class SegmentLayers(MemoryCore[SegmentedState]):
         self.d_feedforward = 2 * d_model if d_feedforward is None else d_feedforward
         #: Tokens a layer sees at most, R = X + S
         self.n_rows = xl_memory + segment_length
-        #: Distances 0 to R - 1, and as many unused ones as it takes for products with tables of positions to round alike
-        #: whatever runs beside a segment.
+        #: Distances 0 to R - 1, and as many unused ones as it takes for products with tables of positions to round
+        #: alike whatever runs beside a segment.
         self.n_distances = self.n_rows + -self.n_rows % ROW_MULTIPLE
         #: Numbers of segments that run side by side are multiples of this, see ``recurrent/segments.py`` for why.
         self.row_multiple = max(ROW_MULTIPLE, VECTOR_LENGTH // math.gcd(d_model, self.d_feedforward, VECTOR_LENGTH))
