@@ -43,10 +43,10 @@ def test_agents_learn_with_every_compression_function(compression: str) -> None:
     ],
 )
 def test_the_loss_falls(loss: str, gradient: str, share: bool, coefficients: dict[str, float]) -> None:
-    kwargs = dict(learning_rate=3e-3, n_epochs=4, **coefficients)
+    kwargs = dict(learning_rate=1e-2, n_epochs=2, **coefficients)
     learner = agent(share, kwargs, compression_loss=loss, compression_gradient=gradient)
     logged = []
-    for _ in range(4):
+    for _ in range(3):
         learner.learn(96)
         logged.append(learner.logger.name_to_value["memory/compression_loss"])
         assert learner.logger.name_to_value["memory/first_ratio_error"] < 1e-4
