@@ -138,9 +138,9 @@ class SlotWriting(nn.Module):
 
         m_i <- (m_i + v_i) / ||m_i + v_i||,    m_i = v_i / ||v_i|| at first
 
-    The paper gives no initial v. Here it is a random direction, the same length for all slots: ``forgetting_scale``,
-    about the share of a slot that a write makes it forget. Slots and tokens are normalised before their projection,
-    and the tokens' values divided by sqrt(d_model), so that at first they are about as long as a slot.
+    Each v starts in a random direction, so that slots differ, and all are equally long: ``forgetting_scale``, which is
+    about the share of a slot that a write makes it forget. Slots and tokens are normalised before they are projected,
+    and the values of tokens divided by sqrt(d_model), so that at first they are about as long as a slot.
 
     :param n_slots: number of slots
     :param d_model: width of tokens and slots
