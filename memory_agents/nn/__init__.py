@@ -6,6 +6,7 @@ from memory_agents.nn.attention import (
     RelativeAttention,
     SinusoidalAttention,
     position_registry,
+    relative_shift,
     sinusoidal_table,
 )
 from memory_agents.nn.bistable import BRCCell, NBRCCell
@@ -88,6 +89,7 @@ __all__ = [
     "gate_registry",
     "neighbours",
     "position_registry",
+    "relative_shift",
     "sinusoidal_table",
     "state_gate_registry",
 ]

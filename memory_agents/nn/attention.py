@@ -152,6 +152,19 @@ def head_width(d_model: int, n_heads: int, d_head: int | None) -> int:
     return d_model // n_heads
 
 
+def relative_shift(logits: th.Tensor) -> th.Tensor:
+    """
+    Turn row t by t columns to the right, the relative shift of Transformer-XL (Dai et al. 2019, arXiv 1901.02860,
+    appendix B): from logits by distance to logits by key, without a gather, whose gradient is slow.
+
+    :param logits: (..., T, W)
+    :return: (..., T, W + T - 1), entry (t, t + j) being ``logits[t, j]``; the rest is for a mask to hide
+    """
+    length, width = logits.shape[-2:]
+    rows = F.pad(logits, (0, length)).flatten(-2)[..., : length * (width + length - 1)]
+    return rows.reshape(*logits.shape[:-1], width + length - 1)
+
+
 def sinusoidal_table(n_positions: int, d_model: int) -> th.Tensor:
     """
     Sinusoids of Vaswani et al. 2017 (section 3.5), one row per relative position.

@@ -22,7 +22,7 @@ def logits(attention: RelativeAttention, x: th.Tensor, now: float, times: th.Ten
     """Of the first of x as a query on all of x as keys, (batch, heads, 1, keys)."""
     queries, position_logits = attention.queries(x[:, :1], th.full_like(times[:, :1], now))
     keys, _ = attention.keys_and_values(x, times)
-    content = th.matmul(queries, keys.transpose(-1, -2)) * attention.d_head**-0.5
+    content = th.matmul(queries * attention.d_head**-0.5, keys.transpose(-1, -2))
     if position_logits is None:
         return content
     return content + position_logits.gather(3, (now - times).long()[:, None, None].expand(-1, attention.n_heads, 1, -1))

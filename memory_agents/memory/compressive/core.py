@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch as th
 from torch import nn
@@ -15,8 +15,6 @@ from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, St
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.state import tree_leaves
 from memory_agents.nn import CompressionLoss, GatedBlock, compression_loss_registry, compression_registry
-
-L = TypeVar("L")
 
 
 class CompressiveState(NamedTuple):

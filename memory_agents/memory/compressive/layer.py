@@ -10,7 +10,8 @@ import torch.nn.functional as F
 
 from memory_agents.memory.compressive.compressor import Compressor
 from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
-from memory_agents.nn import HIDDEN, GatedBlock
+from memory_agents.memory.compressive.taking import take, take_numbers, take_written
+from memory_agents.nn import HIDDEN, GatedBlock, relative_shift
 
 
 class LayerState(NamedTuple):
@@ -168,7 +169,7 @@ class Layer:
         :param layout: who sees whom
         :return: what the window gives
         """
-        history = th.cat([_take(state.recent.detach(), layout.recent_rows), hidden], dim=1)
+        history = th.cat([take(state.recent.detach(), layout.recent_rows), hidden], dim=1)
         queries, position_logits = self.block.queries(hidden, layout.tokens)
         bias = self._window_bias(position_logits, layout, hidden.dtype)
         if self.delay:
@@ -191,9 +192,9 @@ class Layer:
         slots = state.slots.detach()
         if self.compress is None:
             return slots
-        mean = self._mean_usage(tuple(_entries(total, layout.block_tokens) for total in usage))
-        made = self.compress(_blocks(memories, layout), mean)
-        return th.cat([_take(slots, layout.slot_rows), made.flatten(1, 2)], dim=1)
+        mean = self._mean_usage(tuple(take_numbers(total, layout.block_tokens) for total in usage))
+        made = self.compress(take(memories, layout.block_tokens), mean)
+        return th.cat([take(slots, layout.slot_rows), made.flatten(1, 2)], dim=1)
 
     def _carried_usage(self, state: LayerState, layout: WindowLayout) -> tuple[th.Tensor, ...]:
         """Attention that the history's tokens have had before the window, (batch, M + T)."""
@@ -221,7 +222,7 @@ class Layer:
         hidden = layout.hidden[:, :, n : n + layout.new_numbers.shape[1]]
         return self.compress.reconstruction(
             self.block,
-            memories=_blocks(window.memories, layout),
+            memories=take(window.memories, layout.block_tokens),
             left=layout.new_episodes[:, ::per_block] >= 0,
             queries=window.inputs,
             seen=~hidden.view(*hidden.shape[:2], -1, per_block).any(dim=3),
@@ -244,7 +245,7 @@ class Layer:
         """
         if position_logits is not None:
             ring = self.shape.ring_length
-            bias = _shift(position_logits[..., :ring].flip(-1))
+            bias = relative_shift(position_logits[..., :ring].flip(-1))
             if self.compress is not None:
                 ranks = layout.ranks[:, None].expand(-1, position_logits.shape[1], -1, -1)
                 bias = th.cat([position_logits[..., ring:].gather(3, ranks), bias], dim=3)
@@ -263,7 +264,7 @@ class Layer:
         """A token needs outputs for tokens at least D steps back, so that D steps at a time can be computed at once."""
         m, window = self.shape.memory_length, hidden.shape[1]
         newest = layout.history_tokens[:, m - self.delay : m] % self.delay
-        outputs = th.cat([history[:, : m - self.delay], _take(state.delayed[0].detach(), newest)], dim=1)
+        outputs = th.cat([history[:, : m - self.delay], take(state.delayed[0].detach(), newest)], dim=1)
         usage = self._carried_usage(state, layout)
         input_keys, input_values = self.block.keys_and_values(history, layout.history_tokens)
         n_slot_keys = bias.shape[3] - history.shape[1]
@@ -298,16 +299,16 @@ class Layer:
         :return: the packed memory after it
         """
         row, written = layout.final_ring(self.shape.ring_length)
-        recent = _take_written(window.memories.detach(), row, written)
+        recent = take_written(window.memories.detach(), row, written)
         usage = tuple(total.gather(1, row).masked_fill(~written, 0) for total in window.usage)
         slots = window.slots.detach()
         if self.compress is not None:
             row, written = layout.final_slots()
-            slots = _take_written(slots, row, written)
+            slots = take_written(slots, row, written)
         delayed: tuple[th.Tensor, ...] = ()
         if self.delay:
             row, written = layout.final_ring(self.delay)
-            delayed = (_take_written(window.delayed[0].detach(), row, written),)
+            delayed = (take_written(window.delayed[0].detach(), row, written),)
         return LayerState(recent, slots, delayed, usage)
 
 
@@ -321,35 +322,3 @@ def _hide(position_logits: th.Tensor | None, hidden: th.Tensor, dtype: th.dtype)
     if position_logits is None:
         return th.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, HIDDEN)[:, None]
     return position_logits.masked_fill(hidden[:, None], HIDDEN)
-
-
-def _take(rows: th.Tensor, index: th.Tensor) -> th.Tensor:
-    """(batch, length, width), (batch, k) -> (batch, k, width)"""
-    return rows.gather(1, index[:, :, None].expand(-1, -1, rows.shape[2]))
-
-
-def _entries(values: th.Tensor, index: th.Tensor) -> th.Tensor:
-    """(batch, length), (batch, ...) -> (batch, ...)"""
-    return values.gather(1, index.flatten(1)).view(index.shape)
-
-
-def _blocks(memories: th.Tensor, layout: WindowLayout) -> th.Tensor:
-    """(batch, M + T, d_model) -> the blocks that may leave, (batch, blocks, B, d_model)"""
-    return _take(memories, layout.block_tokens.flatten(1)).view(*layout.block_tokens.shape, -1)
-
-
-def _take_written(rows: th.Tensor, index: th.Tensor, written: th.Tensor) -> th.Tensor:
-    """The same, with zeros where ``written`` (batch, k) is false."""
-    return _take(rows, index).masked_fill(~written[:, :, None], 0)
-
-
-def _shift(logits: th.Tensor) -> th.Tensor:
-    """
-    Turn row t by t columns to the right, Transformer-XL's relative shift.
-
-    :param logits: (..., T, W)
-    :return: (..., T, W + T - 1), entry (t, t + j) being ``logits[t, j]``; the rest is for the mask to hide
-    """
-    length, width = logits.shape[-2:]
-    rows = F.pad(logits, (0, length)).flatten(-2)[..., : length * (width + length - 1)]
-    return rows.reshape(*logits.shape[:-1], width + length - 1)
