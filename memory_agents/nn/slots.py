@@ -217,7 +217,8 @@ class SlotWriting(nn.Module):
         return F.normalize(slots + self.forgetting_vectors if self.forgetting else slots, dim=-1)
 
     def _heads(self, x: th.Tensor) -> th.Tensor:
-        return _split(x, self.n_heads)
+        # Laid out anew, since products of strided matrices round differently in different entries of a batch.
+        return _split(x, self.n_heads).contiguous()
 
 
 def _split(x: th.Tensor, n_heads: int) -> th.Tensor:

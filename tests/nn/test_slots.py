@@ -55,6 +55,13 @@ def test_slots_do_not_see_one_another() -> None:
     assert not th.allclose(written[0, 0], written_other[0, 0])
 
 
+def test_a_slot_rounds_alike_wherever_it_stands_in_a_batch() -> None:
+    writing = SlotWriting(5, 16, 2)
+    slots, tokens = th.randn(8, 5, 16), th.randn(8, 11, 16)
+    order = th.tensor([3, 0, 6, 1])
+    assert th.equal(writing(slots, tokens)[order], writing(slots[order], tokens[order]))
+
+
 def test_values_of_tokens_are_about_as_long_as_slots() -> None:
     writing = SlotWriting(4, 64, 4)
     with th.no_grad():
