@@ -14,7 +14,8 @@ from memory_agents.memory import GRUMemory, LSTMMemory, NBRCMemory, tree_map
 from memory_agents.memory.recurrent import RecurrentMemory
 from memory_agents.memory.recurrent.bistable import BistableLayer, BRCLayer
 from memory_agents.memory.recurrent.layers import GRULayer, LSTMLayer, RecurrentLayer
-from memory_agents.memory.recurrent.segments import ROW_MULTIPLE, Segments
+from memory_agents.memory.recurrent.segments import Segments
+from memory_agents.memory.rounding import ROW_MULTIPLE
 from tests.memory.strategies import recurrent_kwargs
 
 NAMES = ["lstm", "gru", "brc", "nbrc"]

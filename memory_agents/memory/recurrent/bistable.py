@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import torch as th
@@ -11,12 +10,9 @@ import torch.nn.functional as F
 from memory_agents.memory.core import memory_registry
 from memory_agents.memory.recurrent.core import HiddenState, RecurrentMemory
 from memory_agents.memory.recurrent.layers import LayerState, RecurrentLayer
-from memory_agents.memory.recurrent.segments import ROW_MULTIPLE
+from memory_agents.memory.rounding import row_multiple
 from memory_agents.nn import BRCCell, NBRCCell
 from memory_agents.nn.bistable import BistableCell
-
-#: Elements that the widest vector instructions take at a time, twice unrolled; what is left over rounds differently.
-VECTOR_LENGTH = 32
 
 
 class BistableLayer(RecurrentLayer):
@@ -37,7 +33,7 @@ class BistableLayer(RecurrentLayer):
     def __init__(self, input_dim: int, hidden_size: int) -> None:
         super().__init__(input_dim, hidden_size)
         self.cell = type(self).cell_class(input_dim, hidden_size)
-        self.row_multiple = max(ROW_MULTIPLE, VECTOR_LENGTH // math.gcd(hidden_size, VECTOR_LENGTH))
+        self.row_multiple = row_multiple(hidden_size)
 
     def step(self, x: th.Tensor, state: LayerState) -> LayerState:
         filling = (0, 0, 0, -len(x) % self.row_multiple)

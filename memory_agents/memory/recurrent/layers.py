@@ -8,7 +8,7 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
-from memory_agents.memory.recurrent.segments import ROW_MULTIPLE
+from memory_agents.memory.rounding import ROW_MULTIPLE
 
 #: State of one layer: its outputs of the step before first, (batch, hidden_size) each.
 LayerState = tuple[th.Tensor, ...]

@@ -8,9 +8,8 @@ from typing import NamedTuple
 import torch as th
 import torch.nn.functional as F
 
-#: Matrix products of fewer rows take other code paths and round differently, and then an environment's numbers would
-#: depend on how many episodes start in the others. The law tests watch over it.
-ROW_MULTIPLE = 4
+from memory_agents.memory.rounding import ROW_MULTIPLE
+
 #: One more step of a kernel costs about as much as this many more rows in a step (measured with GRUs on the CPU).
 ROWS_PER_STEP = 32
 

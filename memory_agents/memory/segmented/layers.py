@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from typing import ClassVar
 
@@ -10,8 +9,7 @@ import torch as th
 from torch import nn
 
 from memory_agents.memory.core import MemoryCore
-from memory_agents.memory.recurrent.bistable import VECTOR_LENGTH
-from memory_agents.memory.recurrent.segments import ROW_MULTIPLE
+from memory_agents.memory.rounding import ROW_MULTIPLE, row_multiple
 from memory_agents.memory.segmented.state import Segment, SegmentedState
 from memory_agents.memory.segmented.view import TokenView
 from memory_agents.nn import position_registry, sinusoidal_table
@@ -99,8 +97,8 @@ class SegmentLayers(MemoryCore[SegmentedState]):
         #: Distances 0 to R - 1, and as many unused ones as it takes for products with tables of positions to round
         #: alike whatever runs beside a segment.
         self.n_distances = self.n_rows + -self.n_rows % ROW_MULTIPLE
-        #: Numbers of segments that run side by side are multiples of this, see ``recurrent/segments.py`` for why.
-        self.row_multiple = max(ROW_MULTIPLE, VECTOR_LENGTH // math.gcd(d_model, self.d_feedforward, VECTOR_LENGTH))
+        #: Numbers of segments that run side by side are multiples of this, see ``memory/rounding.py`` for why.
+        self.row_multiple = row_multiple(d_model, self.d_feedforward)
         if learned_initial_memory:
             self.initial_table = nn.Parameter(th.randn(n_slots, d_model))
         elif learned_initial_memory is not None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch as th
-import torch.nn.functional as F
 
-from memory_agents.nn import HIDDEN
+from memory_agents.nn import HIDDEN, relative_shift
 
 
 class TokenView:
@@ -30,22 +29,8 @@ class TokenView:
         n_rows = self.hidden.shape[2]
         logits = position_logits[..., :n_rows]
         if self.distances is None:
-            bias = _by_row(logits)
+            # Token p sees row X + p at distance 0: shifted by p, and by the S - 1 columns that no row has.
+            bias = relative_shift(logits.flip(-1))[..., self.hidden.shape[1] - 1 :]
         else:
             bias = logits.gather(3, self.distances[:, None].expand(-1, logits.shape[1], -1, -1))
         return bias.masked_fill(self.hidden[:, None], HIDDEN)
-
-
-def _by_row(logits: th.Tensor) -> th.Tensor:
-    """
-    From distances to rows for the tokens of whole segments, without a gather, whose gradient is slow.
-
-    :param logits: by distance, (..., S, R)
-    :return: by row, (..., S, R), entry (p, X + j) being ``logits[p, p - j]``; the rest is for the mask to hide
-    """
-    length, n_rows = logits.shape[-2:]
-    # Laid out with a filling of S, the rows of the table are R + S long; read as if they were one shorter, each begins
-    # one place further to the right than the one before.
-    padded = F.pad(logits.flip(-1), (0, length)).flatten(-2)
-    shifted = padded[..., : length * (n_rows + length - 1)].reshape(*logits.shape[:-1], n_rows + length - 1)
-    return shifted[..., length - 1 :]
