@@ -196,7 +196,7 @@ def test_bptt_depth_and_memory_replay_change_what_they_should() -> None:
     [
         (dict(n_slots=0), r"n_slots must be a positive integer, got 0"),
         (dict(segment_length=2.5), r"segment_length must be a positive integer, got 2\.5"),
-        (dict(xl_memory=17), r"xl_memory must be an integer from 0 to segment_length=16, got 17"),
+        (dict(xl_memory=33), r"xl_memory must be an integer from 0 to segment_length=32, got 33"),
         (dict(temperature=0.0), r"temperature must be a positive number, got 0\.0"),
         (dict(temperature=float("nan")), r"temperature must be a positive number, got nan"),
         (dict(forgetting_scale=-1.0), r"forgetting_scale must be a positive number, got -1\.0"),

@@ -47,7 +47,7 @@ class MemformerMemory(SegmentedMemory):
         input_dim: int,
         *,
         n_slots: int = 8,
-        segment_length: int = 16,
+        segment_length: int = 32,
         xl_memory: int = 0,
         temperature: float = 0.25,
         forgetting: bool = True,
