@@ -6,6 +6,7 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from memory_agents.nn.arguments import check_dropout, check_integers
 from memory_agents.nn.attention import position_registry
 from memory_agents.nn.feedforward import feedforward_registry
 from memory_agents.nn.gates import gate_registry
@@ -65,8 +66,8 @@ class GatedBlock(nn.Module):
         super().__init__()
         if norm not in NORMS:
             raise ValueError(f"norm must be one of {', '.join(map(repr, NORMS))}, got {norm!r}")
-        if not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout must be at least 0 and below 1, got {dropout!r}")
+        check_dropout(dropout)
+        check_integers(least=0, mogrifier_rounds=mogrifier_rounds)
         self.pre_norm = norm == "pre"
         self.attention_norm = nn.LayerNorm(d_model)
         self.attention = position_registry[positions](d_model, n_heads, n_positions, d_head=d_head, dropout=dropout)

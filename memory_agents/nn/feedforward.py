@@ -8,22 +8,11 @@ from functools import partial
 import torch as th
 from torch import nn
 
+from memory_agents.nn.arguments import check_dropout, check_integers
 from memory_agents.nn.registry import Registry
 
 #: Entries are called as ``entry(d_model, d_feedforward, dropout)`` and map (..., d_model) to (..., d_model).
 feedforward_registry: Registry[Callable[[int, int, float], nn.Module]] = Registry("feed-forward network")
-
-
-def check_feedforward(d_feedforward: int, dropout: float) -> None:
-    """
-    :param d_feedforward: width of a hidden layer
-    :param dropout: a probability
-    :raises ValueError: when there is no hidden unit, or when ``dropout`` is no probability below 1
-    """
-    if d_feedforward < 1:
-        raise ValueError(f"d_feedforward is {d_feedforward}; the hidden layer needs at least 1 unit")
-    if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"dropout is {dropout}; give a probability, at least 0 and below 1")
 
 
 class FeedForward(nn.Module):
@@ -41,7 +30,8 @@ class FeedForward(nn.Module):
         self, d_model: int, d_feedforward: int, dropout: float = 0.0, *, activation: type[nn.Module] = nn.ReLU
     ) -> None:
         super().__init__()
-        check_feedforward(d_feedforward, dropout)
+        check_integers(d_feedforward=d_feedforward)
+        check_dropout(dropout)
         self.hidden = nn.Linear(d_model, d_feedforward)
         self.activation = activation()
         self.dropout = nn.Dropout(dropout)
@@ -76,7 +66,8 @@ class GatedFeedForward(nn.Module):
 
     def __init__(self, d_model: int, d_feedforward: int, dropout: float = 0.0, *, activation: type[nn.Module]) -> None:
         super().__init__()
-        check_feedforward(d_feedforward, dropout)
+        check_integers(d_feedforward=d_feedforward)
+        check_dropout(dropout)
         #: W beside V
         self.hidden = nn.Linear(d_model, 2 * d_feedforward)
         self.activation = activation()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch as th
 from torch import nn
 
+from memory_agents.nn.arguments import initial_bias
 from memory_agents.nn.registry import Registry
 
 #: Called as ``gate(x, y)``: residual stream and submodule output, (..., d_model) each, to the new residual stream.
@@ -25,12 +25,9 @@ def bias_parameter(d_model: int, bias: float | None, default: float) -> nn.Param
     :param bias: initial value of each, None for the default
     :param default: what None stands for
     :return: a trainable vector, (d_model,)
-    :raises ValueError: when the bias is infinite or not a number
+    :raises ValueError: when the bias is not a finite number
     """
-    value = default if bias is None else float(bias)
-    if not math.isfinite(value):
-        raise ValueError(f"gate_bias is {bias}; give a finite number, or None for this gate's default, {default:g}")
-    return nn.Parameter(th.full((d_model,), value))
+    return nn.Parameter(th.full((d_model,), initial_bias("gate_bias", bias, default)))
 
 
 def refuse_bias(gate: str, bias: float | None) -> None:
@@ -40,7 +37,7 @@ def refuse_bias(gate: str, bias: float | None) -> None:
     :raises ValueError: when that is not None
     """
     if bias is not None:
-        raise ValueError(f"gate_bias is {bias}, but the gate {gate!r} has no bias; leave gate_bias at None")
+        raise ValueError(f"gate_bias is {bias!r}, but the gate {gate!r} has no bias; leave gate_bias at None")
 
 
 def closed_projection(d_model: int) -> nn.Linear:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from memory_agents.nn.arguments import initial_bias
 from memory_agents.nn.attention import HIDDEN
 from memory_agents.nn.block import GatedBlock
 from memory_agents.nn.registry import Registry
@@ -24,13 +24,6 @@ state_gate_registry: Registry[Callable[[int, int, float | None], StateGate]] = R
 CONFIGURATIONS = ("skip", "single", "dual")
 
 
-def _finite(bias: float | None, default: float) -> float:
-    value = default if bias is None else float(bias)
-    if not math.isfinite(value):
-        raise ValueError(f"state_gate_bias is {bias}; give a finite number, or None for the default, {default:g}")
-    return value
-
-
 @state_gate_registry.register("fixed")
 class FixedStateGate(nn.Module):
     """
@@ -42,13 +35,13 @@ class FixedStateGate(nn.Module):
     :param width: width of h
     :param d_model: width of a state vector
     :param bias: initial value of beta, None for 0, about where the authors' code starts: halfway
-    :raises ValueError: when the bias is infinite or not a number
+    :raises ValueError: when the bias is not a finite number
     """
 
     def __init__(self, width: int, d_model: int, bias: float | None = None) -> None:
         super().__init__()
         self.candidate = _projection(width, d_model)
-        self.beta = nn.Parameter(th.full((d_model,), _finite(bias, 0.0)))
+        self.beta = nn.Parameter(th.full((d_model,), initial_bias("state_gate_bias", bias, 0.0)))
 
     def forward(self, states: th.Tensor, h: th.Tensor) -> th.Tensor:
         """
@@ -69,7 +62,7 @@ class LSTMStateGate(nn.Module):
     :param width: width of h
     :param d_model: width of a state vector
     :param bias: b, a constant; None for the paper's 1: untrained gates remember rather than write
-    :raises ValueError: when the bias is infinite or not a number
+    :raises ValueError: when the bias is not a finite number
     """
 
     def __init__(self, width: int, d_model: int, bias: float | None = None) -> None:
@@ -77,7 +70,7 @@ class LSTMStateGate(nn.Module):
         self.candidate = _projection(width, d_model)
         self.input = _projection(width, d_model)
         self.forget = _projection(width, d_model)
-        self.bias = _finite(bias, 1.0)
+        self.bias = initial_bias("state_gate_bias", bias, 1.0)
 
     def forward(self, states: th.Tensor, h: th.Tensor) -> th.Tensor:
         """

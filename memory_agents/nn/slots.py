@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from memory_agents.nn.arguments import check_flags, is_finite
 from memory_agents.nn.block import GatedBlock
 from memory_agents.nn.gates import gate_registry
 
@@ -163,10 +162,9 @@ class SlotWriting(nn.Module):
     ) -> None:
         super().__init__()
         for name, value in {"temperature": temperature, "forgetting_scale": forgetting_scale}.items():
-            if not 0 < value < math.inf:
+            if not is_finite(value) or value <= 0:
                 raise ValueError(f"{name} must be a positive number, got {value!r}")
-        if not isinstance(forgetting, bool):
-            raise ValueError(f"forgetting must be True or False, got {forgetting!r}")
+        check_flags(forgetting=forgetting)
         self.n_heads = n_heads
         self.temperature = temperature
         self.forgetting = forgetting

@@ -400,7 +400,7 @@ def test_sizes_are_checked(argument: str, value: object) -> None:
         (dict(positions="rotary"), "positions='rotary' turns .* use one of 'sinusoidal', 'learned'"),
         (dict(gating="gate"), "unknown gate 'gate'"),
         (dict(norm="none"), "norm must be one of 'pre', 'post', got 'none'"),
-        (dict(dropout=1.0), "dropout must be at least 0 and below 1, got 1.0"),
+        (dict(dropout=1.0), "dropout is 1.0; give a probability, at least 0 and below 1"),
     ],
 )
 def test_arguments_are_checked(kwargs: dict[str, Any], message: str) -> None:

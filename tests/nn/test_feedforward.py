@@ -135,7 +135,7 @@ def test_a_network_can_be_pickled(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_arguments_out_of_range(name: str) -> None:
-    with pytest.raises(ValueError, match="d_feedforward is 0; the hidden layer needs at least 1 unit"):
+    with pytest.raises(ValueError, match="d_feedforward must be a positive integer, got 0"):
         feedforward_registry[name](3, 0, 0.0)
     for dropout in (-0.1, 1.0, math.nan):
         with pytest.raises(ValueError, match=f"dropout is {dropout}; give a probability, at least 0 and below 1"):

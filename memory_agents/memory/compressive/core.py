@@ -15,6 +15,7 @@ from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, St
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.state import tree_leaves
 from memory_agents.nn import CompressionLoss, GatedBlock, compression_loss_registry, compression_registry
+from memory_agents.nn.arguments import check_flags, check_integers
 
 
 class CompressiveState(NamedTuple):
@@ -58,8 +59,8 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     :param n_heads: attention heads, a divisor of ``d_model`` unless ``d_head`` is given
     :param d_model: width of the residual stream and of the outputs
     :param d_feedforward: width of the MLPs (default: twice ``d_model``)
-    :param gate_bias: initial bias of the gates, None for the gate's own default (2 for ``"gru"``, 1 for the others);
-        larger values start closer to the identity
+    :param gate_bias: initial bias of the gates, None for the gate's own default (2 for ``"gru"``, 1 for the others;
+        ``"none"`` and ``"input"`` have no bias); larger values start closer to the identity
     :param gating: name of a registered gate; ``"none"`` for residual sums
     :param norm: ``"pre"``, layer norm on the inputs of submodules (identity map reordering), or ``"post"``, on the sums
         after them, as in the original Transformer-XL
@@ -103,17 +104,11 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         final_norm: bool = False,
     ) -> None:
         super().__init__(input_dim, d_model)
+        check_integers(n_layers=n_layers, n_heads=n_heads, d_model=d_model, compression_rate=compression_rate)
         d_feedforward = 2 * d_model if d_feedforward is None else d_feedforward
-        sizes = {"n_layers": n_layers, "n_heads": n_heads, "d_model": d_model, "d_feedforward": d_feedforward}
-        if d_head is not None:
-            sizes["d_head"] = d_head
-        if recurrence_delay is not None:
-            sizes["recurrence_delay"] = recurrence_delay
-        for name, value in sizes.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
-        if isinstance(mogrifier_rounds, bool) or not isinstance(mogrifier_rounds, int) or mogrifier_rounds < 0:
-            raise ValueError(f"mogrifier_rounds must be an integer of at least 0, got {mogrifier_rounds!r}")
+        optional = {"d_feedforward": d_feedforward, "d_head": d_head, "recurrence_delay": recurrence_delay}
+        check_integers(**{name: value for name, value in optional.items() if value is not None})
+        check_flags(final_norm=final_norm)
         compress = compression_registry[compression]
         least_block = compression_rate * getattr(compress, "least_slots", 1)
         #: sizes of the memories of every layer

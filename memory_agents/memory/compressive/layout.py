@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import torch as th
 
+from memory_agents.nn.arguments import check_integers
+
 
 @dataclass(frozen=True)
 class MemoryShape:
@@ -33,14 +35,8 @@ class MemoryShape:
 
     def __post_init__(self) -> None:
         m, n, c, b = self.memory_length, self.compressed_length, self.compression_rate, self.block_length
-        for name, value, least in (
-            ("memory_length", m, 0),
-            ("compressed_length", n, 0),
-            ("compression_rate", c, 1),
-            ("block_length", b, 1),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
+        check_integers(least=0, memory_length=m, compressed_length=n)
+        check_integers(compression_rate=c, block_length=b)
         if n > 0 and b % c:
             fitting = c * max(1, min(b, m) // c)
             more = f" and memory_length={fitting}" if fitting > m else ""

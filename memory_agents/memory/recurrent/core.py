@@ -11,6 +11,7 @@ from torch import nn
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.recurrent.layers import GRULayer, LayerState, LSTMLayer, RecurrentLayer
 from memory_agents.memory.recurrent.segments import Segments
+from memory_agents.nn.arguments import check_integers
 
 
 class HiddenState(NamedTuple):
@@ -55,9 +56,7 @@ class RecurrentMemory(MemoryCore[S]):
     n_parts: ClassVar[int] = 1
 
     def __init__(self, input_dim: int, *, hidden_size: int = 64, n_layers: int = 1) -> None:
-        for name, value in {"hidden_size": hidden_size, "n_layers": n_layers}.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        check_integers(hidden_size=hidden_size, n_layers=n_layers)
         super().__init__(input_dim, hidden_size)
         widths = [input_dim] + [hidden_size] * (n_layers - 1)
         self.layers = nn.ModuleList(type(self).layer_class(width, hidden_size) for width in widths)

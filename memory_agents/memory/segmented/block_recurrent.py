@@ -7,10 +7,11 @@ from torch import nn
 
 from memory_agents.memory.core import memory_registry
 from memory_agents.memory.segmented.core import SegmentedMemory
-from memory_agents.memory.segmented.layers import check_looked_up, check_positive
+from memory_agents.memory.segmented.layers import check_looked_up
 from memory_agents.memory.segmented.state import Segment
 from memory_agents.memory.segmented.view import TokenView
 from memory_agents.nn import GatedBlock, RecurrentBlock, RecurrentStates
+from memory_agents.nn.arguments import check_integers
 
 
 @memory_registry.register("block_recurrent")
@@ -68,7 +69,7 @@ class BlockRecurrentMemory(SegmentedMemory):
         positions: str = "sinusoidal",
         feedforward: str = "relu",
     ) -> None:
-        check_positive(n_states=n_states, segment_length=segment_length)
+        check_integers(n_states=n_states, segment_length=segment_length)
         check_looked_up(positions)
         super().__init__(
             input_dim,

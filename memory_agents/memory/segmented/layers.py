@@ -13,6 +13,7 @@ from memory_agents.memory.rounding import ROW_MULTIPLE, row_multiple
 from memory_agents.memory.segmented.state import Segment, SegmentedState
 from memory_agents.memory.segmented.view import TokenView
 from memory_agents.nn import position_registry, sinusoidal_table
+from memory_agents.nn.arguments import check_flags, check_integers
 from memory_agents.nn.attention import head_width
 
 
@@ -71,17 +72,14 @@ class SegmentLayers(MemoryCore[SegmentedState]):
     ) -> None:
         sizes = {"segment_length": segment_length, "n_layers": n_layers, "n_heads": n_heads, "d_model": d_model}
         optional = {"bptt_depth": bptt_depth, "d_feedforward": d_feedforward, "d_head": d_head}
-        check_positive(**sizes, **{name: value for name, value in optional.items() if value is not None})
+        check_integers(**sizes, **{name: value for name, value in optional.items() if value is not None})
         if isinstance(xl_memory, bool) or not isinstance(xl_memory, int) or not 0 <= xl_memory <= segment_length:
             raise ValueError(
                 f"xl_memory must be an integer from 0 to segment_length={segment_length}, got {xl_memory!r}"
             )
-        flags: dict[str, object] = {"memory_replay": memory_replay}
+        check_flags(memory_replay=memory_replay)
         if type(self).initial_memory is SegmentLayers.initial_memory:
-            flags["learned_initial_memory"] = learned_initial_memory
-        for name, value in flags.items():
-            if not isinstance(value, bool):
-                raise ValueError(f"{name} must be True or False, got {value!r}")
+            check_flags(learned_initial_memory=learned_initial_memory)
         head_width(d_model, n_heads, d_head)
         super().__init__(input_dim, d_model)
         self.n_slots = n_slots
@@ -154,16 +152,6 @@ class SegmentLayers(MemoryCore[SegmentedState]):
         row = th.arange(self.n_rows, device=positions.device)
         later = row > positions[..., None] + self.xl_memory
         return later | ((row < self.xl_memory) & ~has_previous[:, None, None])
-
-
-def check_positive(**sizes: object) -> None:
-    """
-    :param sizes: arguments by name
-    :raises ValueError: when one is not a positive integer
-    """
-    for name, value in sizes.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a positive integer, got {value!r}")
 
 
 def check_looked_up(positions: str) -> None:

@@ -7,10 +7,11 @@ from torch import nn
 
 from memory_agents.memory.core import memory_registry
 from memory_agents.memory.segmented.core import SegmentedMemory
-from memory_agents.memory.segmented.layers import check_looked_up, check_positive
+from memory_agents.memory.segmented.layers import check_looked_up
 from memory_agents.memory.segmented.state import Segment
 from memory_agents.memory.segmented.view import TokenView
 from memory_agents.nn import SlotBlock, SlotWriting
+from memory_agents.nn.arguments import check_integers
 
 
 @memory_registry.register("memformer")
@@ -63,7 +64,7 @@ class MemformerMemory(SegmentedMemory):
         positions: str = "sinusoidal",
         feedforward: str = "relu",
     ) -> None:
-        check_positive(n_slots=n_slots)
+        check_integers(n_slots=n_slots)
         check_looked_up(positions)
         super().__init__(
             input_dim,

@@ -7,10 +7,11 @@ from torch import nn
 
 from memory_agents.memory.core import memory_registry
 from memory_agents.memory.segmented.core import SegmentedMemory
-from memory_agents.memory.segmented.layers import check_looked_up, check_positive
+from memory_agents.memory.segmented.layers import check_looked_up
 from memory_agents.memory.segmented.state import Segment
 from memory_agents.memory.segmented.view import TokenView
 from memory_agents.nn import HIDDEN, GatedBlock
+from memory_agents.nn.arguments import check_flags, check_integers
 
 #: Gates whose outputs lie between their first argument and a number between -1 and 1.
 BOUNDED = ("gru", "nbrc")
@@ -82,7 +83,7 @@ class RecurrentTransformerMemory(SegmentedMemory):
         mogrifier_rounds: int = 0,
         final_norm: bool | None = None,
     ) -> None:
-        check_positive(n_memory_tokens=n_memory_tokens)
+        check_integers(n_memory_tokens=n_memory_tokens)
         check_looked_up(positions)
         super().__init__(
             input_dim,
@@ -118,7 +119,9 @@ class RecurrentTransformerMemory(SegmentedMemory):
             )
             for _ in range(n_layers)
         )
-        if final_norm is None:
+        if final_norm is not None:
+            check_flags(final_norm=final_norm)
+        else:
             final_norm = norm == "pre" and (gating not in BOUNDED or mogrifier_rounds > 0)
         self.norm = nn.LayerNorm(d_model) if final_norm else nn.Identity()
 
