@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,14 @@ from memory_agents import PPO
 from memory_agents.benchmarks.collect import collect, find_runs, markdown, read_runs
 from memory_agents.benchmarks.listing import environment_markdown, environments
 from memory_agents.envs import ENVIRONMENTS
-from memory_agents.memory import CompressiveMemory
+from memory_agents.memory import CompressiveMemory, memory_registry
+from memory_agents.nn import (
+    compression_loss_registry,
+    compression_registry,
+    feedforward_registry,
+    gate_registry,
+    position_registry,
+)
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -78,17 +87,39 @@ def test_cost_of_late_steps_is_what_the_raw_numbers_say() -> None:
     assert len(set(figures["state_bytes"].values())) == 1
 
 
-def test_table_of_memory_arguments_tells_the_defaults() -> None:
+def test_table_of_memory_arguments_is_complete_and_tells_the_defaults() -> None:
     defaults = CompressiveMemory.__init__.__kwdefaults__
     assert defaults is not None
-    sizes = ("n_layers", "n_heads", "d_model", "memory_length", "compressed_length", "compression_rate", "gate_bias")
-    for name in (*sizes, "compression", "block_length", "d_feedforward"):
+    for name in defaults:
         assert f"`{name}`" in README
-        assert name in defaults
-    layers = ", ".join(str(defaults[name]) for name in ("n_layers", "n_heads", "d_model"))
-    assert f"| {layers}, {2 * defaults['d_model']} |" in README
-    for name in ("memory_length", "compressed_length", "compression_rate", "gate_bias"):
+    for name in ("memory_length", "compressed_length", "compression_rate", "mogrifier_rounds"):
         assert f"| `{name}` | {defaults[name]} |" in README
+    for name in ("compression", "gating", "norm", "positions", "feedforward"):
+        assert f'| `{name}` | `"{defaults[name]}"` |' in README
+    sizes = ", ".join(str(defaults[name]) for name in ("n_layers", "n_heads", "d_model"))
+    derived = f"{2 * defaults['d_model']}, {defaults['d_model'] // defaults['n_heads']}"
+    assert f"| {sizes}, {derived} |" in README
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [compression_registry, compression_loss_registry, gate_registry, position_registry, feedforward_registry],
+)
+def test_every_registered_name_is_told(registry: Mapping[str, object]) -> None:
+    for name in registry:
+        assert f'`"{name}"`' in README
+
+
+def test_table_of_memories_names_arguments_that_they_have() -> None:
+    rows = dict.fromkeys(memory_registry, "")
+    table = re.search(r"\| `memory_class` \| what it remembers.*?\n\n", README, re.DOTALL)
+    assert table is not None
+    for line in table[0].splitlines()[2:-1]:
+        for name in re.findall(r'`"(\w+)"`', line.split("|")[1]):
+            rows[name] = line.split("|")[3]
+    for name, arguments in rows.items():
+        assert arguments, name
+        assert set(re.findall(r"`(\w+)`", arguments)) <= set(inspect.signature(memory_registry[name]).parameters)
 
 
 def test_defaults_that_differ_from_sb3_are_told() -> None:
