@@ -28,6 +28,19 @@ def default_features_extractor(
     return FlattenExtractor
 
 
+def memory_type(memory_class: str | type[MemoryCore[Any]]) -> type[MemoryCore[Any]]:
+    """
+    :param memory_class: registered name or class
+    :return: the class
+    :raises TypeError: when it is no memory core
+    :raises ValueError: when the name is unknown
+    """
+    cls = memory_registry[memory_class] if isinstance(memory_class, str) else memory_class
+    if not (isinstance(cls, type) and issubclass(cls, MemoryCore)):
+        raise TypeError(f"memory_class must be one of {list(memory_registry)} or a subclass of MemoryCore, got {cls!r}")
+    return cls
+
+
 def make_memory(
     memory_class: str | type[MemoryCore[Any]], input_dim: int, memory_kwargs: dict[str, Any]
 ) -> MemoryCore[Any]:
@@ -39,9 +52,7 @@ def make_memory(
     :raises TypeError: when it is no memory core or does not know an argument
     :raises ValueError: when the name is unknown or arguments do not fit together
     """
-    cls = memory_registry[memory_class] if isinstance(memory_class, str) else memory_class
-    if not (isinstance(cls, type) and issubclass(cls, MemoryCore)):
-        raise TypeError(f"memory_class must be one of {list(memory_registry)} or a subclass of MemoryCore, got {cls!r}")
+    cls = memory_type(memory_class)
     parameters = list(inspect.signature(cls).parameters.values())[1:]
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         known = [parameter.name for parameter in parameters]

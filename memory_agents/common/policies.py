@@ -244,16 +244,18 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     def replay(self, batch: SequenceBatch) -> PolicyState:
         """
         :param batch: windows of steps
-        :return: the packed states after them, with the present parameters
+        :return: the packed states after them, with the present parameters, as acting would reach them: without dropout
         """
+        training = self.training
+        self.set_training_mode(False)
         features = self._features(batch.observations)
         runs = zip(self._memories, features, batch.states, strict=True)
-        return self.pack_state(
-            tuple(
-                memory.unroll(x.view(*batch.episode_starts.shape, -1), part, batch.episode_starts)[1]
-                for memory, x, part in runs
-            )
+        states = tuple(
+            memory.unroll(x.view(*batch.episode_starts.shape, -1), part, batch.episode_starts)[1]
+            for memory, x, part in runs
         )
+        self.set_training_mode(training)
+        return self.pack_state(states)
 
     def predict(
         self,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from memory_agents.common.building import memory_type
 from memory_agents.common.policies import MemoryActorCriticPolicy
-from memory_agents.memory import CompressiveMemory
+from memory_agents.memory import CompressiveMemory, MemoryCore
 
 
 class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
@@ -15,6 +16,7 @@ class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
 
     Derived classes fix some of these arguments (``FIXED``) and have other defaults for some more (``DEFAULTS``).
 
+    :param memory_class: ``"compressive"``, or a class derived from its own
     :param memory_kwargs: arguments of the memory
     :param kwargs: arguments of :class:`MemoryActorCriticPolicy`
     :raises ValueError: when ``memory_class`` is another memory, or ``memory_kwargs`` contradicts what the policy fixes
@@ -23,7 +25,18 @@ class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
     FIXED: ClassVar[dict[str, Any]] = {}
     DEFAULTS: ClassVar[dict[str, Any]] = {}
 
-    def __init__(self, *args: Any, memory_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        memory_class: str | type[MemoryCore[Any]] = "compressive",
+        memory_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not issubclass(memory_type(memory_class), CompressiveMemory):
+            raise ValueError(
+                f"memory_class={memory_class!r} is not a CompressiveMemory, which {type(self).__name__} has; "
+                "use MemoryPolicy for other cores"
+            )
         given = memory_kwargs or {}
         for name, value in self.FIXED.items():
             if given.get(name, value) != value:
@@ -31,12 +44,8 @@ class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
                     f"memory_kwargs has {name}={given[name]!r}, but {type(self).__name__} is what it is by "
                     f"{name}={value!r}; use CompressiveMemoryPolicy for other values"
                 )
-        super().__init__(*args, memory_kwargs={**self.DEFAULTS, **given, **self.FIXED}, **kwargs)
-        if not isinstance(self._memories[0], CompressiveMemory):
-            raise ValueError(
-                f"memory_class={self.memory_class!r} is not a CompressiveMemory; "
-                "use MemoryActorCriticPolicy for other cores"
-            )
+        fixed = {**self.DEFAULTS, **given, **self.FIXED}
+        super().__init__(*args, memory_class=memory_class, memory_kwargs=fixed, **kwargs)
 
 
 class CompressiveTransformerPolicy(CompressiveMemoryPolicy):

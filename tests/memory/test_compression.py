@@ -11,7 +11,13 @@ import torch as th
 
 from memory_agents.memory import CompressiveMemory, tree_leaves
 from memory_agents.memory.compressive.layer import Layer
-from memory_agents.nn import CompressedBlocks, CompressionLoss, compression_loss_registry, compression_registry
+from memory_agents.nn import (
+    CompressedBlocks,
+    Compression,
+    CompressionLoss,
+    compression_loss_registry,
+    compression_registry,
+)
 from tests.memory.strategies import run_steps
 
 SMALL: dict[str, Any] = dict(
@@ -315,6 +321,35 @@ def test_plain_modules_have_losses_too(kind: str) -> None:
     acted, state = run_steps(core, x, core.initial_state(2), starts)
     th.testing.assert_close(acted, y)
     assert not any(leaf.requires_grad for leaf in tree_leaves(state))
+
+
+class Weighed(Compression):
+    """One's own, with usage: means with usage as weights, projected."""
+
+    needs_usage = True
+
+    def __init__(self, d_model: int, rate: int) -> None:
+        super().__init__(d_model, rate)
+        self.projection = th.nn.Linear(d_model, d_model)
+
+    def forward(self, block: th.Tensor, usage: th.Tensor | None = None) -> th.Tensor:
+        assert usage is not None
+        weights = usage.reshape(*usage.shape[:-1], -1, self.rate).softmax(-1)[..., None]
+        slots: th.Tensor = self.projection((self.groups(block) * weights).sum(-2))
+        return slots
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_functions_that_need_usage_have_losses_too(kind: str) -> None:
+    compression_registry.register("weighed-of-this-test")(Weighed)
+    core = make(compression="weighed-of-this-test", compression_loss=kind)
+    x, starts = timeline()
+    y, loss = core.unroll_with_loss(x, core.initial_state(2), starts)
+    assert loss is not None
+    parameters = list(core.compressions.parameters())
+    assert all(gradient.abs().sum() > 0 for gradient in th.autograd.grad(loss, parameters))
+    acted, _ = run_steps(core, x, core.initial_state(2), starts)
+    th.testing.assert_close(acted, y)
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_compression_is_looked_up_by_name() -> None:
     ("kwargs", "message"),
     [
         (dict(memory_length=-1), r"memory_length must be an integer of at least 0, got -1"),
-        (dict(memory_length=0), r"block_length=4 must not exceed memory_length=0: .* use memory_length=4"),
+        (dict(memory_length=0), r"compressed_length=64 has no recent memory .* use memory_length=4 or more there, or"),
         (dict(memory_length=[64]), r"memory_length=\[64\] holds 1 numbers for n_layers=2; give one for each layer"),
         (dict(memory_length=[64, 64, 64]), r"memory_length=\[64, 64, 64\] holds 3 numbers for n_layers=2"),
         (dict(memory_length=[64, "a"]), r"memory_length must be an integer of at least 0, got 'a'"),

@@ -16,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecNorm
 from memory_agents import PPO
 from memory_agents.common import SequenceRolloutBuffer
 from memory_agents.memory import tree_clone, tree_leaves, tree_select
-from tests.ppo.toys import ACTIONS, OBSERVATIONS, toy_agent, toy_venv
+from tests.ppo.toys import ACTIONS, OBSERVATIONS, TINY, toy_agent, toy_venv
 
 
 def collect(agent: PPO) -> SequenceRolloutBuffer:
@@ -278,3 +278,16 @@ def test_states_of_several_environments_are_states_of_each() -> None:
     values = policy.predict_values(obs, state, ~starts)
     one = policy.predict_values(obs[1:2], tree_select(state, th.tensor([1])), ~starts[:1])
     th.testing.assert_close(values[1:2], one)
+
+
+def test_refreshed_states_are_those_of_acting() -> None:
+    """``train()`` puts the policy into training mode, but dropout is for what is learned from, not for the state."""
+    agent = toy_agent(policy_kwargs=dict(memory_kwargs={**TINY, "dropout": 0.5}))
+    agent.learn(96)
+    windows = agent.rollout_buffer.sample_windows(np.arange(2)).observations
+    states = []
+    for training in (False, True):
+        agent.policy.set_training_mode(training)
+        states.append(tree_leaves(agent.policy.replay(windows)))
+        assert agent.policy.training is training
+    assert all(th.equal(a, b) for a, b in zip(*states, strict=True))

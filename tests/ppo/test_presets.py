@@ -77,3 +77,9 @@ def test_presets_learn_and_load(name: str, tmp_path: Path) -> None:
 def test_what_makes_a_preset_cannot_be_changed(name: str, memory_kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(name, **memory_kwargs)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_have_the_compressive_memory(name: str) -> None:
+    with pytest.raises(ValueError, match=f"memory_class='lstm' is not .* {name} has; use MemoryPolicy for other cores"):
+        PPO(name, toy_venv(), policy_kwargs=dict(memory_class="lstm"))

@@ -51,13 +51,20 @@ class Compressor:
         return slots
 
     def reconstruction(
-        self, block: GatedBlock, memories: th.Tensor, left: th.Tensor, queries: th.Tensor, seen: th.Tensor
+        self,
+        block: GatedBlock,
+        memories: th.Tensor,
+        usage: th.Tensor | None,
+        left: th.Tensor,
+        queries: th.Tensor,
+        seen: th.Tensor,
     ) -> th.Tensor:
         """
         Its own loss, with gradients to the compression function, what the loss has of its own, and nothing else.
 
         :param block: the layer's network
         :param memories: what left the recent memory in a window, (batch, blocks, B, d_model)
+        :param usage: average attention that each has had, (batch, blocks, B); None unless needed
         :param left: whether there is such a block, (batch, blocks) bool
         :param queries: the layer's inputs, (batch, T, d_model)
         :param seen: whether a query sees the slots of a block, (batch, T, blocks) bool
@@ -70,7 +77,7 @@ class Compressor:
         loss: th.Tensor = self.loss(
             CompressedBlocks(
                 memories=groups,
-                slots=function(memories),
+                slots=function(memories) if usage is None else function(memories, usage),
                 left=left,
                 queries=queries.detach(),
                 seen=seen,

@@ -220,9 +220,11 @@ class Layer:
         assert self.compress is not None, "there is nothing to compress"
         n, per_block = self.shape.compressed_length, self.shape.slots_per_block
         hidden = layout.hidden[:, :, n : n + layout.new_numbers.shape[1]]
+        usage = self._mean_usage(tuple(take_numbers(total, layout.block_tokens) for total in window.usage))
         return self.compress.reconstruction(
             self.block,
             memories=take(window.memories, layout.block_tokens),
+            usage=usage,
             left=layout.new_episodes[:, ::per_block] >= 0,
             queries=window.inputs,
             seen=~hidden.view(*hidden.shape[:2], -1, per_block).any(dim=3),

@@ -43,7 +43,12 @@ class MemoryShape:
             raise ValueError(
                 f"block_length={b} must be a multiple of compression_rate={c}; use block_length={fitting}{more}"
             )
-        if b > max(m, 1) or (n > 0 and m == 0):
+        if n > 0 and m == 0:
+            raise ValueError(
+                f"compressed_length={n} has no recent memory to be filled from where memory_length=0; use "
+                f"memory_length={b} or more there, or compressed_length=0 (both may be lists, a number for each layer)"
+            )
+        if b > max(m, 1):
             raise ValueError(
                 f"block_length={b} must not exceed memory_length={m}: a block leaves the recent memory whole; "
                 f"use memory_length={b} or more"
