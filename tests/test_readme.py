@@ -6,12 +6,14 @@ import inspect
 import json
 import re
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from memory_agents import PPO
-from memory_agents.benchmarks.collect import collect, find_runs, markdown, read_runs
+from memory_agents.benchmarks.collect import Run, collect, find_runs, markdown, read_runs
+from memory_agents.benchmarks.copy_first_report import regression_groups, regression_table
 from memory_agents.benchmarks.listing import environment_markdown, environments
 from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import CompressiveMemory, memory_registry
@@ -26,6 +28,7 @@ from memory_agents.nn import (
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 RESULTS = ROOT / "benchmarks" / "results"
+RESULTS_README = (RESULTS / "README.md").read_text()
 
 #: Tasks whose results the README itself shows.
 HEADLINES = (
@@ -51,15 +54,50 @@ def test_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (tmp_path / "agent.zip").exists()
 
 
-def rows_of(*folders: str) -> list[str]:
-    return markdown(collect(read_runs(find_runs([RESULTS / folder for folder in folders])))).splitlines()
+def rows_of(*folders: str, table: str = "results") -> list[str]:
+    runs = read_runs(find_runs([RESULTS / folder for folder in folders]))
+    return markdown(collect(runs, table)).splitlines()
 
 
-@pytest.mark.parametrize(("section", "groups"), [("environments", 40), ("compression-rate", 5), ("suites", 2)])
-def test_tables_of_results_are_what_the_raw_results_say(section: str, groups: int) -> None:
-    rows = rows_of(section)
+@pytest.mark.parametrize(
+    ("section", "table", "groups"),
+    [
+        ("environments", "results", 40),
+        ("compression-rate", "results", 5),
+        ("suites", "results", 2),
+        ("cores", "learning", 36),
+        ("gates", "stability", 8),
+    ],
+)
+def test_tables_of_results_are_what_the_raw_results_say(section: str, table: str, groups: int) -> None:
+    rows = rows_of(section, table=table)
     assert len(rows) == 2 + groups
-    assert "\n".join(rows) in (RESULTS / "README.md").read_text()
+    assert "\n".join(rows) in RESULTS_README
+
+
+def test_table_of_the_regression_is_what_the_raw_results_say() -> None:
+    rows = regression_table(regression_groups(RESULTS / "copy-first"))
+    assert len(rows.splitlines()) == 2 + 16
+    assert rows in RESULTS_README
+
+
+def runs_of_cores() -> list[Run]:
+    return read_runs(find_runs([RESULTS / "cores"]))
+
+
+def test_every_core_and_preset_is_in_the_table_of_memories_with_three_seeds() -> None:
+    agents = {
+        (run.config.env, run.config.memory_class or run.config.policy, run.config.seed) for run in runs_of_cores()
+    }
+    presets = {"GTrXLPolicy", "TransformerXLPolicy", "CompressiveTransformerPolicy"}
+    names = {"CompressiveMemoryPolicy", "MlpPolicy", *presets, *memory_registry} - {"compressive"}
+    tasks = {"MemoryAgents/TMaze-v0", "MemoryAgents/ObjectMatching-v0", "MemoryAgents/RepeatFirst-v0"}
+    assert agents == set(product(tasks, names, range(3)))
+
+
+def test_time_of_all_trainings_is_what_the_raw_results_say() -> None:
+    seconds = sum(run.evaluation["train_cpu_seconds"] for run in runs_of_cores())
+    assert f"The {len(runs_of_cores())} trainings took {seconds:,.0f} CPU seconds" in RESULTS_README
 
 
 def test_table_of_headline_results_is_what_the_raw_results_say() -> None:
