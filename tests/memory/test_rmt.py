@@ -11,11 +11,11 @@ import torch as th
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory_agents.memory import RecurrentTransformerMemory, tree_leaves
+from memory_agents.memory import RecurrentTransformerMemory
 from memory_agents.memory.segmented.layout import WindowLayout
 from memory_agents.nn import GatedBlock, LearnedPositionAttention, SinusoidalAttention, gate_registry
 from tests.memory.reference import run_block, sinusoid
-from tests.memory.strategies import rmt_kwargs, run_steps
+from tests.memory.strategies import rmt_kwargs
 
 SMALL: dict[str, Any] = dict(segment_length=4, n_memory_tokens=3, n_heads=2, d_model=8)
 
@@ -135,13 +135,12 @@ def no_starts(batch: int, steps: int) -> th.Tensor:
 @settings(max_examples=10)
 @given(
     kwargs=rmt_kwargs(longest=4, every=True),
-    n_heads=st.sampled_from([1, 2, 4]),
     seed=st.integers(0, 2**16),
     steps=st.integers(1, 10),
 )
-def test_values_and_gradients_equal_the_reference(kwargs: dict[str, Any], n_heads: int, seed: int, steps: int) -> None:
+def test_values_and_gradients_equal_the_reference(kwargs: dict[str, Any], seed: int, steps: int) -> None:
     th.manual_seed(seed)
-    core = make(**{**kwargs, "n_heads": n_heads}).double()
+    core = make(**kwargs).double()
     x, starts = th.randn(2, steps, 3, dtype=th.double, requires_grad=True), th.rand(2, steps) < 0.1
     starts[:, 0] = True
     weights, learned = th.randn(2, steps, core.output_dim, dtype=th.double), [x, *core.parameters()]
@@ -154,18 +153,6 @@ def test_values_and_gradients_equal_the_reference(kwargs: dict[str, Any], n_head
         assert (gradient is None) == (expected_gradient is None)
         if gradient is not None:
             th.testing.assert_close(gradient, expected_gradient, atol=1e-9, rtol=1e-9)
-
-
-@settings(max_examples=10)
-@given(kwargs=rmt_kwargs(every=True), seed=st.integers(0, 2**16), frequency=st.sampled_from([0.0, 0.1]))
-def test_acting_equals_learning_with_every_option(kwargs: dict[str, Any], seed: int, frequency: float) -> None:
-    th.manual_seed(seed)
-    core = make(**kwargs).double()
-    x, starts = th.randn(2, 30, 3, dtype=th.double), th.rand(2, 30) < frequency
-    acted, state = run_steps(core, x, core.initial_state(2), starts)
-    learned, after = core.unroll(x, core.initial_state(2), starts)
-    th.testing.assert_close(learned, acted, atol=1e-8, rtol=1e-8)
-    th.testing.assert_close(tuple(tree_leaves(after)), tuple(tree_leaves(state)), atol=1e-8, rtol=1e-8)
 
 
 def gradients(loss: th.Tensor, tensors: list[th.Tensor]) -> list[th.Tensor | None]:
