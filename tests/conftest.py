@@ -6,6 +6,10 @@ import pytest
 import torch as th
 from hypothesis import settings
 
+from memory_agents import nn
+from memory_agents.memory import memory_registry
+from memory_agents.nn.registry import Registry
+
 # Small networks run fastest on one thread, and one thread makes sums reproducible.
 th.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,3 +24,10 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.ge
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     th.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _what_a_test_registers_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for registry in (memory_registry, *vars(nn).values()):
+        if isinstance(registry, Registry):
+            monkeypatch.setattr(registry, "_entries", dict(registry._entries))

@@ -50,7 +50,6 @@ def test_examples_are_numbered() -> None:
 @pytest.fixture
 def own_core(monkeypatch: pytest.MonkeyPatch) -> Callable[..., MemoryCore[Any]]:
     """The core of the example, registered for one test."""
-    monkeypatch.setattr(memory_registry, "_entries", dict(memory_registry._entries))
     sizes = dict(n_averages=st.sampled_from([1, 5, 64]), longest_span=st.sampled_from([2.0, 1000.0]))
     monkeypatch.setitem(test_laws.KWARGS, "moving_averages", st.fixed_dictionaries(sizes))
     runpy.run_path(str(OWN_CORE))
