@@ -13,6 +13,7 @@ from memory_agents.envs.object_matching_grid import ObjectMatchingGrid
 from memory_agents.envs.previous_step import PreviousActionReward
 from memory_agents.envs.registration import ENVIRONMENTS, EnvironmentEntry, register_environments
 from memory_agents.envs.repeat import CopyFirst, RepeatFirst, RepeatPrevious
+from memory_agents.envs.show_importance import ShowImportance
 from memory_agents.envs.tmaze import TMaze
 from memory_agents.envs.token_stream import SupervisedBatch, TokenStream
 from memory_agents.envs.velocity_mask import VelocityMask
@@ -37,6 +38,7 @@ __all__ = [
     "RepeatFirst",
     "RepeatPrevious",
     "Reverse",
+    "ShowImportance",
     "SupervisedBatch",
     "TMaze",
     "TokenStream",

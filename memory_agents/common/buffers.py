@@ -55,12 +55,16 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self.replay: Replay | None = None
         self._collected: list[Any] = []
         self._window_states: Any = ()
+        self._chosen: list[Any] = []
+        self._window_choices: Any = ()
         self._epochs = 0
         super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
 
     def reset(self) -> None:
         self._collected = []
         self._window_states = ()
+        self._chosen = []
+        self._window_choices = ()
         self._epochs = 0
         super().reset()
 
@@ -74,6 +78,12 @@ class SequenceRolloutBuffer(RolloutBuffer):
         :param states: packed states of all environments before the next transition; copied
         """
         self._collected.append(tree_clone(states))
+
+    def store_choices(self, choices: Any) -> None:
+        """
+        :param choices: what the memories of all environments themselves chose at the last transition; copied
+        """
+        self._chosen.append(tree_clone(choices))
 
     @property
     def state_bytes_per_transition(self) -> float:
@@ -106,8 +116,9 @@ class SequenceRolloutBuffer(RolloutBuffer):
         samples = self._get_samples(inds)
         episode_starts = self.to_torch(self.episode_starts[inds].reshape(-1, self.sequence_length) > 0.5)
         # The state of window w of environment i is entry i of the w-th stored batch of states.
-        states = tree_select(self._window_states, th.as_tensor(windows, device=episode_starts.device))
-        batch = SequenceBatch(samples.observations, episode_starts, states)
+        index = th.as_tensor(windows, device=episode_starts.device)
+        states, choices = tree_select(self._window_states, index), tree_select(self._window_choices, index)
+        batch = SequenceBatch(samples.observations, episode_starts, states, choices)
         return samples._replace(observations=batch)  # type: ignore[arg-type]
 
     def _prepare(self) -> None:
@@ -120,6 +131,10 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self._flatten_observations()
         self._window_states = tree_map(lambda *leaves: th.stack(leaves, dim=1).flatten(0, 1), *self._collected)
         self._collected = []
+        if self._chosen:
+            by_env = tree_map(lambda *leaves: th.stack(leaves, dim=1), *self._chosen)
+            self._window_choices = tree_map(lambda leaf: leaf.view(-1, self.sequence_length), by_env)
+            self._chosen = []
         self.generator_ready = True
 
     def _flatten_observations(self) -> None:

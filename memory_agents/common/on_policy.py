@@ -15,6 +15,7 @@ from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
+from memory_agents.common.judger_training import JudgerTraining, learned_judges
 from memory_agents.common.observations import FlatDictObservation, check_observation_space, is_nested
 from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState, env_actions
 from memory_agents.common.sequences import check_sequence_length
@@ -33,6 +34,8 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
     rollout_buffer: SequenceRolloutBuffer
     sequence_length: int
     refresh_states: bool
+    judger_kwargs: dict[str, Any] | None = None
+    judger_training: JudgerTraining | None = None
     _memory_state: PolicyState | None = None
 
     @staticmethod
@@ -59,11 +62,26 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
             )
         self.rollout_buffer_kwargs = {**self.rollout_buffer_kwargs, "sequence_length": self.sequence_length}
         super()._setup_model()
+        if self.judger_kwargs is not None or learned_judges(self.policy):
+            self.judger_training = JudgerTraining(self.policy, self.gamma, **(self.judger_kwargs or {}))
 
     def _excluded_save_params(self) -> list[str]:
         # Memory belongs to episodes in progress, and those end with the process: a loaded agent begins new ones, also
         # with ``force_reset=False``.
-        return [*super()._excluded_save_params(), "_memory_state", "_last_obs", "_last_episode_starts"]
+        mine = ["_memory_state", "_last_obs", "_last_episode_starts", "judger_training"]
+        return [*super()._excluded_save_params(), *mine]
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        state_dicts, tensors = super()._get_torch_save_params()
+        return [*state_dicts, *(["judger_training.optimizer"] if self.judger_training is not None else [])], tensors
+
+    def _update_learning_rate(self, optimizers: list[th.optim.Optimizer] | th.optim.Optimizer) -> None:
+        super()._update_learning_rate(optimizers)
+        training = self.judger_training
+        if training is not None and not training.warming_up:
+            for optimizer in optimizers if isinstance(optimizers, list) else [optimizers]:
+                for group in optimizer.param_groups:
+                    group["lr"] *= training.policy_lr_scale
 
     def collect_rollouts(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
@@ -81,6 +99,8 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         assert self._last_obs is not None, "No previous observation was provided"
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
+        if self.judger_training is not None:
+            self.judger_training.begin_rollout(self.num_timesteps)
         if self.use_sde:
             self.policy.reset_noise(env.num_envs)
         state = self._memory_state
@@ -128,6 +148,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
                 values,
                 log_probs,
             )
+            rollout_buffer.store_choices(self.policy.choices(state))
             self._last_obs = new_obs  # type: ignore[assignment]
             self._last_episode_starts = dones
 
@@ -177,6 +198,9 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
             self.logger.record("memory/compression_loss", loss)
         if self.rollout_buffer.windows_per_env > 1:
             self.logger.record("memory/state_drift", self.rollout_buffer.state_drift(self.policy.replay))
+        if self.judger_training is not None:
+            for name, value in self.judger_training.train(self.rollout_buffer).items():
+                self.logger.record(f"judger/{name}", value)
         self.logger.record("memory/state_bytes_per_transition", self.rollout_buffer.state_bytes_per_transition)
 
     @th.no_grad()

@@ -17,7 +17,7 @@ from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
 from memory_agents.common.observations import counted_from_zero, flat_observation
 from memory_agents.common.sequences import SequenceBatch
-from memory_agents.memory import MemoryCore, batch_size, tree_to
+from memory_agents.memory import MemoryCore, batch_size, tree_clone, tree_to
 
 #: State of a policy: the state of its memory, then of the critic's own memory where features are not shared.
 PolicyState = tuple[Any, ...]
@@ -82,6 +82,14 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         super()._build_mlp_extractor()
         self.features_dim = features_dim
 
+    def _build(self, lr_schedule: Schedule) -> None:
+        super()._build(lr_schedule)
+        judges = {id(parameter) for memory in self._memories for parameter in memory.judge_parameters()}
+        if judges:
+            # They have an optimizer of their own.
+            mine = [parameter for parameter in self.parameters() if id(parameter) not in judges]
+            self.optimizer = self.optimizer_class(mine, lr=lr_schedule(1), **self.optimizer_kwargs)
+
     @property
     def _memories(self) -> list[MemoryCore[Any]]:
         return [memory for memory in self.memories if isinstance(memory, MemoryCore)]
@@ -116,6 +124,28 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         """
         return tuple(memory.unpack_state(part) for memory, part in zip(self._memories, state, strict=True))
 
+    def choices(self, state: PolicyState) -> tuple[Any, ...]:
+        """
+        :param state: the state after a step
+        :return: what the memories themselves chose at that step
+        """
+        return tuple(memory.choices(part) for memory, part in zip(self._memories, state, strict=True))
+
+    def window_states(self, batch: SequenceBatch) -> PolicyState:
+        """
+        :param batch: windows of steps
+        :return: the states before them, from which memories make the choices that they made when acting
+        """
+        parts = zip(self._memories, batch.states, batch.choices or len(batch.states) * ((),), strict=True)
+        return tuple(memory.with_choices(state, choices) for memory, state, choices in parts)
+
+    def memory_inputs(self, batch: SequenceBatch) -> list[th.Tensor]:
+        """
+        :param batch: windows of steps
+        :return: what the features extractors make of them, for each memory (windows, length, features_dim)
+        """
+        return [x.view(*batch.episode_starts.shape, -1) for x in self._features(batch.observations)]
+
     def _features(self, obs: PyTorchObs) -> tuple[th.Tensor, ...]:
         features = self.extract_features(counted_from_zero(obs, self.observation_space))
         return features if isinstance(features, tuple) else (features,)
@@ -125,13 +155,15 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         obs: PyTorchObs | SequenceBatch,
         state: PolicyState | None,
         episode_starts: th.Tensor | None,
-        in_place: bool,
+        in_place: bool = False,
+        deterministic: bool = True,
     ) -> tuple[th.Tensor, th.Tensor, PolicyState]:
         """
         :param obs: observations of one step, or a batch of windows that brings its own states and episode starts
         :param state: the state before the step
         :param episode_starts: (n_envs,) bool
         :param in_place: whether ``state`` may be overwritten
+        :param deterministic: the likeliest of the choices that memories themselves make, in place of drawn ones
         :return: inputs of the action net and of the value net, and the state after a step (nothing after windows)
         """
         if isinstance(obs, SequenceBatch):
@@ -147,8 +179,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             features = self._features(obs)
             outputs, states = [], []
             for memory, x, part in zip(self._memories, features, state, strict=True):
-                step = memory.step_ if in_place else memory.step
-                y, part = step(x, part, episode_starts)
+                part = part if in_place else tree_clone(part)
+                y, part = memory.act_(x, part, episode_starts, deterministic)
                 outputs.append(y)
                 states.append(part)
             after = tuple(states)
@@ -161,9 +193,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             memories' own losses, too, which the inherited ``train()`` therefore need not know of
         """
         outputs, losses = [], []
-        features = self._features(batch.observations)
-        for memory, x, state in zip(self._memories, features, batch.states, strict=True):
-            x = x.view(*batch.episode_starts.shape, -1)
+        runs = zip(self._memories, self.memory_inputs(batch), self.window_states(batch), strict=True)
+        for memory, x, state in runs:
             y, loss = memory.unroll_with_loss(x, state, batch.episode_starts)
             if loss is not None and loss.requires_grad:
                 losses.append(loss)
@@ -192,7 +223,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :return: actions, values (n_envs, 1), log-probabilities (n_envs,), and the state after the step
         :raises TypeError: when called without state and episode starts
         """
-        latent_pi, latent_vf, state = self._latents(obs, state, episode_starts, in_place)
+        latent_pi, latent_vf, state = self._latents(obs, state, episode_starts, in_place, deterministic)
         distribution = self._get_action_dist_from_latent(latent_pi)
         actions = distribution.get_actions(deterministic=deterministic)
         log_prob = distribution.log_prob(actions)
@@ -207,7 +238,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param actions: actions taken there, (transitions, ...)
         :return: values (transitions, 1), log-probabilities (transitions,) and entropies (transitions,) of the policy
         """
-        latent_pi, latent_vf, _ = self._latents(obs, None, None, in_place=False)
+        latent_pi, latent_vf, _ = self._latents(obs, None, None)
         distribution = self._get_action_dist_from_latent(latent_pi)
         return self.value_net(latent_vf), distribution.log_prob(actions), distribution.entropy()
 
@@ -223,7 +254,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param episode_starts: whether an episode starts at this step, (n_envs,) bool
         :return: distribution over actions
         """
-        return self._get_action_dist_from_latent(self._latents(obs, state, episode_starts, in_place=False)[0])
+        return self._get_action_dist_from_latent(self._latents(obs, state, episode_starts)[0])
 
     def predict_values(
         self,
@@ -237,7 +268,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param episode_starts: whether an episode starts at this step, (n_envs,) bool
         :return: values, (n_envs, 1)
         """
-        values: th.Tensor = self.value_net(self._latents(obs, state, episode_starts, in_place=False)[1])
+        values: th.Tensor = self.value_net(self._latents(obs, state, episode_starts)[1])
         return values
 
     @th.no_grad()
@@ -248,12 +279,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         """
         training = self.training
         self.set_training_mode(False)
-        features = self._features(batch.observations)
-        runs = zip(self._memories, features, batch.states, strict=True)
-        states = tuple(
-            memory.unroll(x.view(*batch.episode_starts.shape, -1), part, batch.episode_starts)[1]
-            for memory, x, part in runs
-        )
+        runs = zip(self._memories, self.memory_inputs(batch), self.window_states(batch), strict=True)
+        states = tuple(memory.unroll(x, part, batch.episode_starts)[1] for memory, x, part in runs)
         self.set_training_mode(training)
         return self.pack_state(states)
 
@@ -296,7 +323,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             raise ValueError(f"episode_start has {len(starts)} entries for {n_envs} environments; pass one for each")
         with th.no_grad():
             episode_starts = th.as_tensor(starts, device=self.device)
-            latent_pi, _, state = self._latents(obs, tree_to(state, self.device), episode_starts, in_place=False)
+            state = tree_to(state, self.device)
+            latent_pi, _, state = self._latents(obs, state, episode_starts, deterministic=deterministic)
             chosen = self._get_action_dist_from_latent(latent_pi).get_actions(deterministic=deterministic)
         actions = chosen.cpu().numpy().reshape(-1, *(self.action_space.shape or ()))
         actions = env_actions(self, actions)

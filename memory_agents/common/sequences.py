@@ -21,11 +21,14 @@ class SequenceBatch(NamedTuple):
     :param observations: windows * length transitions, window after window
     :param episode_starts: whether an episode starts at a step, (windows, length) bool
     :param states: policy states before the first step of each window, packed
+    :param choices: what the memories themselves chose at each step, (windows, length) each; empty for those that make
+        no choices
     """
 
     observations: PyTorchObs
     episode_starts: th.Tensor
     states: Any
+    choices: Any
 
 
 def default_sequence_length(n_steps: int, batch_size: int | None) -> int:

@@ -61,6 +61,40 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         """
         return self.step_(x, tree_clone(state), episode_starts)
 
+    def act_(self, x: th.Tensor, state: S, episode_starts: th.Tensor, deterministic: bool) -> tuple[th.Tensor, S]:
+        """
+        :meth:`step_` of a core that makes choices of its own; others have nothing to override here.
+
+        :param x: inputs, (batch, input_dim)
+        :param state: the state after the previous step; not to be used afterwards
+        :param episode_starts: whether an episode starts at this step, (batch,) bool
+        :param deterministic: the likeliest choices, as :meth:`step_` makes them, in place of drawn ones
+        :return: outputs (batch, output_dim), and the state after the step
+        """
+        return self.step_(x, state, episode_starts)
+
+    def choices(self, state: S) -> Any:
+        """
+        :param state: the state after a step
+        :return: what the core chose at that step, to be stored beside it: a tree of tensors, (batch,) each; empty for
+            cores that make no choices
+        """
+        return ()
+
+    def with_choices(self, state: S, choices: Any) -> S:
+        """
+        :param state: the state before a window
+        :param choices: what was chosen at its steps, (batch, window) each
+        :return: a state from which :meth:`unroll` makes the same choices
+        """
+        return state
+
+    def judge_parameters(self) -> list[nn.Parameter]:
+        """
+        :return: parameters that choices are made with, which nothing learned from the outputs changes
+        """
+        return []
+
     @abstractmethod
     def unroll(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> tuple[th.Tensor, S]:
         """

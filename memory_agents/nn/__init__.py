@@ -40,6 +40,7 @@ from memory_agents.nn.gates import (
     SigTanhGate,
     gate_registry,
 )
+from memory_agents.nn.judger import CompressionJudger
 from memory_agents.nn.mogrifier import Mogrifier
 from memory_agents.nn.recurrent_states import RecurrentBlock, RecurrentStates, StateGate, state_gate_registry
 from memory_agents.nn.registry import Registry
@@ -53,6 +54,7 @@ __all__ = [
     "BRCCell",
     "CompressedBlocks",
     "Compression",
+    "CompressionJudger",
     "CompressionLoss",
     "ConvolutionCompression",
     "DilatedCompression",

@@ -55,6 +55,8 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
         ``n_steps`` up to 256, else its largest divisor up to 128; where ``batch_size`` is given, a divisor of it, too)
     :param refresh_states: recompute the states at window starts with the newest parameters before every epoch but the
         first. It changes something only where a rollout has several windows per environment
+    :param judger_kwargs: how a learned judger of the memory is trained, see
+        :class:`~memory_agents.common.judger_training.JudgerTraining`
     :param kwargs: further arguments of the parent
     :raises TypeError: when the policy has no memory
     :raises ValueError: when ``n_epochs`` is below 1, or ``n_steps``, ``batch_size`` and ``sequence_length`` do not fit
@@ -83,6 +85,7 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
         ent_coef: float = 0.01,
         sequence_length: int | None = None,
         refresh_states: bool = False,
+        judger_kwargs: dict[str, Any] | None = None,
         policy_kwargs: dict[str, Any] | None = None,
         device: th.device | str = "auto",
         _init_setup_model: bool = True,
@@ -106,6 +109,7 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
             batch_size = default_batch_size(n_steps * n_envs, sequence_length)
         self.sequence_length = sequence_length
         self.refresh_states = refresh_states
+        self.judger_kwargs = judger_kwargs
         super().__init__(
             policy,
             env,

@@ -1,6 +1,21 @@
-"""The gated compressive transformer: Transformer-XL memory, GTrXL gates, a second, compressed memory."""
+"""The gated compressive transformer: Transformer-XL memory, GTrXL gates, a second, compressed memory, and its judge."""
 
 from memory_agents.memory.compressive.core import CompressiveMemory, CompressiveState
+from memory_agents.memory.compressive.judgement import Choice, Judgement
+from memory_agents.memory.compressive.judges import Judge, LearnedJudge, Scene, judge_registry, log_prob
+from memory_agents.memory.compressive.judging import JudgedBlocks
 from memory_agents.memory.compressive.layout import MemoryShape
 
-__all__ = ["CompressiveMemory", "CompressiveState", "MemoryShape"]
+__all__ = [
+    "Choice",
+    "CompressiveMemory",
+    "CompressiveState",
+    "Judge",
+    "JudgedBlocks",
+    "Judgement",
+    "LearnedJudge",
+    "MemoryShape",
+    "Scene",
+    "judge_registry",
+    "log_prob",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -10,10 +10,13 @@ import torch as th
 from torch import nn
 
 from memory_agents.memory.compressive.compressor import Compressor, gradient_mode
+from memory_agents.memory.compressive.judgement import Choice, Judgement
+from memory_agents.memory.compressive.judges import make_judge
+from memory_agents.memory.compressive.judging import JudgedBlocks, Judging
 from memory_agents.memory.compressive.layer import Layer, LayerState, LayerWindow
 from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
 from memory_agents.memory.core import MemoryCore, memory_registry
-from memory_agents.memory.state import tree_leaves
+from memory_agents.memory.state import tree_clone, tree_leaves, tree_map
 from memory_agents.nn import CompressionLoss, GatedBlock, compression_loss_registry, compression_registry
 from memory_agents.nn.arguments import check_flags, check_integers
 
@@ -24,10 +27,12 @@ class CompressiveState(NamedTuple):
 
     :param steps: tokens seen of the episode in progress, (batch,) int64
     :param layers: the memory of every layer
+    :param judgement: with a judge, what it has decided
     """
 
     steps: th.Tensor
     layers: tuple[LayerState, ...]
+    judgement: tuple[Judgement, ...] = ()
 
 
 @memory_registry.register("compressive")
@@ -74,6 +79,11 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         (enhanced recurrence, Ding et al. 2021, arXiv 2012.15688, section 3.3), so that the reach in time is not bounded
         by the number of layers. Learning computes D steps at once; at most ``memory_length - block_length + 1``
     :param final_norm: layer norm on the outputs
+    :param judger: who decides which leaving blocks are compressed and which are forgotten, once the slots are full, so
+        that they can hold what matters from any time ago (DCT, Chang and Ma 2021, arXiv 2110.04821): None, nobody;
+        True, a :class:`~memory_agents.nn.CompressionJudger`, which algorithms of this library train; its options as a
+        dictionary; or, to compare with, ``"keep"``, ``"discard"``, ``"oracle"`` or
+        ``dict(kind="random", probability=...)``. Layers that have slots need equal lengths then
     :raises ValueError: when a size is not positive, two do not fit together, or a name is unknown
     """
 
@@ -102,6 +112,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         mogrifier_rounds: int = 0,
         recurrence_delay: int | None = None,
         final_norm: bool = False,
+        judger: bool | str | Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(input_dim, d_model)
         check_integers(n_layers=n_layers, n_heads=n_heads, d_model=d_model, compression_rate=compression_rate)
@@ -128,7 +139,9 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
                     f"compression function; use block_length={least_block} or more, got {shape.block_length}"
                 )
             _check_delay(recurrence_delay, shape)
-        self.input = nn.Linear(input_dim, d_model)
+        #: who decides over leaving blocks, if anyone does
+        self.judge = make_judge(judger, self.shapes, d_model)
+        self.input = nn.Linear(input_dim - (self.judge is not None and self.judge.is_told), d_model)
         options: dict[str, Any] = dict(
             gating=gating,
             norm=norm,
@@ -179,11 +192,17 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         pairs = zip_longest(self.compressions, losses)
         return [Compressor(function, rate, learns, loss) for function, loss in pairs if function is not None]
 
+    @property
+    def judging(self) -> Judging | None:
+        """How the judge decides; None without one."""
+        return None if self.judge is None else Judging(self.judge, self.shapes[-1], self.recurrence_delay or 0)
+
     def initial_state(self, batch_size: int) -> CompressiveState:
-        like = self.input.weight
+        like, judging = self.input.weight, self.judging
         return CompressiveState(
             th.zeros(batch_size, dtype=th.long, device=like.device),
             tuple(layer.initial_state(batch_size, like, self.output_dim) for layer in self.layers),
+            () if judging is None else (judging.initial(batch_size, like),),
         )
 
     def pack_state(self, state: CompressiveState) -> CompressiveState:
@@ -191,13 +210,18 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
 
     @th.no_grad()
     def unpack_state(self, state: CompressiveState) -> CompressiveState:
-        layouts = {shape: StateLayout(shape, state.steps) for shape in self.shapes}
+        layouts = {shape: StateLayout(shape, state.steps, *state.judgement) for shape in self.shapes}
         pairs = zip(self.layers, state.layers, strict=True)
         return state._replace(layers=tuple(layer.unpack(part, layouts[layer.shape]) for layer, part in pairs))
 
-    @th.no_grad()
     def step_(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
+    ) -> tuple[th.Tensor, CompressiveState]:
+        return self.act_(x, state, episode_starts, deterministic=True)
+
+    @th.no_grad()
+    def act_(
+        self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor, deterministic: bool
     ) -> tuple[th.Tensor, CompressiveState]:
         if not state.layers[0].cache:
             state = self.unpack_state(state)
@@ -205,25 +229,78 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         if len(starting):
             for leaf in tree_leaves(state):
                 leaf[starting] = 0
-        layouts = {shape: StepLayout(shape, state.steps) for shape in self.shapes}
+        layouts = {shape: StepLayout(shape, state.steps, *state.judgement) for shape in self.shapes}
+        layers, judging = self.layers, self.judging
+        x, told = (x, ()) if judging is None else judging.told(x)
         hidden = self.input(x)[:, None]
-        for layer, part in zip(self.layers, state.layers, strict=True):
+        for layer, part in zip(layers, state.layers, strict=True):
             hidden = layer.step_(hidden, part, layouts[layer.shape])
+        if judging is not None:
+            layout = layouts[judging.shape]
+            judgement = judging.decide_(state.judgement[0], state.layers[-1], layout, told, deterministic)
+            state = state._replace(judgement=(judgement,))
+        for layer, part in zip(layers, state.layers, strict=True):
+            layer.compress_(part, layouts[layer.shape])
         state.steps.add_(1)
         return self.norm(hidden.squeeze(1)), state
+
+    def choices(self, state: CompressiveState) -> Choice | tuple[()]:
+        return state.judgement[0].choice if state.judgement else ()
+
+    def with_choices(self, state: CompressiveState, choices: Choice | tuple[()]) -> CompressiveState:
+        if not isinstance(choices, Choice):
+            return state
+        return state._replace(judgement=(state.judgement[0]._replace(plan=(choices,)),))
+
+    def judge_parameters(self) -> list[nn.Parameter]:
+        return [] if self.judge is None else list(self.judge.parameters())
+
+    def _planned(self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor) -> CompressiveState:
+        """The state with the choices of a window, made one after the other where they are not known yet."""
+        if not state.judgement or state.judgement[0].plan:
+            return state
+        acting, choices = tree_clone(state), []
+        for t in range(x.shape[1]):
+            _, acting = self.step_(x[:, t], acting, episode_starts[:, t])
+            choices.append(tree_clone(self.choices(acting)))
+        return self.with_choices(state, tree_map(lambda *parts: th.stack(parts, dim=1), *choices))
+
+    @th.no_grad()
+    def judged_blocks(self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor) -> JudgedBlocks:
+        """
+        :param x: inputs, (batch, window, input_dim)
+        :param state: the state before a window, with the choices made in it (:meth:`with_choices`)
+        :param episode_starts: whether an episode starts at a step, (batch, window) bool
+        :return: the judge's decisions in the window, and what was there to judge
+        :raises RuntimeError: when there is no judge
+        """
+        judging = self.judging
+        if judging is None:
+            raise RuntimeError("nobody judges here; build the memory with judger=True")
+        state = self._planned(x, state, episode_starts)
+        layouts, windows = self._unroll(x, state, episode_starts)
+        told = judging.told(x)[1]
+        return judging.judged_blocks(
+            state.layers[-1], state.judgement[0], windows[-1], layouts[judging.shape], told
+        )
 
     def unroll(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
     ) -> tuple[th.Tensor, CompressiveState]:
+        state = self._planned(x, state, episode_starts)
         layouts, windows = self._unroll(x, state, episode_starts)
         outputs: th.Tensor = self.norm(windows[-1].outputs)
         with th.no_grad():
             steps = layouts[self.shapes[0]].tokens[:, -1] + 1
             pairs = zip(self.layers, windows, strict=True)
             parts = tuple(layer.final_state(window, layouts[layer.shape]) for layer, window in pairs)
-            return outputs, self.unpack_state(CompressiveState(steps, parts))
+            judging, judgement = self.judging, state.judgement
+            if judging is not None:
+                judgement = (judging.after(judgement[0], layouts[judging.shape], judging.told(x)[1]),)
+            return outputs, self.unpack_state(CompressiveState(steps, parts, judgement))
 
     def unroll_outputs(self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor) -> th.Tensor:
+        state = self._planned(x, state, episode_starts)
         outputs: th.Tensor = self.norm(self._unroll(x, state, episode_starts)[1][-1].outputs)
         return outputs
 
@@ -232,6 +309,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     ) -> tuple[th.Tensor, th.Tensor | None]:
         if not self.compression_losses or not th.is_grad_enabled():
             return self.unroll_outputs(x, state, episode_starts), None
+        state = self._planned(x, state, episode_starts)
         layouts, windows = self._unroll(x, state, episode_starts)
         losses = [
             layer.reconstruction(window, layouts[layer.shape])
@@ -245,8 +323,9 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
     ) -> tuple[dict[MemoryShape, WindowLayout], list[LayerWindow]]:
         """The window's layout for each shape of memory, and what every layer gives."""
-        layouts = {shape: WindowLayout(shape, state.steps, episode_starts) for shape in self.shapes}
-        hidden: th.Tensor = self.input(x)
+        layouts = {shape: WindowLayout(shape, state.steps, episode_starts, *state.judgement) for shape in self.shapes}
+        judging = self.judging
+        hidden: th.Tensor = self.input(x if judging is None else judging.told(x)[0])
         windows: list[LayerWindow] = []
         for layer, part in zip(self.layers, state.layers, strict=True):
             windows.append(layer.unroll(hidden, part, layouts[layer.shape]))

@@ -108,7 +108,8 @@ class Layer:
     def step_(self, hidden: th.Tensor, state: LayerState, layout: StepLayout) -> th.Tensor:
         """
         :param hidden: inputs of this layer, (batch, 1, d_model)
-        :param state: the memory before the step; it is that after the step afterwards
+        :param state: the memory before the step; afterwards it has the step's token, but what leaves it is not
+            compressed yet
         :param layout: what the step reads and writes
         :return: outputs of this layer, (batch, 1, d_model)
         """
@@ -128,18 +129,27 @@ class Layer:
         outputs: th.Tensor = self.block(hidden, queries, *state.cache, bias)
         if self.delay:
             state.delayed[0][batch, tokens[:, 0] % self.delay] = outputs[:, 0]
-        if self.compress is not None and len(layout.leaving):
-            # Computed for the whole batch, so that the rounding in one environment does not depend on how many others
-            # have a block leaving at the same step.
-            block = batch[:, None], layout.block_rows
-            made = self.compress(state.recent[block], self._mean_usage(tuple(total[block] for total in state.usage)))
-            cache = self.block.keys_and_values(made, layout.slot_times)
-            left, rows = layout.leaving, layout.slot_rows[layout.leaving]
-            entries = left[:, None]
-            state.slots[entries, rows] = made[left]
-            for kept, new in zip(state.cache, cache, strict=True):
-                kept[entries, :, rows] = new.transpose(1, 2)[left]
         return outputs
+
+    def compress_(self, state: LayerState, layout: StepLayout) -> None:
+        """
+        Make slots of the blocks that leave at the end of a step.
+
+        :param state: the memory after the step; it is that without the blocks afterwards
+        :param layout: what the step reads and writes
+        """
+        if self.compress is None or not len(layout.leaving):
+            return
+        # Computed for the whole batch, so that the rounding in one environment does not depend on how many others have
+        # a block leaving at the same step.
+        block = layout.batch[:, None], layout.block_rows
+        made = self.compress(state.recent[block], self._mean_usage(tuple(total[block] for total in state.usage)))
+        cache = self.block.keys_and_values(made, layout.slot_times)
+        left, rows = layout.leaving, layout.slot_rows[layout.leaving]
+        entries = left[:, None]
+        state.slots[entries, rows] = made[left]
+        for kept, new in zip(state.cache, cache, strict=True):
+            kept[entries, :, rows] = new.transpose(1, 2)[left]
 
     def _remember(
         self, state: LayerState, batch: th.Tensor, row: th.Tensor, memory: th.Tensor, tokens: th.Tensor

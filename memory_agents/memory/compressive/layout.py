@@ -5,6 +5,9 @@ Tokens of an episode are counted e = 0, 1, 2, ...; block b holds the tokens [b B
 memory at the end of step M + b B, when it becomes B / c slots, numbered in the order of their making.
 
 In a state, token e lies in row e mod (M + 1) of the recent ring and slot s in row s mod N of the slot ring.
+
+With a judge the slots of kept blocks alone are made and numbered, and how many there are is no longer told by the
+token's number; what was judged then comes as an argument.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 
 import torch as th
 
+from memory_agents.memory.compressive.judgement import Judgement
 from memory_agents.nn.arguments import check_integers
 
 
@@ -104,20 +108,25 @@ class StateLayout:
 
     :param shape: sizes of the memories
     :param steps: tokens seen of the episode in progress, (batch,)
+    :param judgement: with a judge, its part of the state
     """
 
-    def __init__(self, shape: MemoryShape, steps: th.Tensor) -> None:
+    def __init__(self, shape: MemoryShape, steps: th.Tensor, judgement: Judgement | None = None) -> None:
         device, ring, n = steps.device, shape.ring_length, shape.compressed_length
         seen = steps[:, None]
         rows = th.arange(ring, device=device)
-        made = shape.slots_per_block * shape.blocks_left(seen)
         slots = th.arange(n, device=device)
+        if judgement is None:
+            made = shape.slots_per_block * shape.blocks_left(seen)
+            numbers = made - 1 - (made - 1 - slots) % n if n else made
+        else:
+            made, numbers = judgement.made[:, None], judgement.numbers
         #: whether the episode has written a row, (batch, K)
         self.written = th.cat([slots < made, rows < seen], dim=1)
         tokens = seen - 1 - (seen - 1 - rows) % ring
         #: when its content was, in tokens, (batch, K); meant for written rows alone
         self.times = (
-            th.cat([shape.slot_times(made - 1 - (made - 1 - slots) % n), tokens.double()], dim=1) if n else tokens
+            th.cat([shape.slot_times(numbers), tokens.double()], dim=1) if n else tokens
         )
 
 
@@ -127,9 +136,10 @@ class StepLayout:
 
     :param shape: sizes of the memories
     :param tokens: number e of the token of this step, (batch,)
+    :param judgement: with a judge, its part of the state
     """
 
-    def __init__(self, shape: MemoryShape, tokens: th.Tensor) -> None:
+    def __init__(self, shape: MemoryShape, tokens: th.Tensor, judgement: Judgement | None = None) -> None:
         device, ring, n = tokens.device, shape.ring_length, shape.compressed_length
         #: number of the token, which is its time, (batch, 1)
         self.tokens = e = tokens[:, None]
@@ -144,22 +154,26 @@ class StepLayout:
             self.positions, self.hidden = distance, ~recent_visible
             self.leaving = th.empty(0, dtype=th.long, device=device)
             return
-        made = shape.slots_per_block * blocks
+        all_made = shape.slots_per_block * blocks
+        #: slots made so far, (batch, 1)
+        self.made = made = all_made if judgement is None else judgement.made[:, None]
         rank = (made - 1 - th.arange(n, device=device)) % n
         #: relative position of each key, (batch, K)
         self.positions = th.cat([ring + rank, distance], dim=1)
         #: whether it must not be seen, (batch, K)
         self.hidden = ~th.cat([rank < made, recent_visible], dim=1)
-        #: batch entries where a block leaves at the end of this step, (L,)
+        #: batch entries where a block leaves at the end of this step and becomes slots, (L,)
         self.leaving = shape.block_leaves(tokens).nonzero().squeeze(1)
         if len(self.leaving):
             #: rows of the recent ring that hold the leaving block, (batch, B); meant for the leaving entries alone
             self.block_rows = (e - shape.memory_length + th.arange(shape.block_length, device=device)) % ring
+            within = th.arange(shape.slots_per_block, device=device)
             #: rows of the slot ring that its slots take, (batch, B / c)
-            numbers = made + th.arange(shape.slots_per_block, device=device)
-            self.slot_rows = numbers % n
+            self.slot_rows = (made + within) % n
+            #: their numbers if everything was kept, (batch, B / c)
+            self.slot_numbers = all_made + within
             #: when they were, in tokens, (batch, B / c)
-            self.slot_times = shape.slot_times(numbers)
+            self.slot_times = shape.slot_times(self.slot_numbers)
 
 
 class WindowLayout:
@@ -173,10 +187,14 @@ class WindowLayout:
     :param shape: sizes of the memories
     :param steps: tokens already seen of the episode in progress, (batch,)
     :param episode_starts: (batch, T) bool
+    :param judgement: with a judge, its part of the state, with a plan for the window
     """
 
-    def __init__(self, shape: MemoryShape, steps: th.Tensor, episode_starts: th.Tensor) -> None:
+    def __init__(
+        self, shape: MemoryShape, steps: th.Tensor, episode_starts: th.Tensor, judgement: Judgement | None = None
+    ) -> None:
         self.shape = shape
+        self.made_after: th.Tensor | None = None
         window = episode_starts.shape[1]
         device, m, ring = steps.device, shape.memory_length, shape.ring_length
         t = th.arange(window, device=device)
@@ -203,9 +221,12 @@ class WindowLayout:
             return
 
         self._find_leaving_blocks(window)
-        made = shape.slots_per_block * blocks
-        at_start = shape.slots_per_block * shape.blocks_left(steps)
         n = shape.compressed_length
+        if judgement is None:
+            made = shape.slots_per_block * blocks
+            at_start = shape.slots_per_block * shape.blocks_left(steps)
+        else:
+            made, at_start = self._judge(judgement, last_start), judgement.made
         old_numbers = at_start[:, None] - n + th.arange(n, device=device)
         self.slot_rows = old_numbers % n
         numbers = th.cat([old_numbers, self.new_numbers], dim=1)
@@ -215,18 +236,25 @@ class WindowLayout:
         #: rank of each slot key as each token sees it, 0 where it sees none, (batch, T, slot keys)
         self.ranks = th.where(slot_visible, rank, 0)
         self.hidden = ~th.cat([slot_visible, recent_visible], dim=2)
+        if judgement is None:
+            self.times_as_numbers = numbers
+        else:
+            old = judgement.numbers.gather(1, self.slot_rows)
+            self.times_as_numbers = th.cat([old, self.numbers_if_kept], dim=1)
         #: when the slots were, in tokens, (batch, slot keys)
-        self.slot_times = shape.slot_times(numbers)
-        #: number of the first slot before the window's, for :meth:`final_slots`
-        self._slots_at_start = at_start
+        self.slot_times = shape.slot_times(self.times_as_numbers)
+        self._numbers, self._slot_episodes, self._slots_at_start = numbers, episodes, at_start
 
     def _find_leaving_blocks(self, window: int) -> None:
         shape, b = self.shape, self.shape.block_length
         device = self.tokens.device
         chunks = -(-window // b)
-        leaves = th.nn.functional.pad(shape.block_leaves(self.tokens), (0, chunks * b - window))
+        #: whether a block leaves at the end of a step, (batch, T)
+        self.leaves = shape.block_leaves(self.tokens)
+        leaves = th.nn.functional.pad(self.leaves, (0, chunks * b - window))
         any_leaves, offset = leaves.view(-1, chunks, b).max(dim=2)
-        last_step = (th.arange(chunks, device=device) * b + offset).clamp_max(window - 1)
+        #: step at whose end it leaves, (batch, chunks)
+        self.last_step = last_step = (th.arange(chunks, device=device) * b + offset).clamp_max(window - 1)
         #: history tokens of each candidate block, (batch, chunks, B)
         self.block_tokens = last_step[:, :, None] + th.arange(b, device=device)
         block = (self.tokens.gather(1, last_step) - shape.memory_length) // b
@@ -235,6 +263,30 @@ class WindowLayout:
         self.new_numbers = (block[:, :, None] * shape.slots_per_block + within).flatten(1)
         episodes = th.where(any_leaves, self.episodes.gather(1, last_step), -1)
         self.new_episodes = episodes.repeat_interleave(shape.slots_per_block, dim=1)
+
+    def _judge(self, judgement: Judgement, last_start: th.Tensor) -> th.Tensor:
+        """
+        Number the slots of kept blocks alone.
+
+        :param judgement: the judge's part of the state
+        :param last_start: last episode start up to each step, -1 where there is none in the window, (batch, T)
+        :return: slots made before each step in its episode, (batch, T)
+        """
+        shape = self.shape
+        keep = (self.leaves & judgement.plan[0].keep).long()
+        kept = keep.cumsum(1)
+        before = kept - keep
+        before_episode = before.gather(1, last_start.clamp_min(0)).masked_fill(self.episodes == 0, 0)
+        slots = shape.slots_per_block * (before - before_episode)
+        made = slots + judgement.made[:, None].masked_fill(self.episodes > 0, 0)
+        #: slots made after the window, (batch,)
+        self.made_after = made[:, -1] + shape.slots_per_block * keep[:, -1]
+        self.numbers_if_kept = self.new_numbers
+        within = th.arange(shape.slots_per_block, device=keep.device)
+        self.new_numbers = (made.gather(1, self.last_step)[:, :, None] + within).flatten(1)
+        discarded = (keep.gather(1, self.last_step) == 0).repeat_interleave(shape.slots_per_block, dim=1)
+        self.new_episodes = self.new_episodes.masked_fill(discarded, -1)
+        return made
 
     def final_ring(self, length: int) -> tuple[th.Tensor, th.Tensor]:
         """
@@ -246,11 +298,24 @@ class WindowLayout:
         back = (last - th.arange(length, device=last.device)) % length
         return self.shape.memory_length + self.tokens.shape[1] - 1 - back, back <= last
 
+    def _final_kept_slots(self) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :return: what :meth:`final_slots` returns, with a judge
+        """
+        assert self.made_after is not None
+        n, last = self.shape.compressed_length, self.made_after[:, None] - 1
+        number = last - (last - th.arange(n, device=last.device)) % n
+        of_episode = self._slot_episodes == self.episodes[:, -1:]
+        found = (number[:, :, None] == self._numbers[:, None, :]) & of_episode[:, None, :]
+        return found.long().argmax(dim=2), number >= 0
+
     def final_slots(self) -> tuple[th.Tensor, th.Tensor]:
         """
         :return: for each row of the final slot ring the index of its slot among the slot keys, and whether there is
             one, each (batch, N)
         """
+        if self.made_after is not None:
+            return self._final_kept_slots()
         shape, n, per_block = self.shape, self.shape.compressed_length, self.shape.slots_per_block
         last, window = self.tokens[:, -1:], self.tokens.shape[1]
         made = per_block * shape.blocks_left(last + 1)

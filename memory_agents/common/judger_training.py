@@ -1,0 +1,225 @@
+"""How the judger learns: a second agent beside the policy, by REINFORCE on the policy's own rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from numpy.typing import NDArray
+
+from memory_agents.common.buffers import SequenceRolloutBuffer
+from memory_agents.common.judger_rewards import JudgerReturns, RewardSource, reward_registry
+from memory_agents.common.policies import MemoryActorCriticPolicy
+from memory_agents.memory.compressive import Choice, CompressiveMemory, LearnedJudge, Scene, log_prob
+from memory_agents.memory.state import tree_cat, tree_select
+from memory_agents.nn.arguments import check_flags, check_integers, is_finite
+
+#: Bounds the memory that gathering decisions takes.
+TRANSITIONS_AT_ONCE = 2048
+
+
+def learned_judges(policy: MemoryActorCriticPolicy) -> list[tuple[int, CompressiveMemory, LearnedJudge]]:
+    """
+    :param policy: a policy
+    :return: its memories whose judges learn, with their places among the policy's memories
+    """
+    return [
+        (index, memory, memory.judge)
+        for index, memory in enumerate(policy.memories)
+        if isinstance(memory, CompressiveMemory) and isinstance(memory.judge, LearnedJudge)
+    ]
+
+
+def judger_loss(
+    logits: th.Tensor,
+    choices: Choice,
+    advantages: th.Tensor,
+    ent_coef: float,
+    *,
+    entropy_in_advantage: bool = False,
+    clip_range: float | None = None,
+) -> tuple[th.Tensor, th.Tensor]:
+    """
+    REINFORCE: its gradient is the mean of ``-A grad log p`` over decisions (Chang and Ma 2021, arXiv 2110.04821,
+    section 3.3).
+
+    :param logits: of keeping, with the present parameters, (decisions,)
+    :param choices: what was chosen, (decisions,) each
+    :param advantages: returns less baselines, (decisions,)
+    :param ent_coef: weight of the entropy
+    :param entropy_in_advantage: whether the entropy is added to the advantage, as in the paper, in place of its own
+        gradient
+    :param clip_range: None for REINFORCE as it is; a number bounds how far several passes over the same decisions move
+        their probabilities (PPO's surrogate, Schulman et al. 2017, arXiv 1707.06347, equation 7)
+    :return: the loss, and the mean entropy
+    """
+    new = log_prob(logits, choices.keep)
+    p = logits.sigmoid()
+    entropies = -(p * th.nn.functional.logsigmoid(logits) + (1 - p) * th.nn.functional.logsigmoid(-logits))
+    entropy = entropies.mean()
+    if entropy_in_advantage:
+        advantages = advantages + ent_coef * entropies.detach()
+    if clip_range is None:
+        gain = advantages * new
+    else:
+        ratio = th.exp(new - choices.log_prob)
+        gain = th.min(advantages * ratio, advantages * ratio.clamp(1 - clip_range, 1 + clip_range))
+    loss = -gain.mean()
+    return (loss if entropy_in_advantage else loss - ent_coef * entropy), entropy
+
+
+class _Decisions(NamedTuple):
+    scenes: Scene
+    choices: Choice
+    returns: th.Tensor
+    baselines: th.Tensor
+
+
+class JudgerTraining:
+    """
+    Trains the judgers of a policy's memories after each update of the policy, on the same rollout.
+
+    :param policy: a policy with learned judges
+    :param gamma: discount factor of the algorithm
+    :param learning_rate: of the judger's own Adam
+    :param ent_coef: weight of the entropy bonus
+    :param entropy_in_advantage: add the entropy to the advantage, as the paper writes it, in place of its own gradient
+    :param reward: what decisions are paid, by name: ``"advantage"`` or ``"perplexity"``
+    :param reward_kwargs: its arguments
+    :param warmup: environment steps during which everything is kept and only the policy learns
+    :param policy_lr_scale: what the policy's learning rate is multiplied with after the warm-up
+    :param n_epochs: passes over the decisions of a rollout
+    :param batch_size: decisions per gradient step, None for all of them
+    :param clip_range: see :func:`judger_loss`
+    :param normalize: whether advantages are scaled to mean 0 and deviation 1 in each rollout
+    :param max_grad_norm: bound on the norm of the gradient
+    :raises ValueError: when an argument is out of bounds, or no judge learns
+    """
+
+    def __init__(
+        self,
+        policy: MemoryActorCriticPolicy,
+        gamma: float,
+        *,
+        learning_rate: float = 1e-3,
+        ent_coef: float = 0.01,
+        entropy_in_advantage: bool = False,
+        reward: str = "advantage",
+        reward_kwargs: Mapping[str, Any] | None = None,
+        warmup: int = 0,
+        policy_lr_scale: float = 1.0,
+        n_epochs: int = 4,
+        batch_size: int | None = 256,
+        clip_range: float | None = 0.2,
+        normalize: bool = True,
+        max_grad_norm: float = 0.5,
+    ) -> None:
+        check_integers(n_epochs=n_epochs)
+        check_integers(least=0, warmup=warmup)
+        check_flags(entropy_in_advantage=entropy_in_advantage, normalize=normalize)
+        if batch_size is not None:
+            check_integers(batch_size=batch_size)
+        positive = {"learning_rate": learning_rate, "policy_lr_scale": policy_lr_scale, "max_grad_norm": max_grad_norm}
+        for name, value in (positive if clip_range is None else {**positive, "clip_range": clip_range}).items():
+            if not is_finite(value) or value <= 0:
+                raise ValueError(f"{name} is {value!r}; give a positive number")
+        if not is_finite(ent_coef) or ent_coef < 0:
+            raise ValueError(f"ent_coef is {ent_coef!r}; give a number of at least 0")
+        self.judges = learned_judges(policy)
+        if not self.judges:
+            raise ValueError("no judger learns here; use memory_kwargs=dict(judger=True), or judger_kwargs=None")
+        self.policy = policy
+        self.ent_coef, self.entropy_in_advantage, self.clip_range = ent_coef, entropy_in_advantage, clip_range
+        self.n_epochs, self.batch_size, self.normalize = n_epochs, batch_size, normalize
+        self.warmup, self.policy_lr_scale, self.max_grad_norm = warmup, policy_lr_scale, max_grad_norm
+        self.parameters = [parameter for _, _, judge in self.judges for parameter in judge.parameters()]
+        self.optimizer = th.optim.Adam(self.parameters, lr=learning_rate)
+        self.source: RewardSource = reward_registry[reward](policy, gamma, **(reward_kwargs or {}))
+
+    def begin_rollout(self, num_timesteps: int) -> None:
+        """
+        :param num_timesteps: environment steps so far; the judgers begin to judge once the warm-up is over
+        """
+        for _, _, judge in self.judges:
+            judge.warming_up.fill_(num_timesteps < self.warmup)
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether everything is still kept."""
+        return bool(self.judges[0][2].warming_up)
+
+    def train(self, buffer: SequenceRolloutBuffer) -> dict[str, float]:
+        """
+        Learn from a rollout.
+
+        :param buffer: the rollout, after the policy has learned from it
+        :return: what there is to log
+        """
+        returns = self.source.returns(buffer)
+        if self.warming_up:
+            return {}
+        log: dict[str, float] = {}
+        for index, memory, judge in self.judges:
+            decisions = self._decisions(buffer, index, memory, returns)
+            if len(decisions.returns):
+                log = self._learn(judge, decisions)
+        return log
+
+    @th.no_grad()
+    def _decisions(
+        self, buffer: SequenceRolloutBuffer, index: int, memory: CompressiveMemory, returns: JudgerReturns
+    ) -> _Decisions:
+        """All decisions of a rollout that could make a difference, with the memories of the present parameters."""
+        n_windows, found = buffer.n_envs * buffer.windows_per_env, []
+        per_batch = max(1, TRANSITIONS_AT_ONCE // buffer.sequence_length)
+        for start in range(0, n_windows, per_batch):
+            windows = np.arange(start, min(start + per_batch, n_windows))
+            batch = buffer.sample_windows(windows).observations
+            x = self.policy.memory_inputs(batch)[index]
+            judged = memory.judged_blocks(x, self.policy.window_states(batch)[index], batch.episode_starts)
+            rows = th.as_tensor(windows, device=x.device)[judged.window]
+            # What is decided at the end of an episode is forgotten at once.
+            matters = _pick(returns.matters, rows, judged.step) > 0
+            values = (_pick(part, rows, judged.step)[matters] for part in (returns.returns, returns.baselines))
+            found.append(_Decisions(*tree_select((judged.scenes, judged.choices), matters.nonzero().squeeze(1)), *values))
+        return tree_cat(found)
+
+    def _learn(self, judge: LearnedJudge, decisions: _Decisions) -> dict[str, float]:
+        advantages = decisions.returns - decisions.baselines
+        if self.normalize:
+            advantages = (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
+        n = len(advantages)
+        size = n if self.batch_size is None else min(n, self.batch_size)
+        norms, entropies = [], []
+        for _ in range(self.n_epochs):
+            order = th.randperm(n, device=advantages.device)
+            for start in range(0, n, size):
+                some = order[start : start + size]
+                scenes, choices = tree_select((decisions.scenes, decisions.choices), some)
+                loss, entropy = judger_loss(
+                    judge(scenes),
+                    choices,
+                    advantages[some],
+                    self.ent_coef,
+                    entropy_in_advantage=self.entropy_in_advantage,
+                    clip_range=self.clip_range,
+                )
+                self.optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                norms.append(float(th.nn.utils.clip_grad_norm_(judge.parameters(), self.max_grad_norm)))
+                entropies.append(float(entropy))
+                self.optimizer.step()
+        self.optimizer.zero_grad()
+        return {
+            "keep_rate": float(decisions.choices.keep.float().mean()),
+            "entropy": float(np.mean(entropies)),
+            "return": float(decisions.returns.mean()),
+            "baseline": float(decisions.baselines.mean()),
+            "grad_norm": float(np.mean(norms)),
+        }
+
+
+def _pick(values: NDArray[np.float32], window: th.Tensor, step: th.Tensor) -> th.Tensor:
+    return th.as_tensor(values, device=window.device)[window, step]
