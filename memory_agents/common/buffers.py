@@ -86,6 +86,12 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self._chosen.append(tree_clone(choices))
 
     @property
+    def choices(self) -> Any:
+        """What the memories themselves chose, of all windows, (windows, length) each."""
+        self._prepare()
+        return self._window_choices
+
+    @property
     def state_bytes_per_transition(self) -> float:
         """Bytes held for memory states, for each transition held."""
         return tree_bytes((*self._collected, self._window_states)) / max(1, self.pos * self.n_envs)

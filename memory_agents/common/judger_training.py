@@ -155,16 +155,17 @@ class JudgerTraining:
         Learn from a rollout.
 
         :param buffer: the rollout, after the policy has learned from it
-        :return: what there is to log
+        :return: what there is to log: means over the decisions of the rollout, and reading distances over all its
+            steps; of the critic's own memory where it has one
         """
         returns = self.source.returns(buffer)
-        if self.warming_up:
-            return {}
         log: dict[str, float] = {}
         for index, memory, judge in self.judges:
+            distances = buffer.choices[index].reading_distance.float()
+            log |= {"reading_distance_mean": float(distances.mean()), "reading_distance_max": float(distances.max())}
             decisions = self._decisions(buffer, index, memory, returns)
-            if len(decisions.returns):
-                log = self._learn(judge, decisions)
+            if len(decisions.returns) and not self.warming_up:
+                log |= self._learn(judge, decisions)
         return log
 
     @th.no_grad()
@@ -209,7 +210,7 @@ class JudgerTraining:
                 self.optimizer.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 norms.append(float(th.nn.utils.clip_grad_norm_(judge.parameters(), self.max_grad_norm)))
-                entropies.append(float(entropy))
+                entropies.append(entropy.item())
                 self.optimizer.step()
         self.optimizer.zero_grad()
         return {
