@@ -90,6 +90,8 @@ class JudgerTraining:
     :param reward_kwargs: its arguments
     :param warmup: environment steps during which everything is kept and only the policy learns
     :param policy_lr_scale: what the policy's learning rate is multiplied with after the warm-up
+    :param value_coef: weight of the squared error of the judger's own baseline, which is subtracted from advantages;
+        0 for none
     :param n_epochs: passes over the decisions of a rollout
     :param batch_size: decisions per gradient step, None for all of them
     :param clip_range: see :func:`judger_loss`
@@ -110,6 +112,7 @@ class JudgerTraining:
         reward_kwargs: Mapping[str, Any] | None = None,
         warmup: int = 0,
         policy_lr_scale: float = 1.0,
+        value_coef: float = 0.5,
         n_epochs: int = 4,
         batch_size: int | None = 256,
         clip_range: float | None = 0.2,
@@ -125,12 +128,14 @@ class JudgerTraining:
         for name, value in (positive if clip_range is None else {**positive, "clip_range": clip_range}).items():
             if not is_finite(value) or value <= 0:
                 raise ValueError(f"{name} is {value!r}; give a positive number")
-        if not is_finite(ent_coef) or ent_coef < 0:
-            raise ValueError(f"ent_coef is {ent_coef!r}; give a number of at least 0")
+        for name, value in {"ent_coef": ent_coef, "value_coef": value_coef}.items():
+            if not is_finite(value) or value < 0:
+                raise ValueError(f"{name} is {value!r}; give a number of at least 0")
         self.judges = learned_judges(policy)
         if not self.judges:
             raise ValueError("no judger learns here; use memory_kwargs=dict(judger=True), or judger_kwargs=None")
         self.policy = policy
+        self.value_coef = value_coef
         self.ent_coef, self.entropy_in_advantage, self.clip_range = ent_coef, entropy_in_advantage, clip_range
         self.n_epochs, self.batch_size, self.normalize = n_epochs, batch_size, normalize
         self.warmup, self.policy_lr_scale, self.max_grad_norm = warmup, policy_lr_scale, max_grad_norm
@@ -193,24 +198,28 @@ class JudgerTraining:
             advantages = (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
         n = len(advantages)
         size = n if self.batch_size is None else min(n, self.batch_size)
-        norms, entropies = [], []
+        norms, entropies, errors = [], [], []
         for _ in range(self.n_epochs):
             order = th.randperm(n, device=advantages.device)
             for start in range(0, n, size):
                 some = order[start : start + size]
                 scenes, choices = tree_select((decisions.scenes, decisions.choices), some)
+                logits, baselines = judge.logits_and_baselines(scenes)
+                expected = baselines if self.value_coef else th.zeros_like(baselines)
                 loss, entropy = judger_loss(
-                    judge(scenes),
+                    logits,
                     choices,
-                    advantages[some],
+                    advantages[some] - expected.detach(),
                     self.ent_coef,
                     entropy_in_advantage=self.entropy_in_advantage,
                     clip_range=self.clip_range,
                 )
+                error = th.nn.functional.mse_loss(expected, advantages[some])
                 self.optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                (loss + self.value_coef * error).backward()  # type: ignore[no-untyped-call]
                 norms.append(float(th.nn.utils.clip_grad_norm_(judge.parameters(), self.max_grad_norm)))
                 entropies.append(entropy.item())
+                errors.append(error.item())
                 self.optimizer.step()
         self.optimizer.zero_grad()
         return {
@@ -218,6 +227,7 @@ class JudgerTraining:
             "entropy": float(np.mean(entropies)),
             "return": float(decisions.returns.mean()),
             "baseline": float(decisions.baselines.mean()),
+            "baseline_error": float(np.mean(errors)),
             "grad_norm": float(np.mean(norms)),
         }
 

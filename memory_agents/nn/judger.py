@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch as th
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -24,7 +22,8 @@ class CompressionJudger(nn.Module):
     BiLSTM's outputs become one vector.
 
     Memories are read from the newest to the oldest, each with a mark that tells its kind; without one the block that is
-    judged could not be told from what stays.
+    judged could not be told from what stays. A second linear layer, which the paper does not have, learns what is to be
+    expected whatever is decided, a baseline for REINFORCE.
 
     :param d_model: width of the memories
     :param recent_length: rows of recent memory, the present token included
@@ -54,14 +53,21 @@ class CompressionJudger(nn.Module):
         self.norm = nn.LayerNorm(d_model)
         self.lstm = nn.LSTM(d_model + KINDS, hidden_size, n_layers, batch_first=True, bidirectional=True)
         self.head = nn.Linear(2 * hidden_size, 2)
+        self.baseline = nn.Linear(2 * hidden_size, 1)
 
-    def forward(self, memories: th.Tensor, n_slots: th.Tensor) -> th.Tensor:
+    def forward(self, memories: th.Tensor, n_slots: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
         """
         :param memories: recent memory and compressed slots, each from the newest to the oldest, (batch, rows, d_model);
             empty slots are the last rows
         :param n_slots: compressed slots that are not empty, (batch,)
-        :return: logits of discarding and of keeping, (batch, 2)
+        :return: logits of discarding and of keeping, (batch, 2), and what the decision is expected to be worth,
+            (batch,)
         """
+        pooled = self._encode(memories, n_slots)
+        return self.head(pooled), self.baseline(pooled).squeeze(1)
+
+    def _encode(self, memories: th.Tensor, n_slots: th.Tensor) -> th.Tensor:
+        """One vector for what there is to judge, (batch, 2 * hidden_size)."""
         batch, rows, _ = memories.shape
         marks = th.nn.functional.one_hot(self._kinds(rows, memories.device), KINDS).to(memories.dtype)
         inputs = th.cat([self.norm(memories), marks.expand(batch, -1, -1)], dim=2)
@@ -73,7 +79,7 @@ class CompressionJudger(nn.Module):
             outputs, _ = pad_packed_sequence(packed_outputs, batch_first=True, total_length=rows)
         else:
             outputs, (last, _) = self.lstm(inputs)
-        return cast(th.Tensor, self.head(self._pool(outputs, last, empty)))
+        return self._pool(outputs, last, empty)
 
     def _kinds(self, rows: int, device: th.device) -> th.Tensor:
         row = th.arange(rows, device=device)

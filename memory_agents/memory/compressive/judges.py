@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple
 
 import torch as th
 import torch.nn.functional as F
@@ -100,8 +100,16 @@ class LearnedJudge(Judge):
         self.register_buffer("warming_up", th.tensor(False))
 
     def forward(self, scene: Scene) -> th.Tensor:
-        discard, keep = self.network(scene.memories, scene.n_slots).unbind(dim=1)
-        return cast(th.Tensor, keep - discard)
+        return self.logits_and_baselines(scene)[0]
+
+    def logits_and_baselines(self, scene: Scene) -> tuple[th.Tensor, th.Tensor]:
+        """
+        :param scene: what there is to judge
+        :return: logits of keeping the block, and what the decision is expected to be worth, (batch,) each
+        """
+        logits, baselines = self.network(scene.memories, scene.n_slots)
+        discard, keep = logits.unbind(dim=1)
+        return keep - discard, baselines
 
     def decide(self, scene: Scene, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
         keep, chance = super().decide(scene, deterministic)
