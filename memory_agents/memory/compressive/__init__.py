@@ -5,6 +5,7 @@ from memory_agents.memory.compressive.judgement import Choice, Judgement
 from memory_agents.memory.compressive.judges import Judge, LearnedJudge, Scene, judge_registry, log_prob
 from memory_agents.memory.compressive.judging import JudgedBlocks
 from memory_agents.memory.compressive.layout import MemoryShape
+from memory_agents.memory.compressive.reading import Reading
 
 __all__ = [
     "Choice",
@@ -15,6 +16,7 @@ __all__ = [
     "Judgement",
     "LearnedJudge",
     "MemoryShape",
+    "Reading",
     "Scene",
     "judge_registry",
     "log_prob",

@@ -15,6 +15,7 @@ from memory_agents.memory.compressive.judges import make_judge
 from memory_agents.memory.compressive.judging import JudgedBlocks, Judging
 from memory_agents.memory.compressive.layer import Layer, LayerState, LayerWindow
 from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
+from memory_agents.memory.compressive.reading import Reading, read_off
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.state import tree_clone, tree_leaves, tree_map
 from memory_agents.nn import CompressionLoss, GatedBlock, compression_loss_registry, compression_registry
@@ -223,6 +224,21 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     def act_(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor, deterministic: bool
     ) -> tuple[th.Tensor, CompressiveState]:
+        state, layouts, told, hidden = self._read_(x, state, episode_starts)
+        judging = self.judging
+        if judging is not None:
+            layout = layouts[judging.shape]
+            judgement = judging.decide_(state.judgement[0], state.layers[-1], layout, told, deterministic)
+            state = state._replace(judgement=(judgement,))
+        for layer, part in zip(self.layers, state.layers, strict=True):
+            layer.compress_(part, layouts[layer.shape])
+        state.steps.add_(1)
+        return self.norm(hidden[-1].squeeze(1)), state
+
+    def _read_(
+        self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
+    ) -> tuple[CompressiveState, dict[MemoryShape, StepLayout], tuple[th.Tensor, ...], list[th.Tensor]]:
+        """A step up to where blocks leave: state, layouts, what the judge is told, the layers' inputs and the output."""
         if not state.layers[0].cache:
             state = self.unpack_state(state)
         starting = episode_starts.nonzero().squeeze(1)
@@ -230,19 +246,29 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             for leaf in tree_leaves(state):
                 leaf[starting] = 0
         layouts = {shape: StepLayout(shape, state.steps, *state.judgement) for shape in self.shapes}
-        layers, judging = self.layers, self.judging
-        x, told = (x, ()) if judging is None else judging.told(x)
-        hidden = self.input(x)[:, None]
-        for layer, part in zip(layers, state.layers, strict=True):
-            hidden = layer.step_(hidden, part, layouts[layer.shape])
-        if judging is not None:
-            layout = layouts[judging.shape]
-            judgement = judging.decide_(state.judgement[0], state.layers[-1], layout, told, deterministic)
-            state = state._replace(judgement=(judgement,))
-        for layer, part in zip(layers, state.layers, strict=True):
-            layer.compress_(part, layouts[layer.shape])
-        state.steps.add_(1)
-        return self.norm(hidden.squeeze(1)), state
+        x, told = (x, ()) if self.judging is None else self.judging.told(x)
+        hidden: list[th.Tensor] = [self.input(x)[:, None]]
+        for layer, part in zip(self.layers, state.layers, strict=True):
+            hidden.append(layer.step_(hidden[-1], part, layouts[layer.shape]))
+        return state, layouts, told, hidden
+
+    @th.no_grad()
+    def attention(self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor) -> tuple[Reading, ...]:
+        """
+        Where :meth:`step` looks when it is given the same. Acting itself does not compute this.
+
+        :param x: inputs, (batch, input_dim)
+        :param state: the state after the previous step; not changed
+        :param episode_starts: whether an episode starts at this step, (batch,) bool
+        :return: the attention of every layer
+        """
+        state, layouts, _, hidden = self._read_(x, tree_clone(state), episode_starts)
+        readings = []
+        for layer, inputs, part in zip(self.layers, hidden[:-1], state.layers, strict=True):
+            layout = layouts[layer.shape]
+            weights = layer.attention(inputs, part, layout)
+            readings.append(read_off(weights, layer.shape, layout, state.judgement))
+        return tuple(readings)
 
     def choices(self, state: CompressiveState) -> Choice | tuple[()]:
         return state.judgement[0].choice if state.judgement else ()

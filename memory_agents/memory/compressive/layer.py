@@ -117,11 +117,7 @@ class Layer:
         if self.delay:
             self._exchange(state, layout)
         self._remember(state, batch, layout.row, hidden, tokens)
-        queries, position_logits = self.block.queries(hidden, tokens)
-        if position_logits is not None:
-            positions = layout.positions[:, None, None].expand(-1, position_logits.shape[1], -1, -1)
-            position_logits = position_logits.gather(3, positions)
-        bias = _hide(position_logits, layout.hidden[:, None], hidden.dtype)
+        queries, bias = self._queries_and_bias(hidden, layout)
         for total in state.usage:
             n = self.shape.compressed_length
             total[batch, layout.row] = 0
@@ -130,6 +126,23 @@ class Layer:
         if self.delay:
             state.delayed[0][batch, tokens[:, 0] % self.delay] = outputs[:, 0]
         return outputs
+
+    def _queries_and_bias(self, hidden: th.Tensor, layout: StepLayout) -> tuple[th.Tensor, th.Tensor]:
+        queries, position_logits = self.block.queries(hidden, layout.tokens)
+        if position_logits is not None:
+            positions = layout.positions[:, None, None].expand(-1, position_logits.shape[1], -1, -1)
+            position_logits = position_logits.gather(3, positions)
+        return queries, _hide(position_logits, layout.hidden[:, None], hidden.dtype)
+
+    def attention(self, hidden: th.Tensor, state: LayerState, layout: StepLayout) -> th.Tensor:
+        """
+        :param hidden: inputs of this layer, (batch, 1, d_model)
+        :param state: the memory after :meth:`step_`
+        :param layout: what the step reads
+        :return: attention weights over [slot ring | recent ring], means over the heads, (batch, N + M + 1)
+        """
+        queries, bias = self._queries_and_bias(hidden, layout)
+        return self.block.attention.weights(queries, state.cache[0], bias).squeeze(1)
 
     def compress_(self, state: LayerState, layout: StepLayout) -> None:
         """
