@@ -42,8 +42,9 @@ class TokenStream(MemoryEnv):
     one. An observation is a row of integers, the first its mark: 0 none, 1 an answer is asked for, 2 remember this.
     After the last step it is all zeros. Action ``a`` says token ``a + 1``. The answers of an episode share a reward of
     1 among them equally, and each wrong one is paid :attr:`wrong_reward` times its share. ``info["important"]`` tells
-    at every step whether an answer to come may depend on the observation returned with it; the info of the last step
-    holds ``correct_answers`` and ``is_success`` (every answer correct).
+    at every step whether an answer to come may depend on the observation returned with it, and after every action
+    ``info["asked"]`` whether that was an answer; the info of the last step holds ``correct_answers`` and ``is_success``
+    (every answer correct).
 
     A subclass draws episodes so that, at a row which asks for an answer, all tokens are equally likely to be the
     correct one given that row alone. The anchors follow.
@@ -131,10 +132,11 @@ class TokenStream(MemoryEnv):
             reward = self.wrong_reward / self._asked
         time = len(self._answers)
         if time < len(self._rows):
-            return self._rows[time].copy(), reward, False, False, {"important": self._important[time]}
+            info = {"important": self._important[time], "asked": target >= 0}
+            return self._rows[time].copy(), reward, False, False, info
         self._playing = False
         success = self._correct == self._asked
-        info = {"important": False, "correct_answers": self._correct, "is_success": success}
+        info = {"important": False, "asked": target >= 0, "correct_answers": self._correct, "is_success": success}
         return self._blank.copy(), reward, True, False, info
 
     @abstractmethod

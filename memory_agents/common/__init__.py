@@ -2,6 +2,8 @@
 
 from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
 from memory_agents.common.extractors import CombinedFeatures, SmallCNN
+from memory_agents.common.judger_record import JudgerRecord, LeavingBlocks, decision_summary
+from memory_agents.common.judger_recorder import JudgerRecorder, record_episodes
 from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
@@ -19,6 +21,9 @@ __all__ = [
     "CompressiveTransformerPolicy",
     "FlatDictObservation",
     "GTrXLPolicy",
+    "JudgerRecord",
+    "JudgerRecorder",
+    "LeavingBlocks",
     "MemoryActorCriticPolicy",
     "MemoryOnPolicyAlgorithm",
     "SequenceBatch",
@@ -26,4 +31,6 @@ __all__ = [
     "SequenceRolloutBuffer",
     "SmallCNN",
     "TransformerXLPolicy",
+    "decision_summary",
+    "record_episodes",
 ]

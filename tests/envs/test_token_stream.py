@@ -28,19 +28,22 @@ def test_the_batch_answers_the_environment(env_class: type[TokenStream], kwargs:
         batch = env.supervised_batch(1, seed)
         for shift, expected in ((0, 1.0), (1, env.wrong_reward)):
             observation, info = env.reset(seed=seed)
-            rewards = []
+            rewards: list[float] = []
+            asked: dict[str, bool] = {}
             for step in range(int(batch.lengths[0])):
                 np.testing.assert_array_equal(observation, batch.tokens[0, step])
-                assert info == {"important": batch.important[0, step]}
+                assert info == {"important": batch.important[0, step], **asked}
                 action = (batch.targets[0, step] + shift) % env.n_tokens
                 observation, reward, terminated, truncated, info = env.step(action)
+                asked = {"asked": batch.mask[0, step]}
                 assert (reward != 0.0) == (batch.mask[0, step] and expected != 0.0)
                 assert (terminated, truncated) == (step == batch.lengths[0] - 1, False)
                 rewards.append(reward)
             assert sum(rewards) == pytest.approx(expected)
             assert not observation.any()
             correct = 0 if shift else int(batch.mask.sum())
-            assert info == {"important": False, "correct_answers": correct, "is_success": not shift}
+            told = {"important": False, "correct_answers": correct, "is_success": not shift}
+            assert info == {**told, **asked}
 
 
 @over_streams

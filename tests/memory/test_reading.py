@@ -25,7 +25,9 @@ def tokens_of_slots(kept: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("positions", list(position_registry))
-@pytest.mark.parametrize("options", [{}, {"judger": {"kind": "random"}}, {"judger": True}, {"recurrence_delay": 2}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"judger": {"kind": "random"}}, {"judger": True}, {"recurrence_delay": 2}], ids=str
+)
 def test_weights_tell_what_the_step_reads(
     positions: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
