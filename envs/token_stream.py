@@ -132,7 +132,7 @@ class TokenStream(MemoryEnv):
             reward = self.wrong_reward / self._asked
         time = len(self._answers)
         if time < len(self._rows):
-            info = {"important": self._important[time], "asked": target >= 0}
+            info: dict[str, Any] = {"important": self._important[time], "asked": target >= 0}
             return self._rows[time].copy(), reward, False, False, info
         self._playing = False
         success = self._correct == self._asked

@@ -122,8 +122,8 @@ class JudgerRecord:
             raise ValueError(
                 f"{path} is no record of a judger: {error}; pass a file that JudgerRecord.save wrote"
             ) from error
-        flags = {name: bool(arrays.pop(name)) for name in ("deterministic", "tells_importance")}
-        return cls(shape=shape, **flags, **arrays)
+        deterministic, tells = (bool(arrays.pop(name)) for name in ("deterministic", "tells_importance"))
+        return cls(shape=shape, deterministic=deterministic, tells_importance=tells, **arrays)
 
 
 def decision_summary(records: Iterable[JudgerRecord]) -> dict[str, Any]:
