@@ -18,8 +18,9 @@ from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.suites import reports_success, suite_of
 from memory_agents.common.building import default_features_extractor
 from memory_agents.common.observations import is_nested
-from memory_agents.envs import MemoryEnv
+from memory_agents.envs import MemoryEnv, ShowImportance
 from memory_agents.memory import memory_registry
+from memory_agents.memory.compressive import judge_registry
 from memory_agents.ppo.ppo import DEFAULT_EPOCHS, default_learning_rate
 
 #: The baseline without memory: PPO of Stable-Baselines3 on the current observation alone.
@@ -51,15 +52,35 @@ def make_env(config: TrainingConfig, render_mode: str | None = None) -> gym.Env[
             env = gym.make(config.env, **kwargs)
             if memory_env(env) is not None and "max_episode_steps" in kwargs:
                 raise ValueError("max_episode_steps cuts episodes short, for which its known returns do not hold")
+            env = show_importance(env, config)
             return FlatDictObservation(env) if is_nested(env.observation_space) else env
         # What Gymnasium's checker finds in an environment by others is not for the user to mend.
-        env = suite.adapt(gym.make(config.env, disable_env_checker=True, **kwargs))
+        env = show_importance(suite.adapt(gym.make(config.env, disable_env_checker=True, **kwargs)), config)
         # Some refuse their arguments only here, and the folder for the results shall not exist by then.
         env.reset()
         return env
     except (AssertionError, TypeError, ValueError, ImportError, OSError, gym.error.Error) as error:
         complaint = str(error) or type(error).__name__
         raise UsageError(f"--env {config.env!r} cannot be made: {complaint}; see memory-bench list --envs") from error
+
+
+def show_importance(env: gym.Env[Any, Any], config: TrainingConfig) -> gym.Env[Any, Any]:
+    """
+    :param env: an environment
+    :param config: the run's arguments
+    :return: it, showing what matters where the judger of the memory is one that is told
+    :raises UsageError: when the environment does not tell
+    """
+    judger = config.memory_kwargs.get("judger")
+    kind = judger.get("kind") if isinstance(judger, dict) else judger
+    if not isinstance(kind, str) or kind not in judge_registry or not judge_registry[kind].is_told:
+        return env
+    if "important" not in env.reset()[1]:
+        raise UsageError(
+            f"--memory-kwargs judger={kind} has to be told what matters, and --env {config.env!r} does not tell it in "
+            "info['important']; use one that does, such as MemoryAgents/CueStream-v0, or another judger"
+        )
+    return ShowImportance(env)
 
 
 def memory_env(env: gym.Env[Any, Any]) -> MemoryEnv | None:
@@ -115,7 +136,13 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> OnPolicyAlgorithm:
             check_name("--memory-class", config.memory_class, memory_registry, f"use {', '.join(memory_registry)}")
             policy_kwargs["memory_class"] = config.memory_class
         return PPO(
-            config.policy, venv, policy_kwargs=policy_kwargs, seed=config.seed, device=device, **config.algorithm_kwargs
+            config.policy,
+            venv,
+            policy_kwargs=policy_kwargs,
+            seed=config.seed,
+            device=device,
+            **({"judger_kwargs": dict(config.judger_kwargs)} if config.judger_kwargs else {}),
+            **config.algorithm_kwargs,
         )
     except (TypeError, ValueError) as error:
         raise UsageError(
@@ -123,9 +150,25 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> OnPolicyAlgorithm:
         ) from error
 
 
+def load_agent(config: TrainingConfig, path: Path) -> OnPolicyAlgorithm:
+    """
+    :param config: the arguments of the run that trained it
+    :param path: its file
+    :return: the agent
+    :raises UsageError: when it cannot be read
+    """
+    kind = stable_baselines3.PPO if config.policy == MEMORYLESS else PPO
+    try:
+        return kind.load(path, device=check_device(config.device))
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise UsageError(f"{path} is not the agent of a training run ({error})") from error
+
+
 def _memoryless(config: TrainingConfig, venv: VecEnv, device: str) -> OnPolicyAlgorithm:
-    if config.memory_kwargs or config.memory_class:
-        raise UsageError(f"--policy {MEMORYLESS!r} has no memory; leave out --memory-class and --memory-kwargs")
+    if config.memory_kwargs or config.memory_class or config.judger_kwargs:
+        raise UsageError(
+            f"--policy {MEMORYLESS!r} has no memory; leave out --memory-class, --memory-kwargs and --judger-kwargs"
+        )
     # The same as PPO of this library has by default, so that memory is the only difference.
     channel_first = stable_baselines3.PPO._wrap_env(venv)
     defaults = dict(

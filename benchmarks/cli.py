@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,13 +18,14 @@ from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwa
 from memory_agents.benchmarks.collect import TABLES, THRESHOLD, find_runs, group_by_seed, labels, read_runs, save_csv
 from memory_agents.benchmarks.collect import collect as collect_runs
 from memory_agents.benchmarks.collect import markdown as runs_markdown
-from memory_agents.benchmarks.config import TrainingConfig, hardware, versions
+from memory_agents.benchmarks.config import TrainingConfig, hardware, load_config, versions
 from memory_agents.benchmarks.copy_first import RegressionConfig, run_regression
 from memory_agents.benchmarks.copy_first_report import plot_regressions, regression_groups, regression_table
 from memory_agents.benchmarks.curves import plot_curves
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.env_speed import steps_per_second
 from memory_agents.benchmarks.evaluation import anchors
+from memory_agents.benchmarks.evaluation_again import evaluate_run
 from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
 from memory_agents.benchmarks.listing import environment_markdown, environment_table, memory_table, policy_table
 from memory_agents.benchmarks.output import make_folder
@@ -108,6 +110,13 @@ def train(
     algorithm_kwargs: Annotated[
         list[str] | None, typer.Option(help="Arguments of PPO, as n_epochs=4 (repeatable) or a JSON object.")
     ] = None,
+    judger_kwargs: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="How the memory's judger is trained, as warmup=50000 (repeatable) or a JSON object; for "
+            "--memory-kwargs judger=true."
+        ),
+    ] = None,
     normalize_reward: Annotated[
         bool,
         typer.Option(
@@ -133,6 +142,7 @@ def train(
         memory_class=memory_class,
         memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
         algorithm_kwargs=parse_kwargs("--algorithm-kwargs", algorithm_kwargs or []),
+        judger_kwargs=parse_kwargs("--judger-kwargs", judger_kwargs or []),
         normalize_reward=normalize_reward,
         n_envs=n_envs,
         total_timesteps=total_timesteps,
@@ -147,6 +157,42 @@ def train(
     console.print(result_table(f"{env}: {eval_episodes} evaluation episodes", {policy: result}))
     typer.echo(f"Agent, logs and evaluation: {folder}")
     typer.echo(f"Watch the logs: tensorboard --logdir {folder}")
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    env_kwargs: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Arguments of the environment that shall be others: key=value (repeatable) or a JSON object."
+        ),
+    ] = None,
+    eval_episodes: Annotated[int | None, typer.Option(help="Episodes; default: as many as in the run.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
+    timeline: Annotated[
+        Path | None,
+        typer.Option(help="Folder for judger.npz and judger.png, an episode of a judged memory and its picture."),
+    ] = None,
+    threads: Threads = None,
+) -> None:
+    """Evaluate a trained agent again, in its environment or in one with other arguments, such as longer delays."""
+    if threads is not None:
+        th.set_num_threads(threads)
+    config = load_config(run)
+    config = replace(
+        config,
+        env_kwargs={**config.env_kwargs, **parse_kwargs("--env-kwargs", env_kwargs or [])},
+        eval_episodes=eval_episodes or config.eval_episodes,
+        device=device,
+    )
+    figures = evaluate_run(run, config, timeline)
+    text = json.dumps({**figures, "versions": versions(), "hardware": hardware()}, indent=2)
+    typer.echo(text)
+    if out is not None:
+        make_folder(out.parent)
+        out.write_text(text + "\n")
 
 
 @app.command()
@@ -181,8 +227,8 @@ def collect(
     table: Annotated[
         str,
         typer.Option(
-            help="results: what came out; learning: how soon, at what cost, with how many parameters; stability: how "
-            "steadily, and how many runs diverged."
+            help="results: what came out; learning: how soon, at what cost, with how many parameters; judger: what "
+            "was kept and what was discarded; stability: how steadily, and how many runs diverged."
         ),
     ] = "results",
     threshold: Annotated[

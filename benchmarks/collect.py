@@ -102,10 +102,15 @@ def labels(groups: Iterable[list[Run]]) -> list[str]:
     # What is left out is not null: that may be another value than the default.
     told = [name for name in names if len({json.dumps(arguments.get(name, "left out")) for arguments in flat}) > 1]
     return [
-        ", ".join(f"{name.rpartition('.')[2]}={arguments[name]}" for name in told if name in arguments)
+        ", ".join(f"{_short(name)}={arguments[name]}" for name in told if name in arguments)
         or ("default" if told else "all")
         for arguments in flat
     ]
+
+
+def _short(name: str) -> str:
+    """Without the group of arguments that it belongs to, unless that is the judger's training."""
+    return name if name.startswith("judger_kwargs.") else name.partition(".")[2] or name
 
 
 def _flatten(arguments: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -127,13 +132,22 @@ def save_csv(runs: Iterable[Run], path: Path) -> None:
         arguments = {
             name: json.dumps(value) if isinstance(value, dict) else value for name, value in asdict(run.config).items()
         }
-        figures = {name: value for name, value in run.evaluation.items() if not isinstance(value, dict)}
-        rows.append({**arguments, **figures, **(run.evaluation.get("anchors") or {})})
+        rows.append({**arguments, **_figures(run.evaluation)})
     names = list(dict.fromkeys(name for row in rows for name in row))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _figures(evaluation: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation as one line: what was drawn, and what was judged, under names of its own."""
+    figures = {name: value for name, value in evaluation.items() if not isinstance(value, dict)}
+    figures.update(evaluation.get("anchors") or {})
+    for group in ("judger", "sampled"):
+        if group in evaluation:
+            figures.update({f"{group}_{name}": value for name, value in _figures(evaluation[group]).items()})
+    return figures
 
 
 Column = Callable[[list[Run], float], str]
@@ -148,7 +162,8 @@ def _agent(group: list[Run], threshold: float) -> str:
     config = group[0].config
     memory = {} if config.memory_class is None else {"memory_class": config.memory_class}
     reward = {"normalize_reward": True} if config.normalize_reward else {}
-    return config.policy + _arguments({**memory, **config.memory_kwargs, **config.algorithm_kwargs, **reward})
+    judger = {"judger_kwargs": config.judger_kwargs} if config.judger_kwargs else {}
+    return config.policy + _arguments({**memory, **config.memory_kwargs, **judger, **config.algorithm_kwargs, **reward})
 
 
 def _seeds(group: list[Run], threshold: float) -> str:
@@ -157,7 +172,8 @@ def _seeds(group: list[Run], threshold: float) -> str:
 
 def _by_seed(name: str) -> Column:
     def column(group: list[Run], threshold: float) -> str:
-        values = [run.evaluation[name] for run in group]
+        # Agents whose memory nobody judges have no figures of a judger.
+        values = [_figures(run.evaluation).get(name) for run in group]
         return "-" if values == [None] * len(values) else ", ".join(number(value, 2) for value in values)
 
     return column
@@ -211,7 +227,7 @@ def _parameters(group: list[Run], threshold: float) -> str:
 
 _WHAT: dict[str, Column] = {"environment": _environment, "agent": _agent, "seeds": _seeds}
 
-#: Columns of the tables by heading: what came out, how it was learned, how steadily. A run has diverged when it gave no
+#: Columns of the tables by heading: what came out, how it was learned, what a judger kept, how steadily. A run has diverged when it gave no
 #: numbers any more, or when the normalised return of its training episodes once was above 0.5 and below 0 at the end.
 TABLES: dict[str, dict[str, Column]] = {
     "results": {
@@ -230,6 +246,17 @@ TABLES: dict[str, dict[str, Column]] = {
         "steps": _steps,
         "CPU seconds": _cpu_seconds,
         "parameters": _parameters,
+    },
+    "judger": {
+        **_WHAT,
+        "normalised return, by seed": _by_seed("normalized_return"),
+        "keeps what matters": _by_seed("judger_keep_rate_important"),
+        "keeps the rest": _by_seed("judger_keep_rate_other"),
+        "mean reading distance": _by_seed("judger_mean_reading_distance"),
+        "sampled: normalised return": _by_seed("sampled_normalized_return"),
+        "sampled: keeps what matters": _by_seed("sampled_judger_keep_rate_important"),
+        "sampled: keeps the rest": _by_seed("sampled_judger_keep_rate_other"),
+        "sampled: mean reading distance": _by_seed("sampled_judger_mean_reading_distance"),
     },
     "stability": {
         **_WHAT,

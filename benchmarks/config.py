@@ -29,6 +29,7 @@ class TrainingConfig:
     :param memory_class: registered name of the memory core (None: the policy's default)
     :param memory_kwargs: keyword arguments of the memory core
     :param algorithm_kwargs: keyword arguments of the algorithm
+    :param judger_kwargs: how a learned judger of the memory is trained, PPO's ``judger_kwargs``
     :param normalize_reward: divide rewards, while training, by a running estimate of the standard deviation of returns
     :param n_envs: environments side by side
     :param total_timesteps: environment steps to train for, over all environments
@@ -45,6 +46,7 @@ class TrainingConfig:
     memory_class: str | None = None
     memory_kwargs: dict[str, Any] = field(default_factory=dict)
     algorithm_kwargs: dict[str, Any] = field(default_factory=dict)
+    judger_kwargs: dict[str, Any] = field(default_factory=dict)
     normalize_reward: bool = False
     n_envs: int = 16
     total_timesteps: int = 200_000

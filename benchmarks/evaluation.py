@@ -5,17 +5,23 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import stable_baselines3
 from numpy.typing import NDArray
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.benchmarks.agents import make_env, make_vec_env, memory_env
+from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.benchmarks.judger_notes import DecisionNotes
+from memory_agents.common import MemoryActorCriticPolicy, decision_summary
+from memory_agents.common.judger_recorder import judged_memory
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -78,10 +84,15 @@ class Evaluation:
     """
     :param episodes: the episodes played; none by an agent whose training broke off
     :param anchors: the environment's known returns, where it is one of this library's
+    :param judger: where the agent's memory is judged, what was decided (:func:`memory_agents.common.decision_summary`)
+    :param sampled: where the agent's memory is judged, the same with actions and decisions drawn, as while training: of
+        a judger the likelier decisions alone can be quite other ones
     """
 
     episodes: tuple[Episode, ...]
     anchors: Anchors | None
+    judger: dict[str, Any] | None = None
+    sampled: Evaluation | None = None
 
     @property
     def mean_return(self) -> float | None:
@@ -104,6 +115,10 @@ class Evaluation:
         :return: what ``evaluation.json`` says of the episodes
         """
         returns = [episode.episode_return for episode in self.episodes]
+        judged: dict[str, Any] = {} if self.judger is None else {"judger": self.judger}
+        if self.sampled is not None:
+            drawn = self.sampled.summary()
+            judged["sampled"] = {name: value for name, value in drawn.items() if name not in ("episodes", "anchors")}
         return {
             "episodes": len(self.episodes),
             "mean_return": self.mean_return,
@@ -112,6 +127,7 @@ class Evaluation:
             "success_rate": self.success_rate,
             "mean_length": _mean([episode.length for episode in self.episodes]),
             "anchors": None if self.anchors is None else asdict(self.anchors),
+            **judged,
         }
 
 
@@ -131,29 +147,58 @@ def anchors(config: TrainingConfig) -> Anchors | None:
 
 def evaluate(agent: OnPolicyAlgorithm, config: TrainingConfig) -> Evaluation:
     """
-    Play episodes with deterministic actions, in environments of their own.
+    Play episodes with deterministic actions, in environments of their own; where the memory is judged, play them again
+    with actions and decisions drawn.
 
     :param agent: the agent
-    :param config: the arguments of the run it was trained by
+    :param config: the arguments of the run it was trained by, its environment perhaps another
     :return: the episodes
+    :raises UsageError: when the environment cannot be made, or the agent cannot play in it
     """
+    evaluation = _play(agent, config, deterministic=True)
+    if judged_memory(agent.policy) is None:
+        return evaluation
+    return replace(evaluation, sampled=_play(agent, config, deterministic=False))
+
+
+def _play(agent: OnPolicyAlgorithm, config: TrainingConfig, deterministic: bool) -> Evaluation:
     successes: list[bool | None] = []
 
-    def note_success(step: dict[str, Any], _: dict[str, Any]) -> None:
+    def note(step: dict[str, Any], _: dict[str, Any]) -> None:
         if step["done"]:
             success = step["info"].get("is_success")
             successes.append(None if success is None else bool(success))
+        if notes is not None:
+            notes.add(step["i"], step["states"], step["reward"], step["done"], step["info"])
 
     venv = make_vec_env(config, min(config.n_envs, config.eval_episodes))
+    _check_spaces(agent, venv, config)
     venv.seed(evaluation_seed(config.seed))
+    policy = agent.policy
+    judged = isinstance(policy, MemoryActorCriticPolicy) and judged_memory(policy) is not None
+    notes = DecisionNotes(policy, venv, deterministic) if judged else None
     returns, lengths = evaluate_policy(
-        agent, venv, config.eval_episodes, deterministic=True, callback=note_success, return_episode_rewards=True
+        agent, venv, config.eval_episodes, deterministic=deterministic, callback=note, return_episode_rewards=True
     )
     venv.close()
     assert isinstance(returns, list)
     assert isinstance(lengths, list)
     episodes = zip(returns, lengths, successes, strict=True)
-    return Evaluation(tuple(Episode(float(r), int(n), success) for r, n, success in episodes), anchors(config))
+    played = tuple(Episode(float(r), int(n), success) for r, n, success in episodes)
+    return Evaluation(played, anchors(config), None if notes is None else decision_summary(notes.records))
+
+
+def _check_spaces(agent: OnPolicyAlgorithm, venv: VecEnv, config: TrainingConfig) -> None:
+    seen = stable_baselines3.PPO._wrap_env(venv).observation_space  # images channel first, as agents have them
+    for name, known, found in (
+        ("observations", agent.observation_space, seen),
+        ("actions", agent.action_space, venv.action_space),
+    ):
+        if known != found:
+            raise UsageError(
+                f"--env {config.env!r} with {config.env_kwargs} has {name} in {found}, but the agent was trained with "
+                f"{known}; use arguments that leave them as they were"
+            )
 
 
 def save_evaluation(evaluation: Evaluation, folder: Path, **more: Any) -> None:

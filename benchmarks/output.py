@@ -12,6 +12,8 @@ RUN_FILES = (
     "agent.zip",
     "evaluation.csv",
     "evaluation.json",
+    "judger.npz",
+    "judger.png",
     "monitor.csv",
     "progress.csv",
     "events.out.tfevents.*",

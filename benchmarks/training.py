@@ -12,7 +12,8 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from memory_agents.benchmarks.agents import make_agent, make_training_env
 from memory_agents.benchmarks.config import TrainingConfig, save_config
-from memory_agents.benchmarks.evaluation import Evaluation, anchors, evaluate, save_evaluation
+from memory_agents.benchmarks.evaluation import Evaluation, anchors, evaluate, evaluation_seed, save_evaluation
+from memory_agents.benchmarks.judger_notes import record_run
 from memory_agents.benchmarks.output import prepare_run
 
 
@@ -40,7 +41,8 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     Train, save the agent, evaluate it. Training that no longer gives numbers ends there, and nothing is evaluated.
 
     The folder gets ``config.json``, ``monitor.csv`` (one line per episode), ``progress.csv`` and TensorBoard events
-    (one entry per rollout), ``agent.zip``, ``evaluation.json`` and ``evaluation.csv``.
+    (one entry per rollout), ``agent.zip``, ``evaluation.json`` and ``evaluation.csv``; where the agent's memory is
+    judged, ``judger.npz`` and ``judger.png``, an episode's record and its picture.
 
     :param config: the run's arguments
     :param folder: where to write
@@ -87,4 +89,6 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
         train_broken_off=broken_off,
         parameters=sum(parameter.numel() for parameter in agent.policy.parameters() if parameter.requires_grad),
     )
+    if not broken_off:
+        record_run(agent, config, folder, evaluation_seed(config.seed))
     return TrainingResult(config, folder, agent, evaluation, agent.num_timesteps, seconds)

@@ -106,6 +106,20 @@ def check_observation_space(space: spaces.Space[Any]) -> None:
             )
 
 
+def check_importance(space: spaces.Space[Any]) -> None:
+    """
+    :param space: observation space of a policy whose memory is told what matters
+    :raises ValueError: when it does not begin with ``important``, one number
+    """
+    first = next(iter(space), None) if isinstance(space, spaces.Dict) else None
+    if not isinstance(space, spaces.Dict) or first != "important" or spaces.flatdim(space["important"]) != 1:
+        raise ValueError(
+            f"the judger of this memory has to be told what matters, by observations whose first entry is 'important', "
+            f"one number, but they are {space}; put memory_agents.envs.ShowImportance around each environment, or use "
+            "another judger"
+        )
+
+
 def flat_observation(observation: Any, space: spaces.Space[Any]) -> Any:
     """
     :param observation: an observation

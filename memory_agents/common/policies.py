@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
-from memory_agents.common.observations import counted_from_zero, flat_observation
+from memory_agents.common.observations import check_importance, counted_from_zero, flat_observation
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.memory import MemoryCore, batch_size, tree_clone, tree_to
 
@@ -43,7 +43,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     :param memory_kwargs: its keyword arguments
     :param kwargs: further arguments of the parent class
     :raises TypeError: when ``memory_class`` is no memory core or does not know an argument
-    :raises ValueError: when ``memory_class`` is an unknown name or its arguments do not fit together
+    :raises ValueError: when ``memory_class`` is an unknown name or its arguments do not fit together, or the memory has
+        to be told what matters and the observations do not tell it
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         self.memories = th.nn.ModuleList(
             make_memory(self.memory_class, features_dim, self.memory_kwargs) for _ in range(n_memories)
         )
+        if self._memories[0].is_told:
+            check_importance(self.observation_space)
         self.features_dim = self._memories[0].output_dim
         super()._build_mlp_extractor()
         self.features_dim = features_dim

@@ -31,6 +31,11 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         self.input_dim = input_dim
         self.output_dim = output_dim
 
+    @property
+    def is_told(self) -> bool:
+        """Whether the first of the inputs is no feature, but tells if a step matters."""
+        return False
+
     @abstractmethod
     def initial_state(self, batch_size: int) -> S:
         """

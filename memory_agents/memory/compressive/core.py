@@ -142,7 +142,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             _check_delay(recurrence_delay, shape)
         #: who decides over leaving blocks, if anyone does
         self.judge = make_judge(judger, self.shapes, d_model)
-        self.input = nn.Linear(input_dim - (self.judge is not None and self.judge.is_told), d_model)
+        self.input = nn.Linear(input_dim - self.is_told, d_model)
         options: dict[str, Any] = dict(
             gating=gating,
             norm=norm,
@@ -170,6 +170,10 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             if compression_loss is not None
         )
         self.norm = nn.LayerNorm(d_model) if final_norm else nn.Identity()
+
+    @property
+    def is_told(self) -> bool:
+        return self.judge is not None and self.judge.is_told
 
     @property
     def layers(self) -> list[Layer]:

@@ -1,0 +1,31 @@
+"""Evaluation of a run's agent after the run, also where the environment has other arguments than in training."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from memory_agents.benchmarks.agents import load_agent
+from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.benchmarks.evaluation import evaluate, evaluation_seed
+from memory_agents.benchmarks.judger_notes import record_run
+from memory_agents.benchmarks.output import make_folder
+
+AGENT_FILE = "agent.zip"
+
+
+def evaluate_run(run: Path, config: TrainingConfig, timeline: Path | None = None) -> dict[str, Any]:
+    """
+    :param run: folder of a finished run
+    :param config: its arguments, those of the evaluation perhaps others
+    :param timeline: folder for the record and the picture of an episode, where the agent's memory is judged
+    :return: the run's folder, the arguments, and what ``evaluation.json`` would say of these episodes
+    :raises UsageError: when the agent cannot be read, or cannot play in this environment
+    """
+    agent = load_agent(config, run / AGENT_FILE)
+    evaluation = evaluate(agent, config)
+    if timeline is not None:
+        make_folder(timeline)
+        record_run(agent, config, timeline, evaluation_seed(config.seed))
+    return {"run": str(run), "arguments": asdict(config), **evaluation.summary()}
