@@ -227,8 +227,9 @@ def _parameters(group: list[Run], threshold: float) -> str:
 
 _WHAT: dict[str, Column] = {"environment": _environment, "agent": _agent, "seeds": _seeds}
 
-#: Columns of the tables by heading: what came out, how it was learned, what a judger kept, how steadily. A run has diverged when it gave no
-#: numbers any more, or when the normalised return of its training episodes once was above 0.5 and below 0 at the end.
+#: Columns of the tables by heading: what came out, how it was learned, what a judger kept, how steadily. A run has
+#: diverged when it gave no numbers any more, or when the normalised return of its training episodes once was above 0.5
+#: and below 0 at the end.
 TABLES: dict[str, dict[str, Column]] = {
     "results": {
         **_WHAT,

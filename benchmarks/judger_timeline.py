@@ -76,7 +76,7 @@ def _draw_blocks(axes: Axes, record: JudgerRecord) -> None:
         # What is rare is drawn last, and never thinner than can be seen.
         for color, chosen in _by_fate(blocks):
             here = lane & chosen
-            width = max(record.shape.block_length, thinnest if here.mean() < 0.2 else 0)
+            width = max(record.shape.block_length, thinnest if here.sum() < 0.2 * len(here) else 0)
             spans = [(float(step), float(width)) for step in blocks.step[here]]
             axes.broken_barh(spans, (row + 0.08, 0.84), facecolors=color, linewidth=0)
     axes.set_ylim(0, len(lanes))

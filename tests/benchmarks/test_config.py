@@ -17,6 +17,7 @@ CONFIG = TrainingConfig(
     memory_class="compressive",
     memory_kwargs={"memory_length": 8},
     algorithm_kwargs={"n_epochs": 2},
+    judger_kwargs={"warmup": 64},
     normalize_reward=True,
     n_envs=2,
     seed=7,
@@ -43,6 +44,7 @@ def test_command_repeats_the_arguments() -> None:
 
     assert words[:2] == ["memory-bench", "train"]
     assert json.loads(words[words.index("--env-kwargs") + 1]) == CONFIG.env_kwargs
+    assert json.loads(words[words.index("--judger-kwargs") + 1]) == CONFIG.judger_kwargs
     assert words[words.index("--memory-class") + 1] == "compressive"
     assert "--threads" not in words
     assert words[words.index("--normalize-reward") + 1].startswith("--")
