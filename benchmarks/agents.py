@@ -141,7 +141,7 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> OnPolicyAlgorithm:
             policy_kwargs=policy_kwargs,
             seed=config.seed,
             device=device,
-            **({"judger_kwargs": dict(config.judger_kwargs)} if config.judger_kwargs else {}),
+            judger_kwargs=dict(config.judger_kwargs) or None,
             **config.algorithm_kwargs,
         )
     except (TypeError, ValueError) as error:

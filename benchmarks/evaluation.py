@@ -175,8 +175,9 @@ def _play(agent: OnPolicyAlgorithm, config: TrainingConfig, deterministic: bool)
     _check_spaces(agent, venv, config)
     venv.seed(evaluation_seed(config.seed))
     policy = agent.policy
-    judged = isinstance(policy, MemoryActorCriticPolicy) and judged_memory(policy) is not None
-    notes = DecisionNotes(policy, venv, deterministic) if judged else None
+    notes = None
+    if isinstance(policy, MemoryActorCriticPolicy) and judged_memory(policy) is not None:
+        notes = DecisionNotes(policy, venv, deterministic)
     returns, lengths = evaluate_policy(
         agent, venv, config.eval_episodes, deterministic=deterministic, callback=note, return_episode_rewards=True
     )

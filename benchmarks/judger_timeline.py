@@ -121,7 +121,7 @@ def _draw_attention(figure: Figure, axes: Axes, record: JudgerRecord) -> None:
     axes.set_ylim(0, max(1, n))
     axes.fill_between([0, n], [-m, n - m], [0, n], color="#fdf1d0", linewidth=0)
     axes.plot([0, n], [0, n], color="#e0b040", linewidth=1)
-    handles = [
+    handles: list[Patch | Line2D] = [
         Patch(color="#fdf1d0", label="recent memory"),
         Patch(color="#dddddd", label="in a slot, hardly attended to"),
     ]

@@ -158,6 +158,6 @@ def test_pictures_are_drawn_of_all_kinds_of_records(runs: Path, tmp_path: Path) 
 
 def test_the_shortest_episode_is_drawn(runs: Path, tmp_path: Path) -> None:
     record = JudgerRecord.load(runs / "random" / "judger.npz")
-    arrays = {name: value[:3] for name, value in vars(record).items() if isinstance(value, np.ndarray)}
+    arrays: dict[str, Any] = {name: value[:3] for name, value in vars(record).items() if isinstance(value, np.ndarray)}
     draw_timeline(replace(record, **arrays), tmp_path / "a.png")
     assert (tmp_path / "a.png").exists()
