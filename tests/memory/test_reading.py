@@ -52,7 +52,7 @@ def test_weights_tell_what_the_step_reads(
         readings = memory.attention(x, state, starts[step])
         monkeypatch.setattr(RelativeAttention, "attend", spy)
         attended.clear()
-        _, state = memory.step(x, state, starts[step])
+        _, state = memory.act_(x, tree_clone(state), starts[step], deterministic=False)
         monkeypatch.setattr(RelativeAttention, "attend", attend)
 
         assert len(readings) == len(attended) == 2
