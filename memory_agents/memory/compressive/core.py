@@ -310,9 +310,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         state = self._planned(x, state, episode_starts)
         layouts, windows = self._unroll(x, state, episode_starts)
         told = judging.told(x)[1]
-        return judging.judged_blocks(
-            state.layers[-1], state.judgement[0], windows[-1], layouts[judging.shape], told
-        )
+        return judging.judged_blocks(state.layers[-1], state.judgement[0], windows[-1], layouts[judging.shape], told)
 
     def unroll(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -61,10 +62,8 @@ class Judge(nn.Module, ABC):
         :return: whether to keep each block, (batch,) bool, and the log-probability of that decision, (batch,)
         """
         logits = self(scene)
-        if deterministic and self.has_likeliest:
-            keep = logits > 0
-        else:
-            keep = th.rand_like(logits) < logits.sigmoid()
+        likeliest = deterministic and self.has_likeliest
+        keep = logits > 0 if likeliest else th.rand_like(logits) < logits.sigmoid()
         return keep, log_prob(logits, keep)
 
 
@@ -184,9 +183,7 @@ class RandomJudge(Judge):
         return logit.to(scene.memories).expand(len(scene.memories))
 
 
-def make_judge(
-    judger: bool | str | Mapping[str, Any] | None, shapes: tuple[MemoryShape, ...], d_model: int
-) -> Judge | None:
+def make_judge(judger: object, shapes: tuple[MemoryShape, ...], d_model: int) -> Judge | None:
     """
     :param judger: None or False for none, True for a learned one, a registered name, or options with the name as
         ``"kind"`` (default: learned)
@@ -194,14 +191,15 @@ def make_judge(
     :param d_model: width of the memories
     :return: the judge
     :raises TypeError: when it does not know an option
-    :raises ValueError: when the layers' memories differ, or an option is out of bounds
+    :raises ValueError: when it is of another kind, the layers' memories differ, or an option is out of bounds
     """
     if judger is None or judger is False:
         return None
-    if not isinstance(judger, (bool, str, Mapping)):
-        raise TypeError(f"judger is {judger!r}; give True, a name of {list(judge_registry)}, or a dictionary of options")
-    options = dict(judger) if isinstance(judger, Mapping) else {"kind": "learned" if judger is True else judger}
-    kind = options.pop("kind", "learned")
+    if not isinstance(judger, bool | str | Mapping):
+        known = ", ".join(map(repr, judge_registry))
+        raise ValueError(f"judger is {judger!r}; give None, True, one of {known}, or a dictionary of options")
+    options: dict[str, Any] = dict(judger) if isinstance(judger, Mapping) else {}
+    kind = options.pop("kind", judger if isinstance(judger, str) else "learned")
     shape = shapes[-1]
     if not shape.compressed_length:
         raise ValueError(
@@ -213,4 +211,24 @@ def make_judge(
             f"judger={judger!r} makes one decision for all layers, so all that have slots need equal memory_length and "
             f"compressed_length; got {[(s.memory_length, s.compressed_length) for s in shapes]}"
         )
-    return judge_registry[kind](shape, d_model, **options)
+    judge_class = judge_registry[kind]
+    known_options = _options(judge_class)
+    for name in options:
+        if known_options is not None and name not in known_options:
+            raise TypeError(
+                f"judger={judger!r} has {name!r}, which judge {kind!r} does not know; "
+                f"known: {', '.join(known_options) or 'none'}"
+            )
+    return judge_class(shape, d_model, **options)
+
+
+def _options(judge_class: type[Judge]) -> list[str] | None:
+    """
+    :param judge_class: a kind of judge
+    :return: the options that it takes, None where it takes any
+    """
+    called = CompressionJudger if judge_class is LearnedJudge else judge_class
+    parameters = inspect.signature(called).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]

@@ -11,7 +11,7 @@ from memory_agents.memory.compressive.judgement import Choice, Judgement
 from memory_agents.memory.compressive.judges import Judge, Scene
 from memory_agents.memory.compressive.layer import LayerState, LayerWindow
 from memory_agents.memory.compressive.layout import MemoryShape, StepLayout, WindowLayout
-from memory_agents.memory.compressive.taking import take, take_numbers
+from memory_agents.memory.compressive.taking import take
 
 
 class JudgedBlocks(NamedTuple):
@@ -106,6 +106,7 @@ class Judging:
         return judgement._replace(choice=Choice(keep, judged, chance, distance), plan=())
 
     def _scene(self, judgement: Judgement, last: LayerState, layout: StepLayout) -> Scene:
+        """What there is to judge where the slots are full, (batch, ...); elsewhere it is not looked at."""
         ring, n = self.shape.ring_length, self.shape.compressed_length
         device = layout.tokens.device
         recent = take(last.recent, (layout.tokens - th.arange(ring, device=device)) % ring)
@@ -113,7 +114,8 @@ class Judging:
         important = th.zeros_like(judgement.made, dtype=th.bool)
         for flags in judgement.important:
             important = flags.gather(1, layout.block_rows).any(dim=1)
-        return Scene(th.cat([recent, slots], dim=1), judgement.made.clamp_max(n), important)
+        # As many slots everywhere, so that the rounding in one environment does not depend on how many others have.
+        return Scene(th.cat([recent, slots], dim=1), th.full_like(judgement.made, n), important)
 
     def _reading_distance(self, judgement: Judgement, tokens: th.Tensor) -> th.Tensor:
         """Age of the oldest token that is represented after a step, (batch,)."""
@@ -122,9 +124,7 @@ class Judging:
         first = th.where(made > 0, oldest * self.shape.compression_rate, tokens - self.shape.memory_length)
         return tokens - first.clamp_min(0)
 
-    def after(
-        self, judgement: Judgement, layout: WindowLayout, told: tuple[th.Tensor, ...]
-    ) -> Judgement:
+    def after(self, judgement: Judgement, layout: WindowLayout, told: tuple[th.Tensor, ...]) -> Judgement:
         """
         :param judgement: before a window, with its plan
         :param layout: who sees whom in the window
@@ -143,7 +143,12 @@ class Judging:
         return Judgement(layout.made_after, numbers, important, last)
 
     def judged_blocks(
-        self, state: LayerState, judgement: Judgement, window: LayerWindow, layout: WindowLayout, told: tuple[th.Tensor, ...]
+        self,
+        state: LayerState,
+        judgement: Judgement,
+        window: LayerWindow,
+        layout: WindowLayout,
+        told: tuple[th.Tensor, ...],
     ) -> JudgedBlocks:
         """
         :param state: the last layer's memory before a window

@@ -125,9 +125,7 @@ class StateLayout:
         self.written = th.cat([slots < made, rows < seen], dim=1)
         tokens = seen - 1 - (seen - 1 - rows) % ring
         #: when its content was, in tokens, (batch, K); meant for written rows alone
-        self.times = (
-            th.cat([shape.slot_times(numbers), tokens.double()], dim=1) if n else tokens
-        )
+        self.times = th.cat([shape.slot_times(numbers), tokens.double()], dim=1) if n else tokens
 
 
 class StepLayout:
