@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]`.
-# Sections: environments, compression-rate, more-environments, suites, cores, gates, copy-first; all by default. Each
+# Sections: environments, compression-rate, more-environments, suites, cores, gates, copy-first,
+# judger, judger-delays (which evaluates the agents of judger); all by default. Each
 # run has one thread; PARALLEL runs go at a time (default 1). A run whose results are there is not repeated, so an
 # interrupted sweep goes on where it stopped.
 set -euo pipefail
@@ -8,7 +9,7 @@ set -euo pipefail
 out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]}
 parallel=${2:-1}
 sections=("${@:3}")
-[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first)
+[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first judger judger-delays)
 export OMP_NUM_THREADS=1
 
 # job FOLDER ARGUMENTS...: one line for the queue.
@@ -145,6 +146,51 @@ copy-first() {
 regress() {
     echo copy-first --memory-class nbrc --memory-class brc --memory-class gru --memory-class lstm \
         --memory-kwargs "'{\"hidden_size\": 32, \"n_layers\": 2}'" "$@" --threads 1 --out "$out/copy-first"
+}
+
+# Rare cues in a long stream, asked for up to 100 steps later; four slots of two steps each beyond 16 recent steps. The
+# first layer has no memory: queries would leave the answer in its outputs, for later steps to copy.
+judger() {
+    local seed
+    for seed in 0 1 2 3 4; do
+        judged judger $seed '"judger": true' --judger-kwargs warmup=100000
+        judged keep $seed '"judger": "keep"'
+        judged oracle $seed '"judger": "oracle"'
+        judged random $seed '"judger": {"kind": "random", "probability": 0.1}'
+        judged discard $seed '"judger": "discard"'
+        cues "lstm-s$seed" $seed --policy MemoryPolicy --memory-class lstm
+    done
+}
+
+# judged NAME SEED JUDGER [OPTION...]
+judged() {
+    cues "$1-s$2" "$2" "${@:4}" \
+        --memory-kwargs "'{\"memory_length\": [0, 16], \"compressed_length\": [0, 4], \"compression_rate\": 2, $3}'"
+}
+
+# cues NAME SEED OPTION...
+cues() {
+    job "judger/$1" --env MemoryAgents/CueStream-v0 --total-timesteps 400000 --seed "$2" --normalize-reward \
+        --env-kwargs "'{\"delay\": [1, 100], \"length\": 512, \"query_rate\": 0.3}'" \
+        --algorithm-kwargs "'{\"gamma\": 0.9, \"gae_lambda\": 0.5}'" "${@:3}"
+}
+
+# The same agents, asked much later.
+judger-delays() {
+    local seed agent
+    for seed in 0 1 2 3 4; do
+        for agent in judger keep oracle lstm; do
+            asked-after 1000 '[900, 1000]' 0.02 2048 64 $agent $seed
+            asked-after 10000 '[9000, 10000]' 0.002 12000 16 $agent $seed
+        done
+    done
+}
+
+# asked-after NAME DELAY QUERY_RATE LENGTH EPISODES AGENT SEED
+asked-after() {
+    local file=$out/judger/$6-s$7/delay-$1.json
+    [ -e "$file" ] || echo evaluate "$out/judger/$6-s$7" --threads 1 --out "$file" \
+        --env-kwargs "'{\"delay\": $2, \"query_rate\": $3, \"length\": $4}'" --eval-episodes "$5"
 }
 
 for section in "${sections[@]}"; do
