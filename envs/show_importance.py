@@ -29,9 +29,7 @@ class ShowImportance(gym.Wrapper[dict[str, Any], Any, Any, Any], RecordConstruct
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         RecordConstructorArgs.__init__(self)
         gym.Wrapper.__init__(self, env)
-        self.observation_space = spaces.Dict(
-            {"important": spaces.MultiBinary(1), "observation": env.observation_space}
-        )
+        self.observation_space = spaces.Dict({"important": spaces.MultiBinary(1), "observation": env.observation_space})
 
     def _shown(self, observation: Any, info: dict[str, Any]) -> dict[str, Any]:
         if "important" not in info:

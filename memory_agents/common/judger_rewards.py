@@ -71,9 +71,8 @@ class AdvantageReward(RewardSource):
         self.gae_lambda = gae_lambda
 
     def returns(self, buffer: SequenceRolloutBuffer) -> JudgerReturns:
-        rewards, values, advantages, starts = (
-            in_time(buffer, array) for array in (buffer.rewards, buffer.values, buffer.advantages, buffer.episode_starts)
-        )
+        arrays = (buffer.rewards, buffer.values, buffer.advantages, buffer.episode_starts)
+        rewards, values, advantages, starts = (in_time(buffer, array) for array in arrays)
         goes_on = np.ones_like(starts)
         goes_on[:, :-1] = 1 - starts[:, 1:]
         errors = advantages.copy()  # of the last step, whose advantage is its error

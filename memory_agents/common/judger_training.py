@@ -189,7 +189,8 @@ class JudgerTraining:
             # What is decided at the end of an episode is forgotten at once.
             matters = _pick(returns.matters, rows, judged.step) > 0
             values = (_pick(part, rows, judged.step)[matters] for part in (returns.returns, returns.baselines))
-            found.append(_Decisions(*tree_select((judged.scenes, judged.choices), matters.nonzero().squeeze(1)), *values))
+            scenes, choices = tree_select((judged.scenes, judged.choices), matters.nonzero().squeeze(1))
+            found.append(_Decisions(scenes, choices, *values))
         return tree_cat(found)
 
     def _learn(self, judge: LearnedJudge, decisions: _Decisions) -> dict[str, float]:

@@ -91,7 +91,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         if judges:
             # They have an optimizer of their own.
             mine = [parameter for parameter in self.parameters() if id(parameter) not in judges]
-            self.optimizer = self.optimizer_class(mine, lr=lr_schedule(1), **self.optimizer_kwargs)
+            self.optimizer = self.optimizer_class(mine, **{"lr": lr_schedule(1), **self.optimizer_kwargs})
 
     @property
     def _memories(self) -> list[MemoryCore[Any]]:

@@ -242,7 +242,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     def _read_(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
     ) -> tuple[CompressiveState, dict[MemoryShape, StepLayout], tuple[th.Tensor, ...], list[th.Tensor]]:
-        """A step up to where blocks leave: state, layouts, what the judge is told, the layers' inputs and the output."""
+        """A step up to where blocks leave: state, layouts, what the judge is told, inputs of the layers, the output."""
         if not state.layers[0].cache:
             state = self.unpack_state(state)
         starting = episode_starts.nonzero().squeeze(1)

@@ -87,12 +87,11 @@ class Judging:
         for flags, now in zip(judgement.important, told, strict=True):
             flags[layout.batch, layout.row] = now
         full = judgement.made >= self.shape.compressed_length
-        keep = judged = th.zeros_like(full)
+        keep, judged = th.zeros_like(full), th.zeros_like(full)
         chance = judgement.choice.log_prob.new_zeros(len(full))
         if len(layout.leaving):
-            keep, judged = th.zeros_like(full), th.zeros_like(full)
-            keep[layout.leaving] = judged[layout.leaving] = True
-            judged = judged & full
+            keep[layout.leaving] = True
+            judged = keep & full
             # Before the slots are full there is nothing to decide, for the judge most of the time nothing at all.
             if bool(judged.any()):
                 decisions, chances = self.judge.decide(self._scene(judgement, last, layout), deterministic)
