@@ -117,6 +117,13 @@ def train(
             "--memory-kwargs judger=true."
         ),
     ] = None,
+    pretrain_timesteps: Annotated[
+        int, typer.Option(help="How many of the steps come first, in an easier environment.")
+    ] = 0,
+    pretrain_env_kwargs: Annotated[
+        list[str] | None,
+        typer.Option(help="Arguments in which it differs: key=value (repeatable) or a JSON object."),
+    ] = None,
     normalize_reward: Annotated[
         bool,
         typer.Option(
@@ -143,6 +150,8 @@ def train(
         memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
         algorithm_kwargs=parse_kwargs("--algorithm-kwargs", algorithm_kwargs or []),
         judger_kwargs=parse_kwargs("--judger-kwargs", judger_kwargs or []),
+        pretrain_timesteps=pretrain_timesteps,
+        pretrain_env_kwargs=parse_kwargs("--pretrain-env-kwargs", pretrain_env_kwargs or []),
         normalize_reward=normalize_reward,
         n_envs=n_envs,
         total_timesteps=total_timesteps,

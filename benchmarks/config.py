@@ -30,6 +30,8 @@ class TrainingConfig:
     :param memory_kwargs: keyword arguments of the memory core
     :param algorithm_kwargs: keyword arguments of the algorithm
     :param judger_kwargs: how a learned judger of the memory is trained, PPO's ``judger_kwargs``
+    :param pretrain_timesteps: how many of the environment steps come first, in an easier environment
+    :param pretrain_env_kwargs: its keyword arguments, where they differ from ``env_kwargs``
     :param normalize_reward: divide rewards, while training, by a running estimate of the standard deviation of returns
     :param n_envs: environments side by side
     :param total_timesteps: environment steps to train for, over all environments
@@ -47,6 +49,8 @@ class TrainingConfig:
     memory_kwargs: dict[str, Any] = field(default_factory=dict)
     algorithm_kwargs: dict[str, Any] = field(default_factory=dict)
     judger_kwargs: dict[str, Any] = field(default_factory=dict)
+    pretrain_timesteps: int = 0
+    pretrain_env_kwargs: dict[str, Any] = field(default_factory=dict)
     normalize_reward: bool = False
     n_envs: int = 16
     total_timesteps: int = 200_000
@@ -60,6 +64,16 @@ class TrainingConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {value} is too small; use 1 or more")
+        if not 0 <= self.pretrain_timesteps < self.total_timesteps:
+            raise UsageError(
+                f"--pretrain-timesteps {self.pretrain_timesteps} is a part of --total-timesteps; use 0 to "
+                f"{self.total_timesteps - 1}"
+            )
+        if bool(self.pretrain_timesteps) != bool(self.pretrain_env_kwargs):
+            raise UsageError(
+                f"--pretrain-timesteps {self.pretrain_timesteps} and --pretrain-env-kwargs {self.pretrain_env_kwargs} "
+                "say nothing without each other; give both or neither"
+            )
         if not 0 <= self.seed < 2**31:
             raise UsageError(f"--seed {self.seed} is out of bounds; use 0 to {2**31 - 1}")
 

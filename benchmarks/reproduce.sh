@@ -149,11 +149,12 @@ regress() {
 }
 
 # Rare cues in a long stream, asked for up to 100 steps later; four slots of two steps each beyond 16 recent steps. The
-# first layer has no memory: queries would leave the answer in its outputs, for later steps to copy.
+# All learn to recall within the reach of a memory that keeps everything before they are asked for more. The first
+# layer has no memory: queries would leave the answer in its outputs, for later steps to copy.
 judger() {
     local seed
     for seed in 0 1 2 3 4; do
-        judged judger $seed '"judger": true' --judger-kwargs warmup=100000
+        judged judger $seed '"judger": true' --judger-kwargs warmup=120000
         judged keep $seed '"judger": "keep"'
         judged oracle $seed '"judger": "oracle"'
         judged random $seed '"judger": {"kind": "random", "probability": 0.1}'
@@ -170,7 +171,8 @@ judged() {
 
 # cues NAME SEED OPTION...
 cues() {
-    job "judger/$1" --env MemoryAgents/CueStream-v0 --total-timesteps 400000 --seed "$2" --normalize-reward \
+    job "judger/$1" --env MemoryAgents/CueStream-v0 --total-timesteps 370000 --seed "$2" --normalize-reward \
+        --pretrain-timesteps 120000 --pretrain-env-kwargs "'{\"delay\": [1, 24]}'" \
         --env-kwargs "'{\"delay\": [1, 100], \"length\": 512, \"query_rate\": 0.3}'" \
         --algorithm-kwargs "'{\"gamma\": 0.9, \"gae_lambda\": 0.5}'" "${@:3}"
 }

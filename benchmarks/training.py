@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch as th
@@ -15,6 +15,10 @@ from memory_agents.benchmarks.config import TrainingConfig, save_config
 from memory_agents.benchmarks.evaluation import Evaluation, anchors, evaluate, evaluation_seed, save_evaluation
 from memory_agents.benchmarks.judger_notes import record_run
 from memory_agents.benchmarks.output import prepare_run
+
+
+#: One line per episode: of the easier environment, if there is one, and of the real one.
+MONITOR_FILES = ("pretraining-monitor.csv", "monitor.csv")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     """
     Train, save the agent, evaluate it. Training that no longer gives numbers ends there, and nothing is evaluated.
 
+    With pretraining the agent learns in the easier environment first, its learning rate falling over these steps, and
+    goes on in the real one, its learning rate falling once more from where all steps taken together have brought it.
+
     The folder gets ``config.json``, ``monitor.csv`` (one line per episode), ``progress.csv`` and TensorBoard events
     (one entry per rollout), ``agent.zip``, ``evaluation.json`` and ``evaluation.csv``; where the agent's memory is
     judged, ``judger.npz`` and ``judger.png``, an episode's record and its picture.
@@ -54,19 +61,27 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     if config.threads is not None:
         th.set_num_threads(config.threads)
     # A rehearsal: a refused argument must neither replace an earlier run nor leave a folder behind.
-    rehearsal = make_training_env(config)
-    make_agent(config, rehearsal)
-    rehearsal.close()
+    for stage in _stages(config):
+        rehearsal = make_training_env(stage)
+        make_agent(stage, rehearsal)
+        rehearsal.close()
 
     prepare_run(folder, overwrite)
     save_config(config, folder)
-    venv = make_training_env(config, folder / "monitor.csv")
-    agent = make_agent(config, venv)
+    stages = _stages(config)
+    venv = make_training_env(stages[0], folder / MONITOR_FILES[-len(stages)])
+    agent = make_agent(stages[0], venv)
     agent.set_logger(configure(str(folder), ["csv", "tensorboard"]))
     start, cpu_start = time.perf_counter(), time.process_time()
     broken_off = False
     try:
-        agent.learn(config.total_timesteps, progress_bar=progress)
+        agent.learn(stages[0].total_timesteps, progress_bar=progress)
+        for stage in stages[1:]:
+            venv.close()
+            venv = make_training_env(stage, folder / MONITOR_FILES[-1])
+            venv.seed(config.seed)
+            agent.set_env(venv)
+            agent.learn(stage.total_timesteps, progress_bar=progress, reset_num_timesteps=False)
     except ValueError as error:
         # Training that blows up is a result like any other: what PyTorch says to actions that are not numbers.
         if "found invalid values" not in str(error):
@@ -92,3 +107,12 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     if not broken_off:
         record_run(agent, config, folder, evaluation_seed(config.seed))
     return TrainingResult(config, folder, agent, evaluation, agent.num_timesteps, seconds)
+
+
+def _stages(config: TrainingConfig) -> list[TrainingConfig]:
+    """The run without pretraining, and what comes before it, each with its own steps."""
+    first = config.pretrain_timesteps
+    real = replace(config, total_timesteps=config.total_timesteps - first, pretrain_timesteps=0, pretrain_env_kwargs={})
+    if not first:
+        return [real]
+    return [replace(real, total_timesteps=first, env_kwargs={**config.env_kwargs, **config.pretrain_env_kwargs}), real]
