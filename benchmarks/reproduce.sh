@@ -171,7 +171,7 @@ judged() {
 
 # cues NAME SEED OPTION...
 cues() {
-    job "judger/$1" --env MemoryAgents/CueStream-v0 --total-timesteps 370000 --seed "$2" --normalize-reward \
+    job "judger/$1" --env MemoryAgents/CueStream-v0 --total-timesteps 420000 --seed "$2" --normalize-reward \
         --pretrain-timesteps 120000 --pretrain-env-kwargs "'{\"delay\": [1, 24]}'" \
         --env-kwargs "'{\"delay\": [1, 100], \"length\": 512, \"query_rate\": 0.3}'" \
         --algorithm-kwargs "'{\"gamma\": 0.9, \"gae_lambda\": 0.5}'" "${@:3}"
