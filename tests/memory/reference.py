@@ -154,8 +154,17 @@ def compress(function: th.nn.Module, rate: int, tokens: list[th.Tensor], usage: 
 class LayerReference:
     """One layer of one episode, everything that it ever saw kept."""
 
-    def __init__(self, shape: MemoryShape, block: GatedBlock, compress: th.nn.Module | None, delay: int) -> None:
+    def __init__(
+        self,
+        shape: MemoryShape,
+        block: GatedBlock,
+        compress: th.nn.Module | None,
+        delay: int,
+        kept: list[bool] | None = None,
+    ) -> None:
         self.shape, self.block, self.compress, self.delay = shape, block, compress, delay
+        #: whether a judge keeps the blocks, one after the other; all if there is none
+        self.kept = kept
         self.inputs: list[th.Tensor] = []
         self.outputs: list[th.Tensor] = []
         #: of every token the weights that queries gave it while it was recent
@@ -165,14 +174,20 @@ class LayerReference:
         """What is remembered of a token: the layer's input, or with a delay, once that is over, its output."""
         return self.outputs[token] if self.delay and now - token >= self.delay else self.inputs[token]
 
-    def slots(self, made_of: int) -> list[th.Tensor]:
-        """Slots of the first so many blocks, as they were made."""
-        m, b, slots = self.shape.memory_length, self.shape.block_length, []
+    def slots(self, made_of: int) -> list[tuple[float, th.Tensor]]:
+        """Slots of those of the first so many blocks that were kept, as they were made, with their times."""
+        m, b, rate = self.shape.memory_length, self.shape.block_length, self.shape.compression_rate
+        slots: list[tuple[float, th.Tensor]] = []
         for number in range(made_of if self.compress is not None else 0):
+            if self.kept is not None and not self.kept[number]:
+                continue
             tokens = [self.memory(token, m + number * b) for token in range(number * b, (number + 1) * b)]
             usage = [sum(self.weights[i]) / len(self.weights[i]) for i in range(number * b, (number + 1) * b)]
             assert self.compress is not None
-            slots += compress(self.compress, self.shape.compression_rate, tokens, usage)
+            for first, slot in zip(
+                range(number * b, (number + 1) * b, rate), compress(self.compress, rate, tokens, usage), strict=True
+            ):
+                slots.append((sum(range(first, first + rate)) / rate, slot))
         return slots
 
     def step(self, hidden: th.Tensor) -> th.Tensor:
@@ -186,11 +201,9 @@ class LayerReference:
         self.weights.append([])
         oldest = self.shape.block_length * left
         visible = [Seen(e - j, j, self.memory(j, e)) for j in range(oldest, e + 1)]
-        rate, slots = self.shape.compression_rate, self.slots(left)
-        for rank, slot in enumerate(reversed(slots)):
+        for rank, (time, slot) in enumerate(reversed(self.slots(left))):
             if rank < n:
-                first = rate * (len(slots) - 1 - rank)
-                visible.append(Seen(m + 1 + rank, sum(range(first, first + rate)) / rate, slot))
+                visible.append(Seen(m + 1 + rank, time, slot))
         attended, recent = attend(self.block, hidden, e, visible, e + 1 - oldest)
         for token, weight in zip(range(oldest, e + 1), recent, strict=True):
             self.weights[token].append(weight)
@@ -198,13 +211,14 @@ class LayerReference:
         return self.outputs[-1]
 
 
-def run_episode(core: CompressiveMemory, inputs: th.Tensor) -> th.Tensor:
+def run_episode(core: CompressiveMemory, inputs: th.Tensor, kept: list[bool] | None = None) -> th.Tensor:
     """
     :param inputs: one episode, (steps, input_dim)
+    :param kept: whether a judge keeps the blocks, one after the other; all if there is none
     :return: outputs, (steps, output_dim)
     """
     layers = [
-        LayerReference(layer.shape, layer.block, layer.compress.function if layer.compress else None, layer.delay)
+        LayerReference(layer.shape, layer.block, layer.compress.function if layer.compress else None, layer.delay, kept)
         for layer in core.layers
     ]
     outputs = []

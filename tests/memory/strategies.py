@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch as th
@@ -10,25 +11,40 @@ from hypothesis import strategies as st
 from memory_agents.memory import MemoryCore
 from memory_agents.nn import feedforward_registry, gate_registry, position_registry
 from memory_agents.nn.block import NORMS
+from memory_agents.nn.judger import POOLINGS
+
+#: Judges that decide the same whenever they see the same; None for no judge.
+SURE_JUDGES = (None, None, "keep", "discard", "oracle", "learned")
 
 
 @st.composite
-def compressive_kwargs(draw: st.DrawFn, every: bool = True) -> dict[str, Any]:
+def compressive_kwargs(
+    draw: st.DrawFn,
+    judges: Sequence[str | None] = (None,),
+    longest: int = 8,
+    widest_rate: int = 4,
+    every: bool = True,
+) -> dict[str, Any]:
     """
-    Arguments of a small compressive memory, over all sizes that fit together and all options; those that let rounding
-    grow, gates that do not start near the identity and layer norm on outputs that can be small, only with ``every``.
+    Arguments of a small compressive memory, over all sizes that fit together and all options, with one of these judges;
+    those that let rounding grow, gates that do not start near the identity and layer norm on outputs that can be small,
+    only with ``every``.
     """
-    rate = draw(st.integers(1, 4))
+    judge = draw(st.sampled_from(judges))
+    rate = draw(st.integers(1, widest_rate))
     compression = draw(st.sampled_from(["convolution", "dilated", "max", "mean", "most_used"]))
     slots = draw(st.integers(2 if compression == "dilated" else 1, 3))
     block = rate * slots
     n_layers = draw(st.integers(1, 3))
-    m, n = draw(st.integers(block, block + 8)), draw(st.sampled_from([0, slots, slots + 1, slots + 5]))
+    numbers_of_slots = [0, slots, slots + 1, slots + 5]
+    m, n = draw(st.integers(block, block + longest)), draw(st.sampled_from(numbers_of_slots[judge is not None :]))
     lengths: dict[str, Any] = dict(memory_length=m, compressed_length=n)
     if draw(st.booleans()):
         # Layers that differ, some of them without slots, or without any memory.
-        kinds = st.sampled_from([(0, 0), (m, 0), (m + 3, n), (m, n)])
+        # A judge needs slots in the last layer, and equal lengths wherever there are slots.
+        kinds = st.sampled_from([(0, 0), (m, 0), (m + 3, n if judge is None else 0), (m, n)])
         layers = draw(st.lists(kinds, min_size=n_layers, max_size=n_layers))
+        layers[-1] = layers[-1] if judge is None else (m, n)
         lengths = dict(memory_length=[m for m, _ in layers], compressed_length=[n for _, n in layers])
     losses: list[str | None] = [None]
     if compression in ("convolution", "dilated") and lengths["compressed_length"] not in (0, [0] * n_layers):
@@ -53,7 +69,19 @@ def compressive_kwargs(draw: st.DrawFn, every: bool = True) -> dict[str, Any]:
         mogrifier_rounds=draw(st.sampled_from([0, 3])),
         recurrence_delay=draw(st.one_of(st.none(), st.integers(1, m - block + 1))),
         final_norm=draw(st.booleans()) if every else False,
+        judger=judge and draw(judger_options(judge)),
     )
+
+
+@st.composite
+def judger_options(draw: st.DrawFn, kind: str) -> dict[str, Any]:
+    """Arguments of a small judge of a kind."""
+    if kind == "random":
+        return dict(kind=kind, probability=draw(st.sampled_from([0.1, 0.5, 0.9])))
+    if kind == "learned":
+        pooling, n_layers = draw(st.sampled_from(POOLINGS)), draw(st.integers(1, 2))
+        return dict(kind=kind, hidden_size=4, n_layers=n_layers, pooling=pooling)
+    return dict(kind=kind)
 
 
 @st.composite

@@ -22,6 +22,7 @@ from memory_agents.memory import (
 )
 from tests.memory.segments import jolted
 from tests.memory.strategies import (
+    SURE_JUDGES,
     block_recurrent_kwargs,
     compressive_kwargs,
     memformer_kwargs,
@@ -32,7 +33,7 @@ from tests.memory.strategies import (
 
 #: Strategies over keyword arguments; a core without an entry is tested with its defaults.
 KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "compressive": compressive_kwargs(),
+    "compressive": compressive_kwargs(SURE_JUDGES),
     "lstm": recurrent_kwargs(1, 5, 8, 64),
     "gru": recurrent_kwargs(1, 5, 8, 64),
     # Rounding in products of fewer than 11 columns depends on the row, and bistable cells blow it up.
