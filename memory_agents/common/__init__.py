@@ -2,6 +2,7 @@
 
 from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
 from memory_agents.common.extractors import CombinedFeatures, SmallCNN
+from memory_agents.common.judger_perplexity import PerplexityReward
 from memory_agents.common.judger_record import JudgerRecord, LeavingBlocks, decision_summary
 from memory_agents.common.judger_recorder import JudgerRecorder, record_episodes
 from memory_agents.common.observations import FlatDictObservation
@@ -26,6 +27,7 @@ __all__ = [
     "LeavingBlocks",
     "MemoryActorCriticPolicy",
     "MemoryOnPolicyAlgorithm",
+    "PerplexityReward",
     "SequenceBatch",
     "SequenceDictRolloutBuffer",
     "SequenceRolloutBuffer",

@@ -61,6 +61,9 @@ class SequenceRolloutBuffer(RolloutBuffer):
         super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
 
     def reset(self) -> None:
+        #: what rewards hold that the environment did not pay: the value of what follows where an episode was cut,
+        #: (buffer_size, n_envs)
+        self.bootstraps = np.zeros((self.buffer_size, self.n_envs), dtype=np.float32)
         self._collected = []
         self._window_states = ()
         self._chosen = []

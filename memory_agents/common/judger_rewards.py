@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,9 @@ class RewardSource(ABC):
     :param policy: whose memories are judged
     :param gamma: discount factor of the algorithm
     """
+
+    #: Attributes with a ``state_dict`` that are saved with the agent: what a source has learned itself.
+    saved: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, policy: MemoryActorCriticPolicy, gamma: float) -> None:
         self.policy, self.gamma = policy, gamma

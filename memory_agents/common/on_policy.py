@@ -73,7 +73,10 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         state_dicts, tensors = super()._get_torch_save_params()
-        return [*state_dicts, *(["judger_training.optimizer"] if self.judger_training is not None else [])], tensors
+        if self.judger_training is not None:
+            saved = ("optimizer", *(f"source.{name}" for name in self.judger_training.source.saved))
+            state_dicts = [*state_dicts, *(f"judger_training.{name}" for name in saved)]
+        return state_dicts, tensors
 
     def _update_learning_rate(self, optimizers: list[th.optim.Optimizer] | th.optim.Optimizer) -> None:
         super()._update_learning_rate(optimizers)
@@ -139,7 +142,9 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
                 return False
 
             self._update_info_buffer(infos, dones)
+            paid = rewards.copy()
             self._bootstrap_truncated(rewards, dones, infos, state)
+            rollout_buffer.bootstraps[rollout_buffer.pos] = rewards - paid
             rollout_buffer.add(
                 self._last_obs,  # type: ignore[arg-type]
                 actions,
