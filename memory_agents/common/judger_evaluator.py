@@ -15,7 +15,7 @@ from memory_agents.common.buffers import SequenceRolloutBuffer
 from memory_agents.common.observations import counted_from_zero
 from memory_agents.common.outcomes import OutcomeHead
 from memory_agents.common.policies import MemoryActorCriticPolicy
-from memory_agents.memory import MemoryCore, batch_size
+from memory_agents.memory import MemoryCore
 from memory_agents.memory.compressive import Choice, CompressiveMemory
 
 
@@ -83,7 +83,7 @@ class Evaluator(nn.Module):
         """
         n_envs, per_env = buffer.n_envs, buffer.windows_per_env
         memories = cores(self.memories)
-        if not self._states or batch_size(self._states) != n_envs:
+        if not self._states:
             self._states = [memory.initial_state(n_envs) for memory in memories]
         outputs = []
         for window in range(per_env):

@@ -49,9 +49,10 @@ class Enumeration(NamedTuple):
         return self.judged.choices._replace(log_prob=self.log_probs.detach().flatten())
 
     def gradient(self, value: th.Tensor) -> th.Tensor:
-        """Of a scalar with respect to all of the judge's parameters."""
+        """Of a scalar with respect to all of the judge's parameters; its own baseline's has none."""
         parameters = list(self.judge.parameters())
-        return th.cat([part.flatten() for part in th.autograd.grad(value, parameters, retain_graph=True)])
+        parts = th.autograd.grad(value, parameters, retain_graph=True, materialize_grads=True)
+        return th.cat([part.flatten() for part in parts])
 
 
 @pytest.fixture
