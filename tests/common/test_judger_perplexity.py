@@ -22,7 +22,6 @@ from memory_agents.common.outcomes import Outcomes
 from memory_agents.memory import CompressiveMemory
 from tests.ppo.toys import TINY, toy_agent, toy_venv
 
-
 #: Blocks leave and slots are full early enough for decisions in short episodes.
 MEMORY: dict[str, Any] = {**TINY, "memory_length": 2, "compressed_length": 2}
 
