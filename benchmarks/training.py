@@ -16,7 +16,6 @@ from memory_agents.benchmarks.evaluation import Evaluation, anchors, evaluate, e
 from memory_agents.benchmarks.judger_notes import record_run
 from memory_agents.benchmarks.output import prepare_run
 
-
 #: One line per episode: of the easier environment, if there is one, and of the real one.
 MONITOR_FILES = ("pretraining-monitor.csv", "monitor.csv")
 

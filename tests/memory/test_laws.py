@@ -46,6 +46,7 @@ KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 #: All options and sizes, also those for which rounding shows; for tests in double precision.
 EVERY_KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "compressive": compressive_kwargs(SURE_JUDGES, every=True),
     **dict.fromkeys(["lstm", "gru", "brc", "nbrc"], recurrent_kwargs(1, 2, 5, 8, 64)),
     "rmt": rmt_kwargs(every=True),
     "memformer": memformer_kwargs(every=True),
