@@ -5,6 +5,7 @@ from memory_agents.common.extractors import CombinedFeatures, SmallCNN
 from memory_agents.common.judger_perplexity import PerplexityReward
 from memory_agents.common.judger_record import JudgerRecord, LeavingBlocks, decision_summary
 from memory_agents.common.judger_recorder import JudgerRecorder, record_episodes
+from memory_agents.common.judger_training import JudgerTraining
 from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
@@ -24,6 +25,7 @@ __all__ = [
     "GTrXLPolicy",
     "JudgerRecord",
     "JudgerRecorder",
+    "JudgerTraining",
     "LeavingBlocks",
     "MemoryActorCriticPolicy",
     "MemoryOnPolicyAlgorithm",
