@@ -46,7 +46,6 @@ KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 
 #: All options and sizes, also those for which rounding shows; for tests in double precision.
 EVERY_KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
-    "compressive": compressive_kwargs(SURE_JUDGES, every=True),
     **dict.fromkeys(["lstm", "gru", "brc", "nbrc"], recurrent_kwargs(1, 2, 5, 8, 64)),
     "rmt": rmt_kwargs(every=True),
     "memformer": memformer_kwargs(every=True),
@@ -54,7 +53,9 @@ EVERY_KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
 }
 
 #: Options with which rounding does not show, where those above have others.
-STEADY_KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {"compressive": compressive_kwargs(every=False)}
+STEADY_KWARGS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "compressive": compressive_kwargs(SURE_JUDGES, every=False)
+}
 
 every_core = pytest.mark.parametrize("name", list(memory_registry))
 
