@@ -181,8 +181,8 @@ cues() {
 judger-delays() {
     local seed agent
     for seed in 0 1 2 3 4; do
-        for agent in judger keep oracle lstm; do
-            asked-after 1000 '[900, 1000]' 0.02 2048 64 $agent $seed
+        for agent in judger keep lstm; do
+            asked-after 1000 '[900, 1000]' 0.02 2048 32 $agent $seed
             asked-after 10000 '[9000, 10000]' 0.002 12000 16 $agent $seed
         done
     done
