@@ -61,7 +61,7 @@ def test_each_correct_answer_is_paid_its_share() -> None:
     actions = [0, 0, 0, targets[3], (targets[4] + 1) % 3, (targets[5] + 2) % 3, targets[6]]
     met = [env.step(action) for action in actions]
     assert [reward for _, reward, *_ in met] == [0.0] * 3 + [0.25, 0.0, 0.0, 0.25]
-    assert met[-1][2:] == (True, False, {"important": False, "correct_answers": 2, "is_success": False})
+    assert met[-1][2:] == (True, False, {"important": False, "asked": True, "correct_answers": 2, "is_success": False})
 
 
 def test_keys_values_and_queries_are_independent() -> None:

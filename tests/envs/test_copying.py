@@ -54,7 +54,7 @@ def test_each_correct_answer_is_paid_its_share(env_class: type[Copy]) -> None:
     actions = [*targets[:5], targets[5], (targets[6] + 1) % 3, targets[7], (targets[8] + 1) % 3]
     met = [env.step(action) for action in actions]
     assert [reward for _, reward, *_ in met] == [0.0] * 5 + [0.25, 0.0, 0.25, 0.0]
-    assert met[-1][2:] == (True, False, {"important": False, "correct_answers": 2, "is_success": False})
+    assert met[-1][2:] == (True, False, {"important": False, "asked": True, "correct_answers": 2, "is_success": False})
 
 
 def test_selective_places_are_uniform() -> None:

@@ -30,7 +30,7 @@ def test_previous_tokens_are_those_of_k_steps_ago(k: int, n_tokens: int, more: i
         assert important.sum() == more
     episode_return, info = play_oracle(env, seed)
     assert episode_return == pytest.approx(1.0)
-    assert info == {"important": False, "correct_answers": more, "is_success": True}
+    assert info == {"important": False, "asked": True, "correct_answers": more, "is_success": True}
 
 
 def test_previous_tokens_by_hand() -> None:
@@ -45,7 +45,7 @@ def test_previous_tokens_by_hand() -> None:
         rewards.append(reward)
     assert rewards == [0.0, 0.0, 0.25, -0.25, -0.25, -0.25]
     assert terminated
-    assert info == {"important": False, "correct_answers": 1, "is_success": False}
+    assert info == {"important": False, "asked": True, "correct_answers": 1, "is_success": False}
 
 
 @given(st.integers(2, 40), spans, st.integers(0, 2**31))

@@ -42,7 +42,7 @@ def test_the_batch_answers_the_environment(env_class: type[TokenStream], kwargs:
             assert sum(rewards) == pytest.approx(expected)
             assert not observation.any()
             correct = 0 if shift else int(batch.mask.sum())
-            told = {"important": False, "correct_answers": correct, "is_success": not shift}
+            told = {"important": False, "asked": True, "correct_answers": correct, "is_success": not shift}
             assert info == {**told, **asked}
 
 
