@@ -24,7 +24,7 @@ from memory_agents.benchmarks.copy_first_report import plot_regressions, regress
 from memory_agents.benchmarks.curves import plot_curves
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.env_speed import steps_per_second
-from memory_agents.benchmarks.evaluation import anchors
+from memory_agents.benchmarks.evaluation import EVALUATION_FILE, anchors
 from memory_agents.benchmarks.evaluation_again import evaluate_run
 from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
 from memory_agents.benchmarks.listing import environment_markdown, environment_table, memory_table, policy_table
@@ -243,11 +243,14 @@ def collect(
     threshold: Annotated[
         float, typer.Option(help="Normalised return of training episodes to which steps are counted.")
     ] = THRESHOLD,
+    evaluation: Annotated[
+        str, typer.Option(help="Name of the file to read in each run's folder: the run's own, or one made by evaluate.")
+    ] = EVALUATION_FILE,
     csv: Annotated[Path | None, typer.Option(help="File for the figures, one line per run.")] = None,
 ) -> None:
     """Show finished runs as one Markdown table, seeds side by side."""
     check_name("--table", table, TABLES, f"use {' or '.join(TABLES)}")
-    runs = read_runs(find_runs(folders))
+    runs = read_runs(find_runs(folders, evaluation), evaluation)
     typer.echo(runs_markdown(collect_runs(runs, table, threshold)))
     if csv is not None:
         make_folder(csv.parent)

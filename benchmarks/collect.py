@@ -35,28 +35,44 @@ class Run:
     evaluation: dict[str, Any]
 
 
-def find_runs(folders: Iterable[Path]) -> list[Path]:
+def find_runs(folders: Iterable[Path], evaluation: str = EVALUATION_FILE) -> list[Path]:
     """
     :param folders: folders to look through
+    :param evaluation: name of the file with the evaluation
     :return: folders of finished runs in and below them
     :raises UsageError: when there is none
     """
     roots = list(folders)
     runs = sorted(
-        path.parent for root in roots for path in root.rglob(EVALUATION_FILE) if (path.parent / CONFIG_FILE).is_file()
+        path.parent for root in roots for path in root.rglob(evaluation) if (path.parent / CONFIG_FILE).is_file()
     )
     if not runs:
-        raise UsageError(f"no finished run in {', '.join(map(str, roots))}; train with memory-bench train --out FOLDER")
+        mend = "train --out FOLDER" if evaluation == EVALUATION_FILE else f"evaluate RUN --out RUN/{evaluation}"
+        where = ", ".join(map(str, roots))
+        raise UsageError(f"no finished run with {evaluation} in {where}; use memory-bench {mend}")
     return runs
 
 
-def read_runs(runs: Iterable[Path]) -> list[Run]:
+def read_runs(runs: Iterable[Path], evaluation: str = EVALUATION_FILE) -> list[Run]:
     """
     :param runs: folders of finished runs
+    :param evaluation: name of the file with the evaluation, which may be one of ``memory-bench evaluate``
     :return: what they were and what came out
     :raises UsageError: when a file is not what a run writes
     """
-    return [Run(folder, load_config(folder), _read_evaluation(folder / EVALUATION_FILE)) for folder in runs]
+    return [_read_run(folder, folder / evaluation) for folder in runs]
+
+
+def _read_run(folder: Path, file: Path) -> Run:
+    evaluation = _read_evaluation(file)
+    if file.name == EVALUATION_FILE:
+        return Run(folder, load_config(folder), evaluation)
+    # Evaluations after the run tell where they took place, and nothing of the training.
+    try:
+        config = TrainingConfig(**evaluation["arguments"])
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{file} is not of memory-bench evaluate ({error})") from error
+    return Run(folder, config, {**_read_evaluation(folder / EVALUATION_FILE), **evaluation})
 
 
 def _read_evaluation(path: Path) -> dict[str, Any]:

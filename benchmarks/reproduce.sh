@@ -148,8 +148,8 @@ regress() {
         --memory-kwargs "'{\"hidden_size\": 32, \"n_layers\": 2}'" "$@" --threads 1 --out "$out/copy-first"
 }
 
-# Rare cues in a long stream, asked for up to 100 steps later; four slots of two steps each beyond 16 recent steps. The
-# All learn to recall within the reach of a memory that keeps everything before they are asked for more. The first
+# Rare cues in a long stream, asked for up to 100 steps later; four slots of two steps each beyond 16 recent steps. All
+# learn to recall within the reach of a memory that keeps everything before they are asked for more. The first
 # layer has no memory: queries would leave the answer in its outputs, for later steps to copy.
 judger() {
     local seed
@@ -160,6 +160,9 @@ judger() {
         judged random $seed '"judger": {"kind": "random", "probability": 0.1}'
         judged discard $seed '"judger": "discard"'
         cues "lstm-s$seed" $seed --policy MemoryPolicy --memory-class lstm
+    done
+    for seed in 0 1 2; do
+        judged perplexity $seed '"judger": true' --judger-kwargs "'{\"warmup\": 120000, \"reward\": \"perplexity\"}'"
     done
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,24 @@ def test_runs_that_differ_in_more_than_the_seed_are_not_mixed(tmp_path: Path) ->
     finished(tmp_path / "b", 1, 0.5)
     save_config(TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": 20}, seed=1, n_envs=4), tmp_path / "b")
     assert [row[2] for row in collect(read_runs(find_runs([tmp_path])))] == ["seeds", "0", "1"]
+
+
+def test_evaluations_after_the_run_tell_where_they_took_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished(tmp_path / "a", 0, 1.0)
+    elsewhere = TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": 900}, seed=0)
+    figures = dict(arguments=asdict(elsewhere), success_rate=0.25, mean_return=0.25, normalized_return=-0.5)
+    (tmp_path / "a" / "long.json").write_text(json.dumps(figures))
+    (tmp_path / "a" / "odd.json").write_text("{}")
+
+    assert run(["collect", str(tmp_path), "--evaluation", "long.json"]) == 0
+    agent = "CompressiveMemoryPolicy"
+    assert f"(corridor=900) | {agent} | 0 | 0.25 | 0.25 | -0.50 | 1,000 | 3 |" in capsys.readouterr().out
+    assert run(["collect", str(tmp_path), "--evaluation", "longer.json"]) == 2
+    assert "memory-bench evaluate RUN --out RUN/longer.json" in capsys.readouterr().err
+    assert run(["collect", str(tmp_path), "--evaluation", "odd.json"]) == 2
+    assert "odd.json is not of memory-bench evaluate" in capsys.readouterr().err
 
 
 def learned(folder: Path, seed: int, returns: list[float | None], parameters: int | None = 1234) -> None:
