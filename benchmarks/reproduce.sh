@@ -55,8 +55,8 @@ more-environments() {
         both object-matching-grid MemoryAgents/ObjectMatchingGrid-v0 300000 '{}' $seed
         both concentration MemoryAgents/Concentration-v0 200000 '{}' $seed
         both hidden-goal MemoryAgents/HiddenGoal-v0 200000 '{}' $seed --normalize-reward
-        both cartpole MemoryAgents/CartPoleNoVelocity-v0 150000 '{}' $seed --normalize-reward
-        both pendulum MemoryAgents/PendulumNoVelocity-v0 200000 '{}' $seed --normalize-reward
+        both cartpole MemoryAgents/CartPoleNoVelocity-v0 100000 '{}' $seed --normalize-reward
+        both pendulum MemoryAgents/PendulumNoVelocity-v0 300000 '{}' $seed --normalize-reward
         both acrobot MemoryAgents/AcrobotNoVelocity-v0 150000 '{}' $seed --normalize-reward
         both mountain-car MemoryAgents/MountainCarContinuousNoVelocity-v0 150000 '{}' $seed --normalize-reward
     done
