@@ -15,7 +15,7 @@ import typer
 
 from memory_agents.benchmarks import demo as demonstration
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
-from memory_agents.benchmarks.collect import TABLES, THRESHOLD, find_runs, group_by_seed, labels, read_runs, save_csv
+from memory_agents.benchmarks.collect import LABELS, TABLES, THRESHOLD, find_runs, group_by_seed, read_runs, save_csv
 from memory_agents.benchmarks.collect import collect as collect_runs
 from memory_agents.benchmarks.collect import markdown as runs_markdown
 from memory_agents.benchmarks.config import TrainingConfig, hardware, load_config, versions
@@ -262,15 +262,22 @@ def curves(
     folders: Folders,
     out: Annotated[Path, typer.Option(help="Picture to write, a PNG file.")],
     title: Annotated[str | None, typer.Option(help="Heading; default: the environment.")] = None,
+    label: Annotated[
+        str,
+        typer.Option(
+            help="What curves are called: arguments, those in which they differ; folder, the folders without seeds."
+        ),
+    ] = "arguments",
 ) -> None:
     """Draw learning curves of finished runs on one environment: mean over seeds, and a band from lowest to highest."""
+    check_name("--label", label, LABELS, f"use {' or '.join(LABELS)}")
     groups = group_by_seed(read_runs(find_runs(folders)))
     environments = {(config.env, json.dumps(config.env_kwargs)) for config in (group[0].config for group in groups)}
     if len(environments) > 1:
         raise UsageError(f"the runs are of {len(environments)} environments; choose folders with runs of one")
     make_folder(out.parent)
     config = groups[0][0].config
-    lines = {label: [run.folder for run in group] for label, group in zip(labels(groups), groups, strict=True)}
+    lines = {label: [run.folder for run in group] for label, group in zip(LABELS[label](groups), groups, strict=True)}
     plot_curves(lines, anchors(config), title or config.env, out)
 
 

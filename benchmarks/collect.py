@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -124,6 +125,23 @@ def labels(groups: Iterable[list[Run]]) -> list[str]:
     ]
 
 
+def folder_labels(groups: Iterable[list[Run]]) -> list[str]:
+    """
+    :param groups: groups of :func:`group_by_seed`
+    :return: of each group the name that its runs' folders share, without their seeds: ``judger`` of ``judger-s0`` and
+        ``judger-s1``
+    :raises UsageError: when runs of a group have several names, or two groups the same one
+    """
+    names = [{re.sub(r"[-_]s(eed)?[-_]?\d+$", "", run.folder.resolve().name) for run in group} for group in groups]
+    for group in names:
+        if len(group) > 1 or names.count(group) > 1:
+            raise UsageError(
+                f"folders called {', '.join(sorted(group))} do not tell the agents apart; rename them, "
+                "or leave --label folder out"
+            )
+    return [group.pop() for group in names]
+
+
 def _short(name: str) -> str:
     """Without the group of arguments that it belongs to, unless that is the judger's training."""
     return name if name.startswith("judger_kwargs.") else name.partition(".")[2] or name
@@ -134,6 +152,10 @@ def _flatten(arguments: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in arguments.items():
         flat.update(_flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
     return flat
+
+
+#: What may stand in a legend for a group.
+LABELS = {"arguments": labels, "folder": folder_labels}
 
 
 def save_csv(runs: Iterable[Run], path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,10 @@ from matplotlib.figure import Figure
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.evaluation import Anchors
 from memory_agents.benchmarks.progress import read_curve
+
+#: Characters of a name in the legend, beyond which it goes on in the next line, or does not fit between the curves.
+LEGEND_WIDTH = 80
+LONGEST_NAME_INSIDE = 30
 
 
 def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, title: str, path: Path) -> None:
@@ -29,15 +35,20 @@ def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, tit
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()
     for name, seeds in curves.items():
-        plot_seeds(axes, name, seeds, anchors)
+        plot_seeds(axes, textwrap.fill(name, LEGEND_WIDTH), seeds, anchors)
     if anchors is not None:
-        for name, level in (("optimal", 1.0), ("memoryless", 0.0), ("random", anchors.normalize(anchors.random))):
+        levels = [(1.0, "optimal"), (0.0, "memoryless"), (anchors.normalize(anchors.random), "random")]
+        for level, names in groupby(levels, key=lambda pair: round(pair[0], 2)):
+            name = ", ".join(name for _, name in names)
             axes.axhline(level, color="grey", linestyle="--", linewidth=1)
             axes.annotate(name, (1.0, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="grey")
     axes.set_title(title)
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return, last 100 episodes" + ("" if anchors is None else " (0 memoryless, 1 optimal)"))
-    axes.legend(loc="best", fontsize="small")
+    if max(map(len, runs)) <= LONGEST_NAME_INSIDE:
+        axes.legend(loc="best", fontsize="small")
+    else:
+        figure.legend(loc="outside lower center", fontsize="small")
     figure.savefig(path, dpi=150)
 
 

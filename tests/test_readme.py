@@ -54,8 +54,8 @@ def test_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert (tmp_path / "agent.zip").exists()
 
 
-def rows_of(*folders: str, table: str = "results") -> list[str]:
-    runs = read_runs(find_runs([RESULTS / folder for folder in folders]))
+def rows_of(*folders: str, table: str = "results", evaluation: str = "evaluation.json") -> list[str]:
+    runs = read_runs(find_runs([RESULTS / folder for folder in folders], evaluation), evaluation)
     return markdown(collect(runs, table)).splitlines()
 
 
@@ -67,6 +67,7 @@ def rows_of(*folders: str, table: str = "results") -> list[str]:
         ("suites", "results", 2),
         ("cores", "learning", 36),
         ("gates", "stability", 8),
+        ("judger", "judger", 7),
     ],
 )
 def test_tables_of_results_are_what_the_raw_results_say(section: str, table: str, groups: int) -> None:
@@ -79,6 +80,25 @@ def test_table_of_the_regression_is_what_the_raw_results_say() -> None:
     rows = regression_table(regression_groups(RESULTS / "copy-first"))
     assert len(rows.splitlines()) == 2 + 16
     assert rows in RESULTS_README
+
+
+@pytest.mark.parametrize("delay", [1000, 10000])
+def test_tables_of_later_questions_are_what_the_raw_results_say(delay: int) -> None:
+    rows = rows_of("judger", table="judger", evaluation=f"delay-{delay}.json")
+    assert len(rows) == 2 + 3
+    assert "\n".join(rows) in RESULTS_README
+
+
+def test_what_the_judger_is_worth_is_what_the_raw_results_say() -> None:
+    returns: dict[str, dict[int, float]] = {}
+    for run in read_runs(find_runs([RESULTS / "judger"])):
+        returns.setdefault(run.folder.name.partition("-")[0], {})[run.config.seed] = run.evaluation["normalized_return"]
+    learned, keep, oracle = returns["judger"], returns["keep"], returns["oracle"]
+    assert list(learned) == list(keep) == list(oracle) == list(range(5))
+    assert f"{min(learned.values()):.2f} to {max(learned.values()):.2f}" in README
+    assert f"{min(keep.values()):.2f} to {max(keep.values()):.2f}" in README
+    assert min(learned[seed] - keep[seed] for seed in learned) > 0.25
+    assert min(learned[seed] / oracle[seed] for seed in learned) > 0.8
 
 
 def runs_of_cores() -> list[Run]:

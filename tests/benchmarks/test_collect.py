@@ -12,10 +12,11 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
-from memory_agents.benchmarks.collect import Run, collect, find_runs, labels, read_runs
+from memory_agents.benchmarks.collect import Run, collect, find_runs, folder_labels, labels, read_runs
 from memory_agents.benchmarks.config import TrainingConfig, save_config
-from memory_agents.benchmarks.curves import plot_seeds
+from memory_agents.benchmarks.curves import plot_curves, plot_seeds
 from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, read_curve
 
 
@@ -170,6 +171,28 @@ def test_groups_are_labelled_by_what_tells_them_apart() -> None:
 def test_groups_that_leave_an_argument_out_have_a_label_of_their_own() -> None:
     groups = [[Run(Path(), TrainingConfig("E", algorithm_kwargs=each), {})] for each in ({}, {"target_kl": None})]
     assert labels(groups) == ["default", "target_kl=None"]
+
+
+def test_groups_are_called_what_their_folders_are_called() -> None:
+    def group(memory_length: int, *folders: str) -> list[Run]:
+        config = TrainingConfig("E", memory_kwargs={"memory_length": memory_length})
+        return [Run(Path(folder), config, {}) for folder in folders]
+
+    assert folder_labels([group(1, "a/rate-4-s0", "a/rate-4-s1"), group(2, "a/lstm_seed_12")]) == ["rate-4", "lstm"]
+    with pytest.raises(UsageError, match="called here, there do not tell the agents apart"):
+        folder_labels([group(1, "here-s0", "there-s1")])
+    with pytest.raises(UsageError, match="called here do not tell the agents apart"):
+        folder_labels([group(1, "a/here"), group(2, "b/here")])
+
+
+def test_long_names_stay_in_the_picture(tmp_path: Path) -> None:
+    learned(tmp_path / "a", 0, [0.0, 0.5, 1.0])
+    for name in ("short", "long " * 60):
+        plot_curves({name: [tmp_path / "a"]}, None, "title", tmp_path / "curves.png")
+        with Image.open(tmp_path / "curves.png") as picture:
+            row = np.asarray(picture.convert("L"))[300]
+        # The left edge of the axes stands where it belongs, however long the legend.
+        assert np.flatnonzero(row < 128)[0] < 200
 
 
 def test_curves_need_one_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
