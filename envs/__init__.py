@@ -10,7 +10,6 @@ from memory_agents.envs.hidden_goal import HiddenGoal
 from memory_agents.envs.key_to_door import KeyToDoor
 from memory_agents.envs.object_matching import ObjectMatching
 from memory_agents.envs.object_matching_grid import ObjectMatchingGrid
-from memory_agents.envs.previous_step import PreviousActionReward
 from memory_agents.envs.registration import ENVIRONMENTS, EnvironmentEntry, register_environments
 from memory_agents.envs.repeat import CopyFirst, RepeatFirst, RepeatPrevious
 from memory_agents.envs.show_importance import ShowImportance
@@ -18,6 +17,7 @@ from memory_agents.envs.tmaze import TMaze
 from memory_agents.envs.token_stream import SupervisedBatch, TokenStream
 from memory_agents.envs.velocity_mask import VelocityMask
 from memory_agents.envs.visual_match import VisualMatch
+from memory_agents.wrappers.previous_step import PreviousActionReward
 
 __all__ = [
     "ENVIRONMENTS",

@@ -5,8 +5,10 @@ Importing the package registers its environments with Gymnasium.
 """
 
 from memory_agents.common.extractors import SmallCNN
+from memory_agents.common.memory_extractor import CompressiveMemoryExtractor
 from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.policies import MemoryActorCriticPolicy
+from memory_agents.common.vec_wrappers import VecHistory, VecPreviousActionReward
 from memory_agents.envs import register_environments
 from memory_agents.memory import MemoryCore, memory_registry
 from memory_agents.ppo import (
@@ -17,6 +19,7 @@ from memory_agents.ppo import (
     MemoryPolicy,
     TransformerXLPolicy,
 )
+from memory_agents.wrappers import HistoryWrapper, PreviousActionReward
 
 __version__ = "0.1.0"
 
@@ -24,15 +27,20 @@ register_environments()
 
 __all__ = [
     "PPO",
+    "CompressiveMemoryExtractor",
     "CompressiveMemoryPolicy",
     "CompressiveTransformerPolicy",
     "FlatDictObservation",
     "GTrXLPolicy",
+    "HistoryWrapper",
     "MemoryActorCriticPolicy",
     "MemoryCore",
     "MemoryPolicy",
+    "PreviousActionReward",
     "SmallCNN",
     "TransformerXLPolicy",
+    "VecHistory",
+    "VecPreviousActionReward",
     "__version__",
     "memory_registry",
 ]

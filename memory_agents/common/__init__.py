@@ -6,6 +6,7 @@ from memory_agents.common.judger_perplexity import PerplexityReward
 from memory_agents.common.judger_record import JudgerRecord, LeavingBlocks, decision_summary
 from memory_agents.common.judger_recorder import JudgerRecorder, record_episodes
 from memory_agents.common.judger_training import JudgerTraining
+from memory_agents.common.memory_extractor import CompressiveMemoryExtractor
 from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
@@ -16,9 +17,11 @@ from memory_agents.common.presets import (
     TransformerXLPolicy,
 )
 from memory_agents.common.sequences import SequenceBatch
+from memory_agents.common.vec_wrappers import VecHistory, VecPreviousActionReward
 
 __all__ = [
     "CombinedFeatures",
+    "CompressiveMemoryExtractor",
     "CompressiveMemoryPolicy",
     "CompressiveTransformerPolicy",
     "FlatDictObservation",
@@ -35,6 +38,8 @@ __all__ = [
     "SequenceRolloutBuffer",
     "SmallCNN",
     "TransformerXLPolicy",
+    "VecHistory",
+    "VecPreviousActionReward",
     "decision_summary",
     "record_episodes",
 ]

@@ -36,6 +36,11 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         """Whether the first of the inputs is no feature, but tells if a step matters."""
         return False
 
+    @property
+    def has_loss(self) -> bool:
+        """Whether :meth:`unroll_with_loss` gives something to minimise."""
+        return False
+
     @abstractmethod
     def initial_state(self, batch_size: int) -> S:
         """

@@ -176,6 +176,10 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         return self.judge is not None and self.judge.is_told
 
     @property
+    def has_loss(self) -> bool:
+        return len(self.compression_losses) > 0
+
+    @property
     def layers(self) -> list[Layer]:
         """The layers, from the inputs to the outputs."""
         compressors = iter(self._compressors)

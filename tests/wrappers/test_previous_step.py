@@ -13,7 +13,10 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from memory_agents.envs import PreviousActionReward, TMaze
+from memory_agents import envs
+from memory_agents.envs import TMaze
+from memory_agents.wrappers import PreviousActionReward
+from memory_agents.wrappers.previous_step import written_actions
 
 
 class Counting(gym.Env[Any, Any]):
@@ -121,3 +124,46 @@ def test_it_is_made_again_from_its_spec_and_from_a_pickle() -> None:
     assert env.spec is not None
     for copy in (gym.make(env.spec), pickle.loads(pickle.dumps(env))):
         assert copy.observation_space == env.observation_space
+
+
+@pytest.mark.parametrize("shown", ["previous_action", "previous_reward"])
+def test_one_of_both_is_shown_alone(shown: str) -> None:
+    flags = dict.fromkeys(("previous_action", "previous_reward"), False) | {shown: True}
+    env, both = PreviousActionReward(Counting(spaces.Discrete(2)), **flags), PreviousActionReward(TMaze())
+    env.reset()
+    seen, *_ = env.step(1)
+    assert set(seen) == set(env.observation_space) == {"observation", shown}  # type: ignore[arg-type]
+    assert seen[shown].tolist() == dict(previous_action=[0, 1], previous_reward=[0.5])[shown]
+    assert set(both.observation_space) == {"observation", "previous_action", "previous_reward"}  # type: ignore[arg-type]
+
+
+def test_showing_nothing_is_an_error() -> None:
+    with pytest.raises(ValueError, match="leave nothing to show: set one of them"):
+        PreviousActionReward(TMaze(), previous_action=False, previous_reward=False)
+    with pytest.raises(ValueError, match="previous_reward must be True or False, got 'no'"):
+        PreviousActionReward(TMaze(), previous_reward="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Discrete(4, start=-1),
+        spaces.MultiDiscrete([2, 3, 2], start=[0, 5, -1]),
+        spaces.MultiDiscrete([[2, 3], [4, 2]]),
+        spaces.MultiBinary([2, 2]),
+        spaces.Box(-1, 1, (2, 3)),
+        spaces.Tuple([spaces.Discrete(2), spaces.Box(0, 1, (2,))]),
+    ],
+    ids=str,
+)
+def test_actions_of_many_environments_are_written_as_gymnasium_writes_one(space: spaces.Space[Any]) -> None:
+    space.seed(0)
+    actions = [space.sample() for _ in range(7)]
+    expected = np.stack([spaces.flatten(space, action) for action in actions])
+    written = written_actions(space, actions)
+    assert written.dtype == np.float32
+    np.testing.assert_array_equal(written, expected.astype(np.float32))
+
+
+def test_environments_export_it_too() -> None:
+    assert envs.PreviousActionReward is PreviousActionReward
