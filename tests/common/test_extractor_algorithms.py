@@ -36,7 +36,6 @@ CONTINUOUS: dict[str, tuple[type[BaseAlgorithm], dict[str, Any]]] = {
     "TD3": (sb3.TD3, OFF_POLICY),
     "DDPG": (sb3.DDPG, OFF_POLICY),
     "TQC": (contrib.TQC, OFF_POLICY),
-    "CrossQ": (contrib.CrossQ, OFF_POLICY),
 }
 
 
@@ -57,13 +56,10 @@ def make(name: str, env: Any, memory_class: str = "gru", **policy_kwargs: Any) -
     return algorithm(policy, env, seed=0, device="cpu", policy_kwargs=extractor, **kwargs)
 
 
-def memories(agent: BaseAlgorithm) -> dict[str, th.Tensor]:
-    return {name: p.detach().clone() for name, p in agent.policy.named_parameters() if ".memory." in name}
-
-
 def trained(agent: BaseAlgorithm) -> dict[str, th.Tensor]:
     """Parameters of memories but those of networks that only follow others."""
-    return {name: p for name, p in memories(agent).items() if "target" not in name}
+    named = agent.policy.named_parameters()
+    return {name: p.detach().clone() for name, p in named if ".memory." in name and "target" not in name}
 
 
 @pytest.mark.parametrize(
@@ -76,12 +72,12 @@ def trained(agent: BaseAlgorithm) -> dict[str, th.Tensor]:
 def test_it_learns_saves_loads_and_predicts(name: str, memory_class: str, tmp_path: Path) -> None:
     venv = toy_histories(name, previous_action=True, previous_reward=True)
     agent = make(name, venv, memory_class)
-    before = memories(agent)
+    before = trained(agent)
     assert before
     learn: dict[str, Any] = dict(use_masking=False) if name == "MaskablePPO" else {}
-    agent.learn(200, **learn)
+    agent.learn(100 if memory_class == "compressive" else 200, **learn)
     # Some parameters move with steps too small for single precision, and unused slots not at all.
-    moved = [not th.equal(p, before[label]) for label, p in memories(agent).items()]
+    moved = [not th.equal(p, before[label]) for label, p in trained(agent).items()]
     assert np.mean(moved) > (0.95 if memory_class == "gru" else 0.7)
 
     agent.save(tmp_path / "agent")
@@ -122,7 +118,6 @@ def test_actor_and_critic_share_a_memory_or_do_not(name: str, share: bool) -> No
         actor, critic = policy.actor.features_extractor, policy.critic.features_extractor
         targets = policy.critic_target.features_extractor
         assert targets is not critic
-        assert not any(parameter.requires_grad for parameter in targets.parameters()) or not policy.training
         assert any((a - b).abs().max() > 0 for a, b in zip(targets.parameters(), critic.parameters(), strict=True))
     assert (actor is critic) == share
     for label, parameter in trained(agent).items():
@@ -157,7 +152,7 @@ def test_the_replay_buffer_holds_the_histories_of_episodes_that_ended() -> None:
 def test_it_learns_from_what_vec_normalize_shows(name: str) -> None:
     outside = VecNormalize(toy_histories(name), norm_obs_keys=["observation"])
     make(name, outside).learn(100)
-    assert outside.obs_rms["observation"].count > 90  # type: ignore[index]
+    assert outside.obs_rms["observation"].count > 90
     rewards = VecNormalize(toy_histories(name, previous_reward=True), norm_obs=False)
     make(name, rewards).learn(60)
     if name == "PPO":

@@ -284,12 +284,13 @@ def test_arguments_of_the_memory_are_checked() -> None:
 
 
 def test_a_judger_that_is_told_reads_importance() -> None:
-    kwargs = dict(memory_kwargs=dict(judger="oracle"))
+    kwargs: dict[str, Any] = dict(memory_kwargs=dict(judger="oracle"))
     with pytest.raises(ValueError, match=r"put memory_agents\.envs\.ShowImportance around each environment"):
         make("compressive", **kwargs)
     env = HistoryWrapper(ShowImportance(CueStream(length=64)), 40)
     agent = stock_agent(env, "compressive")
-    told = make("compressive", 40, env.observation_space.inner, **kwargs)  # type: ignore[attr-defined]
+    assert isinstance(env.observation_space, HistorySpace)
+    told = make("compressive", 40, env.observation_space.inner, **kwargs)
     features: BaseFeaturesExtractor = extractor_of(agent).features_extractor
     assert isinstance(features, CombinedFeatures)
     assert told.memory.input_dim == features.features_dim

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
@@ -50,7 +51,8 @@ def test_histories_are_those_of_single_environments(observation: str) -> None:
     kwargs: Any = dict(env_kwargs=dict(observation=observation, truncate=True), n_envs=3)
     flags = dict(previous_action=observation == "box", previous_reward=observation == "dict")
     venv = VecHistory(make_vec_env(Own, **kwargs), 5, **flags)
-    wrapped = make_vec_env(Own, **kwargs, wrapper_class=HistoryWrapper, wrapper_kwargs=dict(history_length=5, **flags))
+    kwargs |= dict(wrapper_class=HistoryWrapper, wrapper_kwargs=dict(history_length=5, **flags))
+    wrapped = make_vec_env(Own, **kwargs)
     assert venv.observation_space == wrapped.observation_space
     assert_same(play(venv), play(wrapped))
 
@@ -68,7 +70,8 @@ def test_previous_actions_and_rewards_are_those_of_single_environments(action: s
 def test_one_of_both_is_shown_alone(shown: str) -> None:
     flags = dict.fromkeys(("previous_action", "previous_reward"), False) | {shown: True}
     venv = VecPreviousActionReward(toy_venv(), **flags)
-    assert set(venv.reset()) == set(venv.observation_space) == {"observation", shown}  # type: ignore[arg-type]
+    assert isinstance(venv.observation_space, spaces.Dict)
+    assert set(venv.reset()) == set(venv.observation_space) == {"observation", shown}
 
 
 def test_terminal_observations_do_not_change_afterwards() -> None:
@@ -92,6 +95,7 @@ def test_terminal_observations_do_not_change_afterwards() -> None:
 def test_rewards_are_shown_as_they_come_from_inside() -> None:
     inside = VecPreviousActionReward(VecNormalize(toy_venv(), norm_obs=False))
     inside.reset()
+    observations: Any
     observations, rewards, *_ = inside.step(np.zeros(3, dtype=int))
     np.testing.assert_array_equal(observations["previous_reward"][:, 0], rewards)
 
@@ -103,7 +107,7 @@ def test_rewards_are_shown_as_they_come_from_inside() -> None:
 
     scaled = VecNormalize(VecPreviousActionReward(toy_venv()))
     play(scaled, 60)
-    assert scaled.obs_rms["previous_reward"].count > 100  # type: ignore[index]
+    assert scaled.obs_rms["previous_reward"].count > 100
 
 
 @pytest.mark.parametrize("action", ACTIONS)

@@ -35,7 +35,7 @@ def test_a_history_holds_rows_of_what_is_inside() -> None:
         }
     )
     space = HistorySpace(inner, 6)
-    rows = {name: (entry.shape, entry.dtype) for name, entry in space.items()}
+    rows: dict[str, Any] = {name: (entry.shape, entry.dtype) for name, entry in space.items()}
     assert rows == {
         "seen": ((6, 7, 7, 3), np.uint8),
         "grey": ((6, 20), np.uint8),
@@ -133,8 +133,9 @@ def test_the_newest_observations_of_an_episode_are_shown(observation: str) -> No
 
 
 def test_empty_rows_are_within_the_bounds() -> None:
-    ring = HistoryRing(HistorySpace(spaces.Box(np.float32([2, -3]), np.float32([3, -2])), 2), 1)
-    history = ring.add(np.float32([[2.5, -2.5]]), np.array([True]))
+    low = np.array([2, -3], np.float32)
+    ring = HistoryRing(HistorySpace(spaces.Box(low, low + 1), 2), 1)
+    history = ring.add(np.array([[2.5, -2.5]]), np.array([True]))
     assert history["observation"].tolist() == [[[2, -2], [2.5, -2.5]]]
 
 
