@@ -213,6 +213,7 @@ def test_the_memorys_own_loss_is_minimised_and_knows_no_empty_row() -> None:
         th.manual_seed(0)
         extractor = make("compressive", 16, memory_kwargs=kwargs)
         batch = histories(HistorySpace(BOX, 16), lengths)
+        assert extractor.memory.has_loss
         batch["observation"][0] = th.linspace(-1, 1, 48).view(16, 3)
         (0 * extractor(batch)).sum().backward()
         decoders = [p.grad for p in extractor.memory.compression_losses.parameters()]  # type: ignore[union-attr]
@@ -222,6 +223,7 @@ def test_the_memorys_own_loss_is_minimised_and_knows_no_empty_row() -> None:
         th.testing.assert_close(alone, beside)
     with th.no_grad():
         assert not extractor(batch).requires_grad
+    assert not make("compressive").memory.has_loss
 
 
 class Doubled(FlattenExtractor):
