@@ -6,7 +6,8 @@ Memory for an algorithm that knows nothing of it: stock SAC swings up a pendulum
 extractor and dictionaries will do in place of SAC. An episode counts as a success if its return is above -400: the
 pendulum was swung up and held there.
 
-Run with ``python examples/05_extractor_with_sac.py``: two minutes.
+Run with ``python examples/05_extractor_with_sac.py``: two minutes. With ``HISTORY = 1``, which leaves nothing to
+remember, the mean return is -1201 and no episode succeeds.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ DISCRETE: dict[str, tuple[type[BaseAlgorithm], dict[str, Any]]] = {
     "A2C": (sb3.A2C, ON_POLICY),
     "DQN": (sb3.DQN, OFF_POLICY),
     "QRDQN": (contrib.QRDQN, OFF_POLICY),
-    "TRPO": (contrib.TRPO, dict(n_steps=16, batch_size=16)),
+    "TRPO": (contrib.TRPO, dict(n_steps=16, batch_size=16, cg_max_steps=3)),
     "MaskablePPO": (contrib.MaskablePPO, MINIBATCHES),
     "RecurrentPPO": (contrib.RecurrentPPO, MINIBATCHES),
 }
