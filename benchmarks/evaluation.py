@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 import numpy as np
 import stable_baselines3
 from numpy.typing import NDArray
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.benchmarks.agents import make_env, make_vec_env, memory_env
@@ -145,7 +145,7 @@ def anchors(config: TrainingConfig) -> Anchors | None:
     return None if env is None else Anchors(env.optimal_return, env.memoryless_return, env.random_return)
 
 
-def evaluate(agent: OnPolicyAlgorithm, config: TrainingConfig) -> Evaluation:
+def evaluate(agent: BaseAlgorithm, config: TrainingConfig) -> Evaluation:
     """
     Play episodes with deterministic actions, in environments of their own; where the memory is judged, play them again
     with actions and decisions drawn.
@@ -161,7 +161,7 @@ def evaluate(agent: OnPolicyAlgorithm, config: TrainingConfig) -> Evaluation:
     return replace(evaluation, sampled=_play(agent, config, deterministic=False))
 
 
-def _play(agent: OnPolicyAlgorithm, config: TrainingConfig, deterministic: bool) -> Evaluation:
+def _play(agent: BaseAlgorithm, config: TrainingConfig, deterministic: bool) -> Evaluation:
     successes: list[bool | None] = []
 
     def note(step: dict[str, Any], _: dict[str, Any]) -> None:
@@ -189,7 +189,7 @@ def _play(agent: OnPolicyAlgorithm, config: TrainingConfig, deterministic: bool)
     return Evaluation(played, anchors(config), None if notes is None else decision_summary(notes.records))
 
 
-def _check_spaces(agent: OnPolicyAlgorithm, venv: VecEnv, config: TrainingConfig) -> None:
+def _check_spaces(agent: BaseAlgorithm, venv: VecEnv, config: TrainingConfig) -> None:
     seen = stable_baselines3.PPO._wrap_env(venv).observation_space  # images channel first, as agents have them
     for name, known, found in (
         ("observations", agent.observation_space, seen),

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from memory_agents.benchmarks.agents import make_agent, make_training_env
 from memory_agents.benchmarks.config import TrainingConfig, save_config
@@ -33,7 +33,7 @@ class TrainingResult:
 
     config: TrainingConfig
     folder: Path
-    agent: OnPolicyAlgorithm
+    agent: BaseAlgorithm
     evaluation: Evaluation
     steps: int
     seconds: float

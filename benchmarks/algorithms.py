@@ -1,0 +1,48 @@
+"""What ``--algorithm`` takes: algorithms with memory, each beside the stock one that it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import stable_baselines3
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from memory_agents import PPO
+from memory_agents.ppo.ppo import DEFAULT_EPOCHS, default_learning_rate
+
+#: Steps per environment and rollout of the baseline without memory.
+MEMORYLESS_STEPS = 128
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """
+    :param remembering: for policies with memory
+    :param memoryless: the stock algorithm, for the baseline without memory
+    :param hyperparameters: what the stock algorithm needs to have the defaults of the other one, so that memory is the
+        only difference; called with the number of environments
+    """
+
+    remembering: type[BaseAlgorithm]
+    memoryless: type[BaseAlgorithm]
+    hyperparameters: Callable[[int], dict[str, Any]]
+
+
+def _ppo(n_envs: int) -> dict[str, Any]:
+    return dict(
+        learning_rate=default_learning_rate(),
+        n_steps=MEMORYLESS_STEPS,
+        batch_size=MEMORYLESS_STEPS * n_envs // 4,
+        n_epochs=DEFAULT_EPOCHS,
+        gamma=0.99,
+        gae_lambda=0.95,
+        ent_coef=0.01,
+    )
+
+
+#: Algorithms by name; the first is the default.
+ALGORITHMS: dict[str, Algorithm] = {
+    "PPO": Algorithm(PPO, stable_baselines3.PPO, _ppo),
+}
