@@ -10,7 +10,7 @@ import stable_baselines3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from memory_agents import PPO
-from memory_agents.ppo.ppo import DEFAULT_EPOCHS, default_learning_rate
+from memory_agents.common.defaults import DEFAULT_EPOCHS, default_learning_rate
 
 #: Steps per environment and rollout of the baseline without memory.
 MEMORYLESS_STEPS = 128

@@ -4,10 +4,12 @@ Reinforcement-learning agents that remember: policies with memory for Stable-Bas
 Importing the package registers its environments with Gymnasium.
 """
 
+from memory_agents.a2c import A2C
 from memory_agents.common.extractors import SmallCNN
 from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.envs import register_environments
+from memory_agents.maskable_ppo import MaskablePPO
 from memory_agents.memory import MemoryCore, memory_registry
 from memory_agents.ppo import (
     PPO,
@@ -17,17 +19,21 @@ from memory_agents.ppo import (
     MemoryPolicy,
     TransformerXLPolicy,
 )
+from memory_agents.trpo import TRPO
 
 __version__ = "0.1.0"
 
 register_environments()
 
 __all__ = [
+    "A2C",
     "PPO",
+    "TRPO",
     "CompressiveMemoryPolicy",
     "CompressiveTransformerPolicy",
     "FlatDictObservation",
     "GTrXLPolicy",
+    "MaskablePPO",
     "MemoryActorCriticPolicy",
     "MemoryCore",
     "MemoryPolicy",

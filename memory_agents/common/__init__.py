@@ -1,6 +1,11 @@
 """What joins memory cores and Stable-Baselines3: policies, rollout buffers, rollout collection."""
 
-from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
+from memory_agents.common.buffers import (
+    MaskableSequenceDictRolloutBuffer,
+    MaskableSequenceRolloutBuffer,
+    SequenceDictRolloutBuffer,
+    SequenceRolloutBuffer,
+)
 from memory_agents.common.extractors import CombinedFeatures, SmallCNN
 from memory_agents.common.judger_perplexity import PerplexityReward
 from memory_agents.common.judger_record import JudgerRecord, LeavingBlocks, decision_summary
@@ -27,6 +32,8 @@ __all__ = [
     "JudgerRecorder",
     "JudgerTraining",
     "LeavingBlocks",
+    "MaskableSequenceDictRolloutBuffer",
+    "MaskableSequenceRolloutBuffer",
     "MemoryActorCriticPolicy",
     "MemoryOnPolicyAlgorithm",
     "PerplexityReward",

@@ -8,6 +8,9 @@ from memory_agents.common.building import memory_type
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.memory import CompressiveMemory, MemoryCore
 
+#: The policy with any memory core.
+MemoryPolicy = MemoryActorCriticPolicy
+
 
 class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
     """
@@ -92,3 +95,13 @@ class TransformerXLPolicy(CompressiveMemoryPolicy):
 
     FIXED: ClassVar[dict[str, Any]] = {"compressed_length": 0, "gating": "none"}
     DEFAULTS: ClassVar[dict[str, Any]] = {"memory_length": 128}
+
+
+#: The policies of all algorithms with an actor and a critic, by the names that they take in place of a class.
+MEMORY_POLICIES: dict[str, type[MemoryActorCriticPolicy]] = {
+    "CompressiveMemoryPolicy": CompressiveMemoryPolicy,
+    "CompressiveTransformerPolicy": CompressiveTransformerPolicy,
+    "GTrXLPolicy": GTrXLPolicy,
+    "TransformerXLPolicy": TransformerXLPolicy,
+    "MemoryPolicy": MemoryPolicy,
+}
