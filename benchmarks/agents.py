@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import sb3_contrib
+from sb3_contrib.common.maskable.utils import is_masking_supported
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize
 
-from memory_agents import PPO, FlatDictObservation
+from memory_agents import FlatDictObservation
 from memory_agents.benchmarks.algorithms import ALGORITHMS, Algorithm
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
 from memory_agents.benchmarks.config import TrainingConfig
@@ -30,7 +32,8 @@ def policy_names() -> list[str]:
     """
     :return: what ``--policy`` takes
     """
-    return [*PPO.policy_aliases, MEMORYLESS]
+    known = (name for algorithm in ALGORITHMS.values() for name in algorithm.remembering.policy_aliases)
+    return [*dict.fromkeys(known), MEMORYLESS]
 
 
 def make_env(config: TrainingConfig, render_mode: str | None = None) -> gym.Env[Any, Any]:
@@ -126,6 +129,11 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
     algorithm = ALGORITHMS[config.algorithm]
     check_name("--policy", config.policy, policy_names(), f"use {', '.join(policy_names())}")
     device = check_device(config.device)
+    if issubclass(algorithm.memoryless, sb3_contrib.MaskablePPO) and not is_masking_supported(venv):
+        raise UsageError(
+            f"--algorithm {config.algorithm!r} asks which actions are valid, and --env {config.env!r} has no "
+            "action_masks() to tell it; use PPO, or an environment that does, such as MemoryAgents/Concentration-v0"
+        )
     try:
         if config.policy == MEMORYLESS:
             return _memoryless(algorithm, config, venv, device)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import sb3_contrib
 import stable_baselines3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from memory_agents import PPO
+from memory_agents import A2C, PPO, TRPO, MaskablePPO
 from memory_agents.common.defaults import DEFAULT_EPOCHS, default_learning_rate
 
 #: Steps per environment and rollout of the baseline without memory.
@@ -42,7 +43,26 @@ def _ppo(n_envs: int) -> dict[str, Any]:
     )
 
 
+def _a2c(n_envs: int) -> dict[str, Any]:
+    return dict(
+        learning_rate=default_learning_rate(),
+        n_steps=A2C.shortest_rollout * max(1, A2C.rollout_size // n_envs // A2C.shortest_rollout),
+        gamma=0.99,
+        gae_lambda=0.95,
+        ent_coef=0.01,
+        use_rms_prop=False,
+        normalize_advantage=True,
+    )
+
+
+def _trpo(n_envs: int) -> dict[str, Any]:
+    return dict(n_steps=MEMORYLESS_STEPS, batch_size=MEMORYLESS_STEPS * n_envs // 4)
+
+
 #: Algorithms by name; the first is the default.
 ALGORITHMS: dict[str, Algorithm] = {
     "PPO": Algorithm(PPO, stable_baselines3.PPO, _ppo),
+    "A2C": Algorithm(A2C, stable_baselines3.A2C, _a2c),
+    "MaskablePPO": Algorithm(MaskablePPO, sb3_contrib.MaskablePPO, _ppo),
+    "TRPO": Algorithm(TRPO, sb3_contrib.TRPO, _trpo),
 }

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from memory_agents.benchmarks.agents import make_agent, make_training_env
 from memory_agents.benchmarks.config import TrainingConfig, save_config
@@ -18,6 +19,9 @@ from memory_agents.benchmarks.output import prepare_run
 
 #: One line per episode: of the easier environment, if there is one, and of the real one.
 MONITOR_FILES = ("pretraining-monitor.csv", "monitor.csv")
+
+#: Environment steps between points of learning curves.
+LOG_STEPS = 2048
 
 
 @dataclass(frozen=True)
@@ -74,13 +78,14 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     start, cpu_start = time.perf_counter(), time.process_time()
     broken_off = False
     try:
-        agent.learn(stages[0].total_timesteps, progress_bar=progress)
+        log = log_interval(agent)
+        agent.learn(stages[0].total_timesteps, log_interval=log, progress_bar=progress)
         for stage in stages[1:]:
             venv.close()
             venv = make_training_env(stage, folder / MONITOR_FILES[-1])
             venv.seed(config.seed)
             agent.set_env(venv)
-            agent.learn(stage.total_timesteps, progress_bar=progress, reset_num_timesteps=False)
+            agent.learn(stage.total_timesteps, log_interval=log, progress_bar=progress, reset_num_timesteps=False)
     except ValueError as error:
         # Training that blows up is a result like any other: what PyTorch says to actions that are not numbers.
         if "found invalid values" not in str(error):
@@ -106,6 +111,16 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     if not broken_off:
         record_run(agent, config, folder, evaluation_seed(config.seed))
     return TrainingResult(config, folder, agent, evaluation, agent.num_timesteps, seconds)
+
+
+def log_interval(agent: BaseAlgorithm) -> int:
+    """
+    :param agent: an agent
+    :return: after how many rollouts it shall log, so that curves have a point every 2048 steps or, where rollouts are
+        longer, every rollout
+    """
+    size = agent.n_steps * agent.n_envs if isinstance(agent, OnPolicyAlgorithm) else LOG_STEPS
+    return max(1, LOG_STEPS // size)
 
 
 def _stages(config: TrainingConfig) -> list[TrainingConfig]:

@@ -85,7 +85,11 @@ class TRPO(MemoryOnPolicyAlgorithm, sb3_contrib.TRPO):
                 f"from 1 to {n_windows}, or a shorter sequence_length than {self.sequence_length}"
             )
         for memory in self.policy.memories:
-            if isinstance(memory, CompressiveMemory) and memory.compression_losses and memory.compression_gradient == "both":
+            if (
+                isinstance(memory, CompressiveMemory)
+                and memory.compression_losses
+                and memory.compression_gradient == "both"
+            ):
                 raise ValueError(
                     "compression_gradient='both' lets a loss move what actions depend on, and TRPO moves that within its "
                     "trust region only; use compression_gradient='auxiliary', or another algorithm"
