@@ -30,7 +30,8 @@ class Concentration(MemoryEnv):
     else its value from 1 to ``max_pairs``.
 
     **Actions.** ``Discrete(2 * max_pairs)``: the card to flip. Choosing a card that lies face up changes nothing, but
-    counts as a flip. After a mismatch the action does not matter. :meth:`action_masks` has the cards that lie face down.
+    counts as a flip. After a mismatch the action does not matter. :meth:`action_masks` has those that lie face
+    down.
 
     **Rewards.** ``1 / n_pairs`` for every pair found.
 

@@ -28,8 +28,8 @@ class HiddenGoal(MemoryEnv):
     **Observation.** ``Box(0, 1, (size * size,), float32)``: the agent's cell as one-hot, row by row from the upper
     left corner. After the goal was reached it is the cell that the agent was put into.
 
-    **Actions.** ``Discrete(4)``: 0 east, 1 north, 2 west, 3 south. Walls stop the agent, and :meth:`action_masks` has the
-    moves that they do not stop.
+    **Actions.** ``Discrete(4)``: 0 east, 1 north, 2 west, 3 south. Walls stop the agent, and :meth:`action_masks` has
+    the moves that they do not stop.
 
     **Rewards.** 1 whenever the goal is reached, else 0.
 
@@ -165,7 +165,7 @@ class HiddenGoal(MemoryEnv):
     def action_masks(self) -> Masks:
         """Return which moves no wall stops, ``(4,)``. The observation tells as much."""
         self._check_begun("action_masks")
-        return np.array(self._neighbours[self._cell]) != self._cell
+        return np.array([cell != self._cell for cell in self._neighbours[self._cell]])
 
     def _frame(self) -> Frame:
         return draw(

@@ -85,7 +85,7 @@ def invalid_actions(actions: np.ndarray, masks: np.ndarray, space: spaces.Space[
     chosen = (actions - start).reshape(len(masks), -1).astype(int)
     firsts = np.cumsum([0, *mask_sizes(space)[:-1]])
     valid: np.ndarray = np.take_along_axis(masks.astype(bool), chosen + firsts, axis=1)
-    return ~valid.all(axis=1)
+    return np.logical_not(valid.all(axis=1))
 
 
 def masked_logits(logits: th.Tensor, masks: th.Tensor | np.ndarray, space: spaces.Space[Any]) -> th.Tensor:

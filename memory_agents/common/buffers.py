@@ -116,8 +116,8 @@ class SequenceRolloutBuffer(RolloutBuffer):
         """
         One epoch: every window once, in random order.
 
-        :param batch_size: transitions per minibatch, a multiple of ``sequence_length``; ``None`` for all at once, or one
-            window of :attr:`one_window_of`
+        :param batch_size: transitions per minibatch, a multiple of ``sequence_length``; ``None`` for all at once, or
+            one window of :attr:`one_window_of`
         :return: minibatches of whole windows
         """
         if self.replay is not None and self._epochs > 0:
@@ -145,7 +145,8 @@ class SequenceRolloutBuffer(RolloutBuffer):
         index = th.as_tensor(windows, device=episode_starts.device)
         states, choices = tree_select(self._window_states, index), tree_select(self._window_choices, index)
         batch = SequenceBatch(samples.observations, episode_starts, states, choices)
-        return samples._replace(observations=batch)  # type: ignore[arg-type]
+        # Only Stable-Baselines3's own buffer has made them floats, which binary choices have to be.
+        return samples._replace(observations=batch, actions=samples.actions.float())  # type: ignore[arg-type]
 
     def _prepare(self) -> None:
         """Bring everything into the order of the windows, once per rollout."""

@@ -203,8 +203,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     def _window_outputs(self, batch: SequenceBatch) -> tuple[list[th.Tensor], list[th.Tensor]]:
         """
         :param batch: windows of steps
-        :return: outputs of the memories, (transitions, output_dim) each, and their own losses. Learning values minimises
-            these, too, so that the inherited ``train()`` need not know of them
+        :return: outputs of the memories, (transitions, output_dim) each, and their own losses, which the
+            inherited ``train()`` need not know of: learning values minimises them, too
         """
         outputs, losses = [], []
         runs = zip(self._memories, self.memory_inputs(batch), self.window_states(batch), strict=True)

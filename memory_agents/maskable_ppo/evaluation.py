@@ -27,8 +27,8 @@ class MaskedPlayer:
     def __init__(self, model: StockMaskablePPO, env: gym.Env[Any, Any] | VecEnv) -> None:
         if not is_masking_supported(env):
             raise ValueError(
-                "env has no method action_masks(); add one, put ActionMasker of sb3_contrib.common.wrappers around each "
-                "environment, or pass use_masking=False"
+                "env has no method action_masks(); add one, put ActionMasker of sb3_contrib.common.wrappers around "
+                "each environment, or pass use_masking=False"
             )
         self.model = model
         self.env = env
@@ -43,7 +43,8 @@ class MaskedPlayer:
         :param kwargs: the same by name
         :return: valid actions, and the state to pass to the next call
         """
-        return self.model.predict(observation, *args, action_masks=get_action_masks(self.env), **kwargs)
+        kwargs["action_masks"] = get_action_masks(self.env)
+        return self.model.predict(observation, *args, **kwargs)
 
 
 def evaluate_policy(

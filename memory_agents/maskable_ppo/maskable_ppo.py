@@ -41,7 +41,8 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
 
     :param policy: ``"CompressiveMemoryPolicy"``, ``"CompressiveTransformerPolicy"``, ``"GTrXLPolicy"``,
         ``"TransformerXLPolicy"``, ``"MemoryPolicy"``, or a class derived from them
-    :param env: environment, vectorised environment or registered id, with Discrete, MultiDiscrete or MultiBinary actions
+    :param env: environment, vectorised environment or registered id, with Discrete, MultiDiscrete or MultiBinary
+        actions
     :param learning_rate: default: 2e-3 at the start of ``learn()``, falling linearly to 2e-4 at its end
     :param n_steps: steps per environment and rollout (default: what gives 2048 transitions, at least 128)
     :param batch_size: transitions per minibatch, a multiple of ``sequence_length`` (default: a quarter of the rollout,
@@ -57,6 +58,8 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
         MaskableSequenceRolloutBuffer,
         MaskableSequenceDictRolloutBuffer,
     )
+    policy: MemoryActorCriticPolicy  # type: ignore[assignment]
+    rollout_buffer: MaskableSequenceRolloutBuffer
     _use_masking = True
 
     def __init__(
@@ -107,8 +110,8 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
         """
         if use_masking and not is_masking_supported(env):
             raise ValueError(
-                "env has no method action_masks(); add one, put ActionMasker of sb3_contrib.common.wrappers around each "
-                "environment, or use memory_agents.PPO"
+                "env has no method action_masks(); add one, put ActionMasker of sb3_contrib.common.wrappers around "
+                "each environment, or use memory_agents.PPO"
             )
         self._use_masking = use_masking
         return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
@@ -118,7 +121,7 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
             return {}
         return {"action_masks": checked_masks(get_action_masks(env), self.action_space, env.num_envs)}
 
-    def predict(  # type: ignore[override]
+    def predict(
         self,
         observation: np.ndarray | dict[str, Any] | tuple[Any, ...],
         state: Any = None,

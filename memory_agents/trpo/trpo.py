@@ -17,8 +17,8 @@ from memory_agents.trpo.second_derivatives import second_derivatives
 
 class TRPO(MemoryOnPolicyAlgorithm, sb3_contrib.TRPO):
     """
-    :class:`sb3_contrib.TRPO` for policies with memory; ``train()`` is inherited. Arguments that are not listed are those
-    of the parent, some with other defaults.
+    :class:`sb3_contrib.TRPO` for policies with memory; ``train()`` is inherited. Arguments that are not listed are
+    those of the parent, some with other defaults.
 
     The step within the trust region moves everything that actions depend on, a shared memory included; the critic then
     moves the rest. Losses of the memory itself (``compression_loss``) are minimised with the critic's.
@@ -36,8 +36,9 @@ class TRPO(MemoryOnPolicyAlgorithm, sb3_contrib.TRPO):
         :class:`~memory_agents.common.MemoryOnPolicyAlgorithm`. With ``refresh_states`` the states at window starts are
         those of the new actor when the critic learns
     :raises TypeError: when the policy has no memory
-    :raises ValueError: when ``n_steps``, ``batch_size`` and ``sequence_length`` do not fit together, a rollout has fewer
-        windows than ``sub_sampling_factor``, or the memory has dropout or a loss that moves what actions depend on
+    :raises ValueError: when ``n_steps``, ``batch_size`` and ``sequence_length`` do not fit together, a rollout has
+        fewer windows than ``sub_sampling_factor``, or the memory has dropout, or a loss that moves what actions
+        depend on
     """
 
     def __init__(
@@ -81,19 +82,14 @@ class TRPO(MemoryOnPolicyAlgorithm, sb3_contrib.TRPO):
         factor = self.sub_sampling_factor
         if isinstance(factor, bool) or not isinstance(factor, int) or not 1 <= factor <= n_windows:
             raise ValueError(
-                f"sub_sampling_factor={factor!r} takes whole windows, of which a rollout has {n_windows}; use an integer "
-                f"from 1 to {n_windows}, or a shorter sequence_length than {self.sequence_length}"
+                f"sub_sampling_factor={factor!r} takes whole windows, of which a rollout has {n_windows}; use an "
+                f"integer from 1 to {n_windows}, or a shorter sequence_length than {self.sequence_length}"
             )
-        for memory in self.policy.memories:
-            if (
-                isinstance(memory, CompressiveMemory)
-                and memory.compression_losses
-                and memory.compression_gradient == "both"
-            ):
-                raise ValueError(
-                    "compression_gradient='both' lets a loss move what actions depend on, and TRPO moves that within its "
-                    "trust region only; use compression_gradient='auxiliary', or another algorithm"
-                )
+        if any(both_gradients(memory) for memory in self.policy.memories):
+            raise ValueError(
+                "compression_gradient='both' lets a loss move what actions depend on, and TRPO moves that within its "
+                "trust region only; use compression_gradient='auxiliary', or another algorithm"
+            )
         if any(dropout_of(module) for module in self.policy.modules()):
             raise ValueError(
                 "dropout makes two looks at one policy differ, and TRPO compares the policy with itself; use dropout=0"
@@ -132,6 +128,14 @@ class TRPO(MemoryOnPolicyAlgorithm, sb3_contrib.TRPO):
             th.cat([grad.flatten() for _, grad in pairs]),
             [tuple(grad.shape) for _, grad in pairs],
         )
+
+
+def both_gradients(memory: nn.Module) -> bool:
+    """
+    :param memory: a memory
+    :return: whether both the task and a loss of its own move its compression functions
+    """
+    return isinstance(memory, CompressiveMemory) and memory.compression_gradient == "both"
 
 
 def dropout_of(module: nn.Module) -> float:
