@@ -17,14 +17,15 @@ class A2C(MemoryOnPolicyAlgorithm, stable_baselines3.A2C):
     :class:`stable_baselines3.A2C` for policies with memory; ``train()`` is inherited. Arguments that are not listed
     are those of the parent, some with other defaults.
 
-    There is one gradient step per rollout, so that rollouts are short; gradients reach no further back than they are
-    long, but memory does.
+    There is one gradient step per rollout, so that rollouts are short: many small steps learn sooner than few large
+    ones. Gradients reach no further back than a rollout is long. Attention learns to read older memories all the same;
+    recurrent memories need an ``n_steps`` about as long as what they shall bridge.
 
     :param policy: ``"CompressiveMemoryPolicy"``, ``"CompressiveTransformerPolicy"``, ``"GTrXLPolicy"``,
         ``"TransformerXLPolicy"``, ``"MemoryPolicy"``, or a class derived from them
     :param env: environment, vectorised environment or registered id
     :param learning_rate: default: 2e-3 at the start of ``learn()``, falling linearly to 2e-4 at its end
-    :param n_steps: steps per environment and rollout (default: what gives 512 transitions, at least 32)
+    :param n_steps: steps per environment and rollout (default: what gives 256 transitions, at least 16)
     :param kwargs: further arguments of the parent, and ``sequence_length``, ``refresh_states`` and ``judger_kwargs`` of
         :class:`~memory_agents.common.MemoryOnPolicyAlgorithm`. ``refresh_states`` does nothing here, because a rollout
         is learned from once, and is refused
@@ -32,8 +33,8 @@ class A2C(MemoryOnPolicyAlgorithm, stable_baselines3.A2C):
     :raises ValueError: when ``n_steps`` and ``sequence_length`` do not fit together, or states shall be refreshed
     """
 
-    rollout_size: ClassVar[int] = 512
-    shortest_rollout: ClassVar[int] = 32
+    rollout_size: ClassVar[int] = 256
+    shortest_rollout: ClassVar[int] = 16
 
     def __init__(
         self,

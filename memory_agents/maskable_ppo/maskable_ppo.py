@@ -141,10 +141,10 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
         :raises ValueError: when arguments are of different numbers of environments, an environment has no valid action,
             or the state is missing in the middle of episodes
         """
-        if state is None and episode_start is not None and not np.any(episode_start):
+        if state is None and episode_start is not None and not np.all(episode_start):
             raise ValueError(
-                "state=None, but by episode_start no episode starts: pass the state that the call before returned. "
-                "sb3-contrib's evaluate_policy and MaskableEvalCallback lose it; use those of "
+                "state=None, but by episode_start not every episode starts: pass the state that the call before "
+                "returned. sb3-contrib's evaluate_policy and MaskableEvalCallback lose it; use those of "
                 "memory_agents.maskable_ppo"
             )
         return self.policy.predict(observation, state, episode_start, deterministic, action_masks)

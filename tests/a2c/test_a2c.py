@@ -17,7 +17,7 @@ def flat(agent: Any) -> th.Tensor:
     return th.cat([parameter.detach().flatten() for parameter in agent.policy.parameters()])
 
 
-@pytest.mark.parametrize(("n_envs", "expected"), [(1, (512, 128)), (16, (32, 32)), (64, (32, 32))])
+@pytest.mark.parametrize(("n_envs", "expected"), [(1, (256, 256)), (16, (16, 16)), (64, (16, 16))])
 def test_default_sizes(n_envs: int, expected: tuple[int, int]) -> None:
     agent = A2C("CompressiveMemoryPolicy", venv("A2C", n_envs), device="cpu")
     assert (agent.n_steps, agent.sequence_length) == expected

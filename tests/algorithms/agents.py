@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
@@ -12,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from memory_agents import A2C, PPO, TRPO, MaskablePPO
 from memory_agents.common import MemoryOnPolicyAlgorithm
 from memory_agents.common.actions import invalid_actions, mask_sizes
+from memory_agents.memory import memory_registry
 from tests.ppo.toys import TINY, Toy
 
 #: Algorithms by name, with arguments that leave them two windows per environment and rollout.
@@ -30,6 +32,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "memformer": dict(segment_length=4, d_model=16, n_heads=2),
     "block_recurrent": dict(segment_length=4, d_model=16, n_heads=2),
 }
+
+
+#: Every core as an only memory and as one of two; what says little more than the rest is slow.
+CORES_AND_SHARING = [
+    pytest.param(name, share, marks=[pytest.mark.slow] if share and name != "compressive" else [])
+    for name in memory_registry
+    for share in (False, True)
+]
 
 
 class MaskedToy(Toy):

@@ -12,8 +12,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from memory_agents import MemoryActorCriticPolicy
 from memory_agents.common.presets import MEMORY_POLICIES
-from memory_agents.memory import memory_registry, tree_leaves
-from tests.algorithms.agents import ALGORITHMS, SMALL, make, takes, venv
+from memory_agents.memory import tree_leaves
+from tests.algorithms.agents import ALGORITHMS, CORES_AND_SHARING, SMALL, make, takes, venv
 from tests.ppo.toys import ACTIONS
 
 every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
@@ -46,8 +46,7 @@ def assert_learning_sees_what_acting_saw(agent: Any) -> None:
 
 
 @every_algorithm
-@pytest.mark.parametrize("share", [True, False])
-@pytest.mark.parametrize("memory", memory_registry)
+@pytest.mark.parametrize(("memory", "share"), CORES_AND_SHARING)
 def test_every_core_learns_and_its_first_ratio_is_one(name: str, memory: str, share: bool) -> None:
     kwargs = dict(memory_class=memory, memory_kwargs=SMALL.get(memory, {}), share_features_extractor=share)
     sizes: dict[str, Any] = dict(n_steps=16, sequence_length=8, **({} if name == "A2C" else dict(batch_size=24)))

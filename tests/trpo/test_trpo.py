@@ -35,14 +35,16 @@ def flat(tensors: Any) -> th.Tensor:
     return th.cat([tensor.detach().flatten() for tensor in tensors])
 
 
-@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("share", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("option", OPTIONS)
-def test_curvature_is_that_of_finite_differences(option: str, share: bool) -> None:
+def test_curvature_is_that_of_finite_differences(option: str, share: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     name, memory_kwargs = OPTIONS[option]
     kwargs = dict(memory_class=name, memory_kwargs=memory_kwargs, share_features_extractor=share)
     agent = make("TRPO", policy="MemoryPolicy", policy_kwargs=kwargs, n_steps=16, cg_max_steps=1, n_critic_updates=1)
     batch = rollout(agent).observations
     agent.policy.double()
+    # Past the preprocessing, which makes singles of everything.
+    monkeypatch.setattr(agent.policy, "_features", lambda obs: (obs,) * len(agent.policy.memories))
     batch = batch._replace(observations=batch.observations.double(), states=as_double(batch.states))
     with th.no_grad():
         old = agent.policy.get_distribution(batch).distribution.logits.clone()
@@ -68,7 +70,8 @@ def test_curvature_is_that_of_finite_differences(option: str, share: bool) -> No
             moved.append(gradient()[1].detach())
             shift(actor, -sign * step * vector)
     expected = (moved[0] - moved[1]) / (2 * step)
-    th.testing.assert_close(product, expected, atol=1e-6 * float(expected.abs().max()), rtol=1e-3)
+    # Rectifiers that the step happens to switch are all that may differ.
+    assert float((product - expected).norm()) < 1e-3 * float(expected.norm())
 
 
 def as_double(tree: Any) -> Any:
