@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -19,9 +20,6 @@ from memory_agents.benchmarks.output import prepare_run
 
 #: One line per episode: of the easier environment, if there is one, and of the real one.
 MONITOR_FILES = ("pretraining-monitor.csv", "monitor.csv")
-
-#: Environment steps between points of learning curves.
-LOG_STEPS = 2048
 
 
 @dataclass(frozen=True)
@@ -78,14 +76,15 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     start, cpu_start = time.perf_counter(), time.process_time()
     broken_off = False
     try:
-        log = log_interval(agent)
-        agent.learn(stages[0].total_timesteps, log_interval=log, progress_bar=progress)
+        # Some log far more seldom by default, and learning curves are made from the log.
+        log: dict[str, Any] = {"log_interval": 1} if isinstance(agent, OnPolicyAlgorithm) else {}
+        agent.learn(stages[0].total_timesteps, progress_bar=progress, **log)
         for stage in stages[1:]:
             venv.close()
             venv = make_training_env(stage, folder / MONITOR_FILES[-1])
             venv.seed(config.seed)
             agent.set_env(venv)
-            agent.learn(stage.total_timesteps, log_interval=log, progress_bar=progress, reset_num_timesteps=False)
+            agent.learn(stage.total_timesteps, progress_bar=progress, reset_num_timesteps=False, **log)
     except ValueError as error:
         # Training that blows up is a result like any other: what PyTorch says to actions that are not numbers.
         if "found invalid values" not in str(error):
@@ -111,16 +110,6 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     if not broken_off:
         record_run(agent, config, folder, evaluation_seed(config.seed))
     return TrainingResult(config, folder, agent, evaluation, agent.num_timesteps, seconds)
-
-
-def log_interval(agent: BaseAlgorithm) -> int:
-    """
-    :param agent: an agent
-    :return: after how many rollouts it shall log, so that curves have a point every 2048 steps or, where rollouts are
-        longer, every rollout
-    """
-    size = agent.n_steps * agent.n_envs if isinstance(agent, OnPolicyAlgorithm) else LOG_STEPS
-    return max(1, LOG_STEPS // size)
 
 
 def _stages(config: TrainingConfig) -> list[TrainingConfig]:

@@ -21,7 +21,7 @@ from memory_agents.benchmarks.config import TrainingConfig, load_config
 from memory_agents.benchmarks.curves import plot_curves
 from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation, anchors, evaluate, evaluation_seed
 from memory_agents.benchmarks.progress import read_curve
-from memory_agents.benchmarks.training import log_interval, train
+from memory_agents.benchmarks.training import train
 from tests.ppo.toys import Toy
 
 TINY = ["--n-envs", "2", "--total-timesteps", "300", "--eval-episodes", "3", "--device", "cpu", "--seed", "5"]
@@ -167,13 +167,6 @@ def test_invalid_actions_are_counted_where_the_environment_tells_them(tmp_path: 
     quiet = evaluate(make_agent(elsewhere, make_vec_env(elsewhere, 2)), elsewhere)
     assert quiet.invalid_actions is None
     assert "invalid_actions" not in quiet.summary()
-
-
-@pytest.mark.parametrize(("n_steps", "expected"), [(None, 1), (16, 8), (4096, 1)])
-def test_curves_have_a_point_every_two_thousand_steps(n_steps: int | None, expected: int) -> None:
-    kwargs = {} if n_steps is None else {"n_steps": n_steps, "sequence_length": 16}
-    config = TrainingConfig("MemoryAgents/TMaze-v0", algorithm_kwargs=kwargs, device="cpu")
-    assert log_interval(make_agent(config, make_vec_env(config, 16))) == expected
 
 
 @pytest.mark.parametrize("policy", ["CompressiveMemoryPolicy", "MlpPolicy"])
