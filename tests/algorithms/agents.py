@@ -21,7 +21,7 @@ ALGORITHMS: dict[str, tuple[type[MemoryOnPolicyAlgorithm], dict[str, Any]]] = {
     "A2C": (A2C, {}),
     "MaskablePPO": (MaskablePPO, dict(batch_size=32, n_epochs=2)),
     "PPO": (PPO, dict(batch_size=32, n_epochs=2)),
-    "TRPO": (TRPO, dict(batch_size=32, n_critic_updates=2, cg_max_steps=4)),
+    "TRPO": (TRPO, dict(batch_size=32, n_critic_updates=1, cg_max_steps=2)),
 }
 
 
@@ -34,10 +34,16 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 
 
-#: Every core as an only memory and as one of two; what says little more than the rest is slow.
-CORES_AND_SHARING = [
-    pytest.param(name, share, marks=[pytest.mark.slow] if share and name != "compressive" else [])
-    for name in memory_registry
+#: Every core as an only memory and as one of two behind every algorithm; what says little more than the rest is slow.
+EVERY_CORE = [
+    pytest.param(
+        name,
+        memory,
+        share,
+        marks=[] if memory == "compressive" or (not share and name in ("A2C", "TRPO")) else [pytest.mark.slow],
+    )
+    for name in ALGORITHMS
+    for memory in memory_registry
     for share in (False, True)
 ]
 

@@ -13,7 +13,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 from memory_agents import MemoryActorCriticPolicy
 from memory_agents.common.presets import MEMORY_POLICIES
 from memory_agents.memory import tree_leaves
-from tests.algorithms.agents import ALGORITHMS, CORES_AND_SHARING, SMALL, make, takes, venv
+from tests.algorithms.agents import ALGORITHMS, EVERY_CORE, SMALL, make, takes, venv
 from tests.ppo.toys import ACTIONS
 
 every_algorithm = pytest.mark.parametrize("name", ALGORITHMS)
@@ -45,8 +45,7 @@ def assert_learning_sees_what_acting_saw(agent: Any) -> None:
     th.testing.assert_close(values.flatten(), samples.old_values, atol=1e-4, rtol=1e-4)
 
 
-@every_algorithm
-@pytest.mark.parametrize(("memory", "share"), CORES_AND_SHARING)
+@pytest.mark.parametrize(("name", "memory", "share"), EVERY_CORE)
 def test_every_core_learns_and_its_first_ratio_is_one(name: str, memory: str, share: bool) -> None:
     kwargs = dict(memory_class=memory, memory_kwargs=SMALL.get(memory, {}), share_features_extractor=share)
     sizes: dict[str, Any] = dict(n_steps=16, sequence_length=8, **({} if name == "A2C" else dict(batch_size=24)))

@@ -36,6 +36,7 @@ def test_a2c_without_memory_does_not() -> None:
     assert success(agent) < THRESHOLD - 0.2
 
 
+@pytest.mark.slow
 def test_maskable_ppo_learns_the_original_maze_with_its_walls() -> None:
     agent = MaskablePPO("CompressiveMemoryPolicy", tmaze(0, auto_advance=False), seed=0, device="cpu")
     agent.learn(60_000, callback=StopWhenSolved())

@@ -121,7 +121,7 @@ def test_steps_stay_within_the_trust_region_and_the_critic_leaves_the_actor_alon
 
 
 def test_sub_sampling_takes_whole_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = make("TRPO", sub_sampling_factor=3, n_critic_updates=1)
+    agent = make("TRPO", sub_sampling_factor=3)
     sizes: list[tuple[int, ...]] = []
     see = agent.policy.get_distribution
 
