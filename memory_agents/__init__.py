@@ -8,6 +8,7 @@ from memory_agents.a2c import A2C
 from memory_agents.common.extractors import SmallCNN
 from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.policies import MemoryActorCriticPolicy
+from memory_agents.dqn import DQN
 from memory_agents.envs import register_environments
 from memory_agents.maskable_ppo import MaskablePPO
 from memory_agents.memory import MemoryCore, memory_registry
@@ -19,6 +20,7 @@ from memory_agents.ppo import (
     MemoryPolicy,
     TransformerXLPolicy,
 )
+from memory_agents.qrdqn import QRDQN
 from memory_agents.trpo import TRPO
 
 __version__ = "0.1.0"
@@ -27,7 +29,9 @@ register_environments()
 
 __all__ = [
     "A2C",
+    "DQN",
     "PPO",
+    "QRDQN",
     "TRPO",
     "CompressiveMemoryPolicy",
     "CompressiveTransformerPolicy",

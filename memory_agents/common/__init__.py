@@ -12,6 +12,7 @@ from memory_agents.common.judger_record import JudgerRecord, LeavingBlocks, deci
 from memory_agents.common.judger_recorder import JudgerRecorder, record_episodes
 from memory_agents.common.judger_training import JudgerTraining
 from memory_agents.common.observations import FlatDictObservation
+from memory_agents.common.off_policy import MemoryOffPolicyAlgorithm
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.presets import (
@@ -20,7 +21,10 @@ from memory_agents.common.presets import (
     GTrXLPolicy,
     TransformerXLPolicy,
 )
+from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, SequenceReplayBuffer
+from memory_agents.common.replay_windows import ReplayBatch
 from memory_agents.common.sequences import SequenceBatch
+from memory_agents.common.value_networks import MemoryNetwork, MemoryValuePolicy
 
 __all__ = [
     "CombinedFeatures",
@@ -35,10 +39,16 @@ __all__ = [
     "MaskableSequenceDictRolloutBuffer",
     "MaskableSequenceRolloutBuffer",
     "MemoryActorCriticPolicy",
+    "MemoryNetwork",
+    "MemoryOffPolicyAlgorithm",
     "MemoryOnPolicyAlgorithm",
+    "MemoryValuePolicy",
     "PerplexityReward",
+    "ReplayBatch",
     "SequenceBatch",
+    "SequenceDictReplayBuffer",
     "SequenceDictRolloutBuffer",
+    "SequenceReplayBuffer",
     "SequenceRolloutBuffer",
     "SmallCNN",
     "TransformerXLPolicy",

@@ -13,12 +13,13 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
+from memory_agents.common.acting import acting_inputs
 from memory_agents.common.actions import checked_masks, env_actions, masked_logits
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
-from memory_agents.common.observations import check_importance, counted_from_zero, flat_observation
+from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.sequences import SequenceBatch
-from memory_agents.memory import MemoryCore, batch_size, tree_clone, tree_to
+from memory_agents.memory import MemoryCore, tree_clone
 
 #: State of a policy: the state of its memory, then of the critic's own memory where features are not shared.
 PolicyState = tuple[Any, ...]
@@ -330,28 +331,12 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             ``env.reset()``
         """
         self.set_training_mode(False)
-        observation = flat_observation(observation, self.observation_space)
-        if isinstance(observation, tuple):
-            raise ValueError("observation is a tuple; pass the first element of the (obs, info) pair of env.reset()")
-        obs, vectorized = self.obs_to_tensor(observation)
-        n_envs = len(next(iter(obs.values()))) if isinstance(obs, dict) else len(obs)
+        obs, state, episode_starts, vectorized = acting_inputs(self, observation, state, episode_start)
         if state is None:
-            state = self.initial_state(n_envs)
-        elif batch_size(state) != n_envs:
-            raise ValueError(
-                f"state is of {batch_size(state)} environments, observation of {n_envs}; "
-                "pass state=None when the number of environments changes"
-            )
-        starts = (
-            np.zeros(n_envs, dtype=bool) if episode_start is None else np.array(episode_start, dtype=bool).reshape(-1)
-        )
-        if len(starts) != n_envs:
-            raise ValueError(f"episode_start has {len(starts)} entries for {n_envs} environments; pass one for each")
+            state = self.initial_state(len(episode_starts))
         with th.no_grad():
-            episode_starts = th.as_tensor(starts, device=self.device)
-            state = tree_to(state, self.device)
             latent_pi, _, state = self._latents(obs, state, episode_starts, deterministic=deterministic)
-            masks = None if action_masks is None else checked_masks(action_masks, self.action_space, n_envs)
+            masks = None if action_masks is None else checked_masks(action_masks, self.action_space, len(episode_starts))
             chosen = self._distribution(latent_pi, masks).get_actions(deterministic=deterministic)
         actions = chosen.cpu().numpy().reshape(-1, *(self.action_space.shape or ()))
         actions = env_actions(self, actions)
