@@ -265,7 +265,7 @@ class SequenceReplayBuffer(ReplayBuffer):
         return self.to_torch(obs)  # type: ignore[arg-type]
 
 
-class SequenceDictReplayBuffer(SequenceReplayBuffer, DictReplayBuffer):  # type: ignore[misc]
+class SequenceDictReplayBuffer(SequenceReplayBuffer, DictReplayBuffer):
     """:class:`SequenceReplayBuffer` for dictionary observations."""
 
     def _read(
@@ -273,7 +273,7 @@ class SequenceDictReplayBuffer(SequenceReplayBuffer, DictReplayBuffer):  # type:
     ) -> Any:
         obs = self._normalize_obs(
             {
-                key: _gather(self.observations[key], self.next_observations[key], rows, columns, is_next)  # type: ignore[call-overload]
+                key: _gather(self.observations[key], self.next_observations[key], rows, columns, is_next)
                 for key in self.observations
             },
             env,

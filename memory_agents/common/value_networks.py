@@ -197,7 +197,7 @@ class MemoryValuePolicy(BasePolicy):
         super().__init__(
             observation_space,
             action_space,
-            lr_schedule,  # type: ignore[arg-type]
+            lr_schedule,
             net_arch=[64] if net_arch is None else net_arch,
             features_extractor_class=features_extractor_class
             or default_features_extractor(observation_space, kwargs.get("normalize_images", True)),

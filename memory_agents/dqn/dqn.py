@@ -28,6 +28,7 @@ class DQN(MemoryOffPolicyAlgorithm, stable_baselines3.DQN):
         ``"TransformerXLPolicy"``, ``"MemoryPolicy"``, or a class derived from those in :mod:`memory_agents.dqn`
     """
 
+    policy: MemoryPolicy
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "CompressiveMemoryPolicy": CompressiveMemoryPolicy,
         "CompressiveTransformerPolicy": CompressiveTransformerPolicy,

@@ -10,7 +10,7 @@ from memory_agents.common.presets import CompressivePreset
 from memory_agents.common.value_networks import MemoryNetwork, MemoryValuePolicy
 
 
-class MemoryQNetwork(MemoryNetwork, QNetwork):
+class MemoryQNetwork(MemoryNetwork, QNetwork):  # type: ignore[misc]
     """:class:`stable_baselines3.dqn.policies.QNetwork` with a memory before its layers."""
 
     def head(self, latents: th.Tensor) -> th.Tensor:

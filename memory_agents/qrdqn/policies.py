@@ -10,7 +10,7 @@ from memory_agents.common.presets import CompressivePreset
 from memory_agents.common.value_networks import MemoryNetwork, MemoryValuePolicy
 
 
-class MemoryQuantileNetwork(MemoryNetwork, QuantileNetwork):
+class MemoryQuantileNetwork(MemoryNetwork, QuantileNetwork):  # type: ignore[misc]
     """:class:`sb3_contrib.qrdqn.policies.QuantileNetwork` with a memory before its layers."""
 
     def head(self, latents: th.Tensor) -> th.Tensor:

@@ -28,6 +28,7 @@ class QRDQN(MemoryOffPolicyAlgorithm, sb3_contrib.QRDQN):
         ``"TransformerXLPolicy"``, ``"MemoryPolicy"``, or a class derived from those in :mod:`memory_agents.qrdqn`
     """
 
+    policy: MemoryPolicy
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "CompressiveMemoryPolicy": CompressiveMemoryPolicy,
         "CompressiveTransformerPolicy": CompressiveTransformerPolicy,

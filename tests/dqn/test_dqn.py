@@ -94,7 +94,7 @@ def test_learning_sees_the_memory_that_judges_have_left(judger: Any, monkeypatch
 )
 def test_every_option_changes_what_is_learned(option: dict[str, Any]) -> None:
     settings = dict(policy="MemoryPolicy", policy_kwargs=dict(memory_class="gru", memory_kwargs=dict(hidden_size=8)))
-    learned = [parameters(toy_agent(**settings, **kwargs).learn(240)) for kwargs in ({}, option)]  # type: ignore[arg-type]
+    learned = [parameters(toy_agent(**settings, **kwargs).learn(240)) for kwargs in ({}, option)]
     assert not th.equal(*learned)
 
 
@@ -214,8 +214,8 @@ def test_the_memorys_own_loss_trains_its_compression(monkeypatch: pytest.MonkeyP
     agent = toy_agent(policy_kwargs=dict(memory_kwargs=memory_kwargs), max_grad_norm=1e9)
     buffer = collected(agent)
     monkeypatch.setattr(buffer, "sample", lambda *args, **kwargs: all_windows(buffer))
-    network, batch = agent.q_net, all_windows(buffer).observations
-    compressions = list(network.memory.compressions.parameters())  # type: ignore[union-attr, operator]
+    network, batch = agent.policy.network, all_windows(buffer).observations
+    compressions = list(network.memory.compressions.parameters())  # type: ignore[union-attr]
     inputs, starts = network._memory_inputs(batch.window), batch.window.episode_starts
     loss = network.memory.unroll_with_loss(inputs, network.after(batch.burn_in), starts)[1]
     assert loss is not None
@@ -231,11 +231,8 @@ def test_observations_and_rewards_are_normalised_when_replayed() -> None:
     buffer = collected(agent)
     raw = buffer.sample_windows(np.array([1]))
     scaled = buffer.sample_windows(np.array([1]), env)
-    np.testing.assert_allclose(
-        scaled.observations.window.observations,
-        env.normalize_obs(raw.observations.window.observations.numpy()),
-        rtol=1e-5,
-    )
+    expected: Any = env.normalize_obs(raw.observations.window.observations.numpy())
+    np.testing.assert_allclose(scaled.observations.window.observations, expected, rtol=1e-5)
     np.testing.assert_allclose(scaled.rewards, env.normalize_reward(raw.rewards.numpy()), rtol=1e-5)
     agent.learn(96, reset_num_timesteps=False)
     assert agent._n_updates > 0
@@ -290,7 +287,7 @@ def test_default_sizes(n_envs: int, train_freq: int) -> None:
             ValueError,
             "GTrXLPolicy is what it is by compressed_length=0",
         ),
-        (dict(policy_kwargs=dict(memory_kwargs=dict(lenght=4))), TypeError, "memory_kwargs has 'lenght'"),
+        (dict(policy_kwargs=dict(memory_kwargs=dict(size=4))), TypeError, "memory_kwargs has 'size'"),
     ],
 )
 def test_arguments_that_do_not_fit_fail_at_construction(kwargs: dict[str, Any], error: type, message: str) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
-import stable_baselines3
 import torch as th
+from stable_baselines3.dqn import dqn as stock
 
 from memory_agents import DQN
 from memory_agents.memory import memory_registry
@@ -25,7 +26,7 @@ def learned_from(agent: DQN, monkeypatch: pytest.MonkeyPatch) -> tuple[th.Tensor
         return loss(values, targets)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stable_baselines3.dqn.dqn.F, "smooth_l1_loss", record)
+        patch.setattr(stock, "F", SimpleNamespace(smooth_l1_loss=record))
         patch.setattr(buffer, "sample", lambda *args, **kwargs: all_windows(buffer))
         agent.train(1, agent.batch_size)
     return seen[0]
@@ -108,7 +109,8 @@ def test_what_cut_episodes_are_worth_depends_on_their_memory() -> None:
 
     def worth() -> th.Tensor:
         with th.no_grad():
-            return network(buffer.sample_windows(np.array([window])).next_observations)[step]
+            values: th.Tensor = network(buffer.sample_windows(np.array([window])).next_observations)
+            return values[step]
 
     before = worth()
     buffer.observations[cut, 0] += 1

@@ -90,7 +90,8 @@ def time_line(buffer: SequenceReplayBuffer, env: int) -> list[Step]:
 @th.no_grad()
 def reference(agent: MemoryOffPolicyAlgorithm, env: int, window: int) -> list[tuple[th.Tensor, th.Tensor]]:
     """
-    For every step of a window what the learning network says of its action and what it should say, one step after the other. Parameters must be those of acting.
+    For every step of a window what the learning network says of its action and what it should say, one step after the
+    other. Parameters must be those of acting.
     """
     buffer = agent.replay_buffer
     online, target = agent.policy.network, agent.policy.target_network

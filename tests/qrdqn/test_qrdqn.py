@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sb3_contrib
 import torch as th
+from sb3_contrib.common.utils import quantile_huber_loss
+from sb3_contrib.qrdqn import qrdqn as stock
 
 import memory_agents
 from memory_agents import QRDQN
@@ -35,13 +36,13 @@ def test_quantiles_and_targets_are_those_of_plain_loops(
         for pair in reference(agent, env, window)
     ]
     seen = []
-    loss = sb3_contrib.qrdqn.qrdqn.quantile_huber_loss
+    loss = quantile_huber_loss
 
     def record(quantiles: th.Tensor, targets: th.Tensor, **kwargs: Any) -> th.Tensor:
         seen.append((quantiles.detach(), targets.detach()))
         return loss(quantiles, targets, **kwargs)
 
-    monkeypatch.setattr(sb3_contrib.qrdqn.qrdqn, "quantile_huber_loss", record)
+    monkeypatch.setattr(stock, "quantile_huber_loss", record)
     monkeypatch.setattr(buffer, "sample", lambda *args, **kwargs: all_windows(buffer))
     agent.train(1, len(pairs))
     for got, expected in zip(seen[0], zip(*pairs, strict=True), strict=True):
@@ -77,14 +78,15 @@ def test_expected_returns_are_means_of_quantiles() -> None:
     state = agent.policy.initial_state(3)
     with th.no_grad():
         values, _ = agent.policy.act(obs, state, starts)
-        latents, _ = agent.quantile_net.memory.step(agent.quantile_net._features(obs), state, starts)
-        quantiles = agent.quantile_net.quantile_net(latents).view(3, 5, 3)
+        network = agent.policy.network
+        latents, _ = network.memory.step(network._features(obs), state, starts)
+        quantiles = network.quantile_net(latents).view(3, 5, 3)
     th.testing.assert_close(values, quantiles.mean(dim=1))
     np.testing.assert_array_equal(agent.predict(obs.numpy(), None, starts.numpy(), True)[0], values.argmax(dim=1))
 
 
 def test_policies_of_others_name_the_mend() -> None:
-    with pytest.raises(TypeError, match="or the class from memory_agents.qrdqn"):
+    with pytest.raises(TypeError, match=r"or the class from memory_agents\.qrdqn"):
         toy_qrdqn(policy=memory_agents.CompressiveMemoryPolicy)
     with pytest.raises(TypeError, match="CompressiveMemoryPolicy is a policy of another algorithm"):
         toy_qrdqn(policy=memory_agents.dqn.CompressiveMemoryPolicy)
