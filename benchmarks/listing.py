@@ -110,7 +110,8 @@ def policy_table() -> Table:
     table.add_column("summary")
     policies = {
         name: policy
-        for algorithm in ALGORITHMS.values()
+        # Where several have one of the same name, the first describes it.
+        for algorithm in reversed(ALGORITHMS.values())
         for name, policy in algorithm.remembering.policy_aliases.items()
     }
     for name, policy in policies.items():

@@ -17,3 +17,17 @@ def default_learning_rate() -> Schedule:
     :return: 2e-3 at the start of training, falling linearly to 2e-4 at its end
     """
     return LinearSchedule(2e-3, 2e-4, 1.0)
+
+
+#: Windows per update off-policy.
+DEFAULT_REPLAY_WINDOWS = 16
+#: Transitions between two updates off-policy. Windows bring many transitions at once, so updates can be far between.
+TRANSITIONS_PER_UPDATE = 64
+
+
+def default_train_freq(n_envs: int) -> int:
+    """
+    :param n_envs: number of environments
+    :return: steps of each between two updates off-policy
+    """
+    return max(1, TRANSITIONS_PER_UPDATE // n_envs)

@@ -15,6 +15,7 @@ from stable_baselines3.common.type_aliases import GymEnv, RolloutReturn, Schedul
 from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
+from memory_agents.common.defaults import DEFAULT_REPLAY_WINDOWS, default_train_freq
 from memory_agents.common.observations import FlatDictObservation, check_observation_space, is_nested
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, SequenceReplayBuffer
@@ -24,8 +25,6 @@ from memory_agents.memory import batch_size as tree_batch_size
 from memory_agents.memory import tree_leaves
 from memory_agents.nn.arguments import check_flags
 
-#: Transitions per gradient step. Windows bring many transitions at once, so that updates can be far between.
-DEFAULT_TRAIN_FREQ = 64
 #: How many windows the drift of stored states is read off, and after how many gradient steps anew.
 DRIFT_WINDOWS = 4
 DRIFT_INTERVAL = 50
@@ -51,6 +50,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
     :param stored_state: whether memories begin a window with the state that acting had there; otherwise empty
     :param n_steps: rewards that a return sums before it bootstraps, see
         :class:`~memory_agents.common.SequenceReplayBuffer`
+    :param policy_kwargs: arguments of the policy; not changed
     :param replay_buffer_class: a subclass of :class:`~memory_agents.common.SequenceReplayBuffer`
     :param replay_buffer_kwargs: further arguments of it
     :param kwargs: further arguments of the parent
@@ -77,6 +77,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         burn_in: int = 32,
         stored_state: bool = True,
         n_steps: int = 1,
+        policy_kwargs: dict[str, Any] | None = None,
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -98,11 +99,13 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
             learning_rate=learning_rate,
             buffer_size=buffer_size,
             learning_starts=learning_starts,
-            batch_size=16 * sequence_length if batch_size is None else batch_size,
-            train_freq=max(1, DEFAULT_TRAIN_FREQ // n_envs) if train_freq is None else train_freq,
+            batch_size=DEFAULT_REPLAY_WINDOWS * sequence_length if batch_size is None else batch_size,
+            train_freq=default_train_freq(n_envs) if train_freq is None else train_freq,
             n_steps=n_steps,
             target_update_interval=target_update_interval,  # type: ignore[call-arg]
             exploration_fraction=exploration_fraction,
+            # QRDQN adds to them.
+            policy_kwargs=dict(policy_kwargs or {}),
             _init_setup_model=_init_setup_model,
             **kwargs,
         )

@@ -336,7 +336,9 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             state = self.initial_state(len(episode_starts))
         with th.no_grad():
             latent_pi, _, state = self._latents(obs, state, episode_starts, deterministic=deterministic)
-            masks = None if action_masks is None else checked_masks(action_masks, self.action_space, len(episode_starts))
+            masks = (
+                None if action_masks is None else checked_masks(action_masks, self.action_space, len(episode_starts))
+            )
             chosen = self._distribution(latent_pi, masks).get_actions(deterministic=deterministic)
         actions = chosen.cpu().numpy().reshape(-1, *(self.action_space.shape or ()))
         actions = env_actions(self, actions)
