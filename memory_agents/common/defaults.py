@@ -20,9 +20,9 @@ def default_learning_rate() -> Schedule:
 
 
 #: Windows per update off-policy.
-DEFAULT_REPLAY_WINDOWS = 16
+DEFAULT_REPLAY_WINDOWS = 8
 #: Transitions between two updates off-policy. Windows bring many transitions at once, so updates can be far between.
-TRANSITIONS_PER_UPDATE = 64
+TRANSITIONS_PER_UPDATE = 32
 
 
 def default_train_freq(n_envs: int) -> int:

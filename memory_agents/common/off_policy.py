@@ -40,13 +40,14 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
     :param learning_rate: learning rate or schedule
     :param buffer_size: transitions that are replayed, over all environments
     :param learning_starts: transitions before learning starts; there must be a whole window by then, too
-    :param batch_size: transitions per gradient step, a multiple of ``sequence_length`` (default: 16 windows)
-    :param train_freq: steps of every environment between two updates (default: what gives 64 transitions)
+    :param batch_size: transitions per gradient step, a multiple of ``sequence_length`` (default: 8 windows)
+    :param train_freq: steps of every environment between two updates (default: what gives 32 transitions)
     :param target_update_interval: transitions between two updates of the target network
     :param exploration_fraction: part of the training over which exploration falls
     :param double_q: the learning network picks the next actions, the target network says what they are worth
     :param sequence_length: steps of a window that are learned from, over which gradients flow
-    :param burn_in: steps before them that bring the memories of both networks up to date, without gradients
+    :param burn_in: steps before them that bring the memories of both networks up to date, without gradients (default:
+        half of the window, as in R2D2)
     :param stored_state: whether memories begin a window with the state that acting had there; otherwise empty
     :param n_steps: rewards that a return sums before it bootstraps, see
         :class:`~memory_agents.common.SequenceReplayBuffer`
@@ -66,11 +67,11 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         env: GymEnv | str,
         learning_rate: float | Schedule = 5e-4,
         buffer_size: int = 100_000,
-        learning_starts: int = 5_000,
+        learning_starts: int = 2_000,
         batch_size: int | None = None,
         *,
         train_freq: int | tuple[int, str] | None = None,
-        target_update_interval: int = 5_000,
+        target_update_interval: int = 1_000,
         exploration_fraction: float = 0.2,
         double_q: bool = True,
         sequence_length: int = 64,
@@ -140,18 +141,21 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
                 f"replay_buffer_class={self.replay_buffer_class.__name__} keeps no memory states; "
                 "use a subclass of SequenceReplayBuffer"
             )
-        self.replay_buffer_kwargs = {
-            **self.replay_buffer_kwargs,
-            "sequence_length": self.sequence_length,
-            "burn_in": self.burn_in,
-            "stored_state": self.stored_state,
-            "n_steps": self.n_steps,
-            "gamma": self.gamma,
+        mine = {
+            name: getattr(self, name) for name in ("sequence_length", "burn_in", "stored_state", "n_steps", "gamma")
         }
+        given = self.replay_buffer_kwargs
+        for name, value in mine.items():
+            if given.get(name, value) != value:
+                raise ValueError(
+                    f"replay_buffer_kwargs has {name}={given[name]!r}, but the buffer gets {name}={value!r}; "
+                    f"pass {name} to {type(self).__name__} itself"
+                )
         # The parent warns that buffers other than its own do not sum rewards; this one does.
         n_steps, self.n_steps = self.n_steps, 1
+        self.replay_buffer_kwargs = {**given, **mine}
         super()._setup_model()
-        self.n_steps = n_steps
+        self.n_steps, self.replay_buffer_kwargs = n_steps, given
         if self.policy.network.memory.judge_parameters():
             raise ValueError(
                 "policy_kwargs asks for a judger that learns, which takes rollouts of the present policy; "

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,8 @@ class MemoryNetwork(BasePolicy):
             )
         values = self.head(self._window_outputs(obs))
         for chooser in self._chooser:
-            best = chooser.expected(chooser(obs)).argmax(dim=1)
+            with chooser.evaluating():
+                best = chooser.expected(chooser(obs)).argmax(dim=1)
             best = best.view(-1, *(1 for _ in values.shape[1:])).expand(*values.shape[:-1], 1)
             values = values.gather(-1, best)
         return values
@@ -128,12 +130,20 @@ class MemoryNetwork(BasePolicy):
         state = self.memory.initial_state(windows) if batch.states is None else batch.states
         if length == 0:
             return state
+        with self.evaluating():
+            state = self.memory.with_choices(state, batch.choices)
+            _, state = self.memory.unroll(self._memory_inputs(batch), state, batch.episode_starts)
+        return self.memory.pack_state(state)
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """
+        Without dropout in between.
+        """
         training = self.training
         self.set_training_mode(False)
-        state = self.memory.with_choices(state, batch.choices)
-        _, state = self.memory.unroll(self._memory_inputs(batch), state, batch.episode_starts)
+        yield
         self.set_training_mode(training)
-        return self.memory.pack_state(state)
 
     def act(
         self, obs: PyTorchObs, state: Any, episode_starts: th.Tensor, deterministic: bool = True, in_place: bool = False

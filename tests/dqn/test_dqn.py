@@ -238,11 +238,11 @@ def test_observations_and_rewards_are_normalised_when_replayed() -> None:
     assert agent._n_updates > 0
 
 
-@pytest.mark.parametrize(("n_envs", "train_freq"), [(1, 64), (16, 4), (100, 1)])
+@pytest.mark.parametrize(("n_envs", "train_freq"), [(1, 32), (16, 2), (100, 1)])
 def test_default_sizes(n_envs: int, train_freq: int) -> None:
     agent = DQN("CompressiveMemoryPolicy", toy_venv(n_envs), device="cpu")
     assert agent.train_freq == (train_freq, agent.train_freq[1])  # type: ignore[index]
-    assert agent.batch_size == 16 * agent.sequence_length
+    assert agent.batch_size == 8 * agent.sequence_length
 
 
 @pytest.mark.parametrize(
@@ -275,6 +275,11 @@ def test_default_sizes(n_envs: int, train_freq: int) -> None:
             dict(replay_buffer_class=stable_baselines3.common.buffers.ReplayBuffer),
             TypeError,
             "ReplayBuffer keeps no memory states; use a subclass of SequenceReplayBuffer",
+        ),
+        (
+            dict(replay_buffer_kwargs=dict(burn_in=3)),
+            ValueError,
+            "replay_buffer_kwargs has burn_in=3, but the buffer gets burn_in=4; pass burn_in to DQN itself",
         ),
         (dict(env=toy_venv(action="box")), ValueError, "env has actions in Box.* need a Discrete space"),
         (

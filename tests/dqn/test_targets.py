@@ -177,3 +177,6 @@ def test_dropout_is_for_what_is_learned_from_alone() -> None:
     assert th.equal(*states)
     agent.q_net.set_training_mode(True)
     assert not th.equal(agent.q_net(batch), agent.q_net(batch))
+    agent.q_net_target.chosen_by(network)
+    assert th.equal(agent.q_net_target(batch), agent.q_net_target(batch))
+    assert network.training
