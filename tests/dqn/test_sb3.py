@@ -124,8 +124,8 @@ def test_continued_learning_goes_on_with_its_memory() -> None:
 
 
 def test_episodes_as_unit_of_training_and_as_many_updates_as_steps() -> None:
-    agent = toy_agent(toy_venv(1), train_freq=(2, "episode"), gradient_steps=-1, learning_starts=16).learn(40)
-    assert agent._n_updates > 8
+    agent = toy_agent(toy_venv(1), train_freq=(1, "episode"), gradient_steps=-1, learning_starts=16).learn(24)
+    assert agent._n_updates > 3
 
 
 def test_evaluation_in_other_numbers_of_environments(tmp_path: Path) -> None:
@@ -146,7 +146,9 @@ def test_a_state_of_another_number_of_environments_names_the_mend() -> None:
 def test_environments_in_other_processes_give_the_same() -> None:
     learned = []
     for vec_env in (None, SubprocVecEnv):
-        env = make_vec_env("MemoryAgents/TMaze-v0", 2, seed=0, vec_env_cls=vec_env, env_kwargs=dict(corridor=3))
+        env = make_vec_env(
+            "memory_agents:MemoryAgents/TMaze-v0", 2, seed=0, vec_env_cls=vec_env, env_kwargs=dict(corridor=3)
+        )
         learned.append(parameters(toy_agent(env).learn(96)))
         env.close()
     assert th.equal(*learned)

@@ -86,7 +86,7 @@ def test_targets_of_every_core(name: str, monkeypatch: pytest.MonkeyPatch) -> No
 def test_targets_with_a_judge(judger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     memory_kwargs = dict(memory_length=2, compressed_length=1, compression_rate=1, d_model=8, n_heads=1, judger=judger)
     agent = toy_agent(toy_venv(2, truncate=True), policy_kwargs=dict(memory_kwargs=memory_kwargs))
-    assert collected(agent, 43)._choices.judged.any()
+    assert collected(agent, 25)._choices.judged.any()
     assert_learned_as_by_reference(agent, monkeypatch)
 
 
@@ -177,6 +177,6 @@ def test_dropout_is_for_what_is_learned_from_alone() -> None:
     assert th.equal(*states)
     agent.q_net.set_training_mode(True)
     assert not th.equal(agent.q_net(batch), agent.q_net(batch))
-    agent.q_net_target.chosen_by(network)
+    agent.policy.target_network.chosen_by(network)
     assert th.equal(agent.q_net_target(batch), agent.q_net_target(batch))
     assert network.training
