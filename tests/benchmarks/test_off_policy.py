@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-import stable_baselines3
 
-from memory_agents import DQN
-from memory_agents.benchmarks.agents import load_agent, make_agent, make_training_env
+from memory_agents.benchmarks.agents import load_agent
 from memory_agents.benchmarks.algorithms import ALGORITHMS
 from memory_agents.benchmarks.cli import run
-from memory_agents.benchmarks.config import TrainingConfig, load_config
+from memory_agents.benchmarks.config import load_config
 from memory_agents.benchmarks.progress import read_curve
 
 SMALL = '{"n_layers": 1, "d_model": 8, "n_heads": 1, "memory_length": 8}'
@@ -41,17 +39,3 @@ def test_train_writes_curves_and_an_agent(algorithm: str, policy: str, tmp_path:
     kinds = ALGORITHMS[algorithm]
     kind = kinds.memoryless if policy == "MlpPolicy" else kinds.remembering
     assert type(load_agent(load_config(tmp_path), tmp_path / "agent.zip")) is kind
-
-
-def test_the_baseline_has_the_hyperparameters_of_the_agent_with_memory() -> None:
-    agents = []
-    for policy in ("CompressiveMemoryPolicy", "MlpPolicy"):
-        config = TrainingConfig(env="MemoryAgents/TMaze-v0", algorithm="DQN", policy=policy, device="cpu")
-        agents.append(make_agent(config, make_training_env(config)))
-    remembering, memoryless = agents
-    assert isinstance(remembering, DQN)
-    assert type(memoryless) is stable_baselines3.DQN
-    for name in ("learning_rate", "learning_starts", "batch_size", "train_freq", "gradient_steps", "gamma", "tau"):
-        assert getattr(remembering, name) == getattr(memoryless, name), name
-    for name in ("target_update_interval", "exploration_fraction", "exploration_final_eps", "max_grad_norm"):
-        assert getattr(remembering, name) == getattr(memoryless, name), name
