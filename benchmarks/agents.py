@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import stable_baselines3
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+import sb3_contrib
+from sb3_contrib.common.maskable.utils import is_masking_supported
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize
 
-from memory_agents import PPO, FlatDictObservation
+from memory_agents import FlatDictObservation
+from memory_agents.benchmarks.algorithms import ALGORITHMS, Algorithm
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.env_ids import check_env
@@ -21,20 +23,17 @@ from memory_agents.common.observations import is_nested
 from memory_agents.envs import MemoryEnv, ShowImportance
 from memory_agents.memory import memory_registry
 from memory_agents.memory.compressive import judge_registry
-from memory_agents.ppo.ppo import DEFAULT_EPOCHS, default_learning_rate
 
-#: The baseline without memory: PPO of Stable-Baselines3 on the current observation alone.
+#: The baseline without memory: the stock algorithm on the current observation alone.
 MEMORYLESS = "MlpPolicy"
-
-#: Steps per environment and rollout of the baseline.
-MEMORYLESS_STEPS = 128
 
 
 def policy_names() -> list[str]:
     """
     :return: what ``--policy`` takes
     """
-    return [*PPO.policy_aliases, MEMORYLESS]
+    known = (name for algorithm in ALGORITHMS.values() for name in algorithm.remembering.policy_aliases)
+    return [*dict.fromkeys(known), MEMORYLESS]
 
 
 def make_env(config: TrainingConfig, render_mode: str | None = None) -> gym.Env[Any, Any]:
@@ -119,29 +118,38 @@ def make_training_env(config: TrainingConfig, log: Path | None = None) -> VecEnv
     return VecNormalize(venv, norm_obs=False, gamma=config.algorithm_kwargs.get("gamma", 0.99))
 
 
-def make_agent(config: TrainingConfig, venv: VecEnv) -> OnPolicyAlgorithm:
+def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
     """
     :param config: the run's arguments
     :param venv: the environments to learn in
     :return: the untrained agent
-    :raises UsageError: when the policy or a memory argument is unknown, or they do not fit together
+    :raises UsageError: when the algorithm, the policy or a memory argument is unknown, or they do not fit together
     """
+    check_name("--algorithm", config.algorithm, ALGORITHMS, f"use {', '.join(ALGORITHMS)}")
+    algorithm = ALGORITHMS[config.algorithm]
     check_name("--policy", config.policy, policy_names(), f"use {', '.join(policy_names())}")
     device = check_device(config.device)
+    if issubclass(algorithm.memoryless, sb3_contrib.MaskablePPO) and not is_masking_supported(venv):
+        raise UsageError(
+            f"--algorithm {config.algorithm!r} asks which actions are valid, and --env {config.env!r} has no "
+            "action_masks() to tell it; use PPO, or an environment that does, such as MemoryAgents/Concentration-v0"
+        )
     try:
         if config.policy == MEMORYLESS:
-            return _memoryless(config, venv, device)
+            return _memoryless(algorithm, config, venv, device)
         policy_kwargs: dict[str, Any] = {"memory_kwargs": dict(config.memory_kwargs)}
         if config.memory_class is not None:
             check_name("--memory-class", config.memory_class, memory_registry, f"use {', '.join(memory_registry)}")
             policy_kwargs["memory_class"] = config.memory_class
-        return PPO(
+        judger = {"judger_kwargs": dict(config.judger_kwargs)} if config.judger_kwargs else {}
+        make: Callable[..., BaseAlgorithm] = algorithm.remembering
+        return make(
             config.policy,
             venv,
             policy_kwargs=policy_kwargs,
             seed=config.seed,
             device=device,
-            judger_kwargs=dict(config.judger_kwargs) or None,
+            **judger,
             **config.algorithm_kwargs,
         )
     except (TypeError, ValueError) as error:
@@ -150,38 +158,33 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> OnPolicyAlgorithm:
         ) from error
 
 
-def load_agent(config: TrainingConfig, path: Path) -> OnPolicyAlgorithm:
+def load_agent(config: TrainingConfig, path: Path) -> BaseAlgorithm:
     """
     :param config: the arguments of the run that trained it
     :param path: its file
     :return: the agent
     :raises UsageError: when it cannot be read
     """
-    kind = stable_baselines3.PPO if config.policy == MEMORYLESS else PPO
+    algorithm = ALGORITHMS[config.algorithm]
+    kind = algorithm.memoryless if config.policy == MEMORYLESS else algorithm.remembering
     try:
         return kind.load(path, device=check_device(config.device))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UsageError(f"{path} is not the agent of a training run ({error})") from error
 
 
-def _memoryless(config: TrainingConfig, venv: VecEnv, device: str) -> OnPolicyAlgorithm:
+def _memoryless(algorithm: Algorithm, config: TrainingConfig, venv: VecEnv, device: str) -> BaseAlgorithm:
     if config.memory_kwargs or config.memory_class or config.judger_kwargs:
         raise UsageError(
             f"--policy {MEMORYLESS!r} has no memory; leave out --memory-class, --memory-kwargs and --judger-kwargs"
         )
-    # The same as PPO of this library has by default, so that memory is the only difference.
-    channel_first = stable_baselines3.PPO._wrap_env(venv)
+    make: Callable[..., BaseAlgorithm] = algorithm.memoryless
+    channel_first = algorithm.memoryless._wrap_env(venv)
     defaults = dict(
         policy_kwargs=dict(features_extractor_class=default_features_extractor(channel_first.observation_space)),
-        learning_rate=default_learning_rate(),
-        n_steps=MEMORYLESS_STEPS,
-        batch_size=MEMORYLESS_STEPS * venv.num_envs // 4,
-        n_epochs=DEFAULT_EPOCHS,
-        gamma=0.99,
-        gae_lambda=0.95,
-        ent_coef=0.01,
+        **algorithm.hyperparameters(venv.num_envs),
     )
-    return stable_baselines3.PPO(
+    return make(
         "MultiInputPolicy" if isinstance(venv.observation_space, gym.spaces.Dict) else MEMORYLESS,
         channel_first,
         seed=config.seed,

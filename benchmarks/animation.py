@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.base_class import BaseAlgorithm
 
 from memory_agents.benchmarks.agents import make_env
 from memory_agents.benchmarks.config import TrainingConfig
@@ -32,7 +32,7 @@ class Recording:
     fps: float
 
 
-def record_solved_episode(agent: OnPolicyAlgorithm, config: TrainingConfig, attempts: int = 20) -> Recording:
+def record_solved_episode(agent: BaseAlgorithm, config: TrainingConfig, attempts: int = 20) -> Recording:
     """
     Play until an episode is solved.
 

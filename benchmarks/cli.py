@@ -14,6 +14,7 @@ import torch as th
 import typer
 
 from memory_agents.benchmarks import demo as demonstration
+from memory_agents.benchmarks.algorithms import ALGORITHMS
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
 from memory_agents.benchmarks.collect import LABELS, TABLES, THRESHOLD, find_runs, group_by_seed, read_runs, save_csv
 from memory_agents.benchmarks.collect import collect as collect_runs
@@ -107,8 +108,10 @@ def train(
     memory_kwargs: Annotated[
         list[str] | None, typer.Option(help="Arguments of the memory core: key=value (repeatable) or a JSON object.")
     ] = None,
+    algorithm: Annotated[str, typer.Option(help=f"Algorithm: {', '.join(ALGORITHMS)}.")] = "PPO",
     algorithm_kwargs: Annotated[
-        list[str] | None, typer.Option(help="Arguments of PPO, as n_epochs=4 (repeatable) or a JSON object.")
+        list[str] | None,
+        typer.Option(help="Arguments of the algorithm, as gamma=0.9 (repeatable) or a JSON object."),
     ] = None,
     judger_kwargs: Annotated[
         list[str] | None,
@@ -148,6 +151,7 @@ def train(
         policy=policy,
         memory_class=memory_class,
         memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
+        algorithm=algorithm,
         algorithm_kwargs=parse_kwargs("--algorithm-kwargs", algorithm_kwargs or []),
         judger_kwargs=parse_kwargs("--judger-kwargs", judger_kwargs or []),
         pretrain_timesteps=pretrain_timesteps,

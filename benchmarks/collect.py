@@ -201,7 +201,9 @@ def _agent(group: list[Run], threshold: float) -> str:
     memory = {} if config.memory_class is None else {"memory_class": config.memory_class}
     reward = {"normalize_reward": True} if config.normalize_reward else {}
     judger = {"judger_kwargs": config.judger_kwargs} if config.judger_kwargs else {}
-    return config.policy + _arguments({**memory, **config.memory_kwargs, **judger, **config.algorithm_kwargs, **reward})
+    # The default goes without saying.
+    name = config.policy if config.algorithm == TrainingConfig.algorithm else f"{config.policy}, {config.algorithm}"
+    return name + _arguments({**memory, **config.memory_kwargs, **judger, **config.algorithm_kwargs, **reward})
 
 
 def _seeds(group: list[Run], threshold: float) -> str:

@@ -28,8 +28,9 @@ class TrainingConfig:
     :param policy: name of the policy
     :param memory_class: registered name of the memory core (None: the policy's default)
     :param memory_kwargs: keyword arguments of the memory core
-    :param algorithm_kwargs: keyword arguments of the algorithm
-    :param judger_kwargs: how a learned judger of the memory is trained, PPO's ``judger_kwargs``
+    :param algorithm: name of the algorithm
+    :param algorithm_kwargs: its keyword arguments
+    :param judger_kwargs: how a learned judger of the memory is trained, the algorithm's ``judger_kwargs``
     :param pretrain_timesteps: how many of the environment steps come first, in an easier environment
     :param pretrain_env_kwargs: its keyword arguments, where they differ from ``env_kwargs``
     :param normalize_reward: divide rewards, while training, by a running estimate of the standard deviation of returns
@@ -47,6 +48,7 @@ class TrainingConfig:
     policy: str = "CompressiveMemoryPolicy"
     memory_class: str | None = None
     memory_kwargs: dict[str, Any] = field(default_factory=dict)
+    algorithm: str = "PPO"
     algorithm_kwargs: dict[str, Any] = field(default_factory=dict)
     judger_kwargs: dict[str, Any] = field(default_factory=dict)
     pretrain_timesteps: int = 0

@@ -12,14 +12,16 @@ from typing import Any, TypeVar
 import numpy as np
 import stable_baselines3
 from numpy.typing import NDArray
+from sb3_contrib.common.maskable.utils import is_masking_supported
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.evaluation import evaluate_policy
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.benchmarks.agents import make_env, make_vec_env, memory_env
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.judger_notes import DecisionNotes
+from memory_agents.benchmarks.masked_play import WatchedPlayer
 from memory_agents.common import MemoryActorCriticPolicy, decision_summary
 from memory_agents.common.judger_recorder import judged_memory
 
@@ -85,6 +87,7 @@ class Evaluation:
     :param episodes: the episodes played; none by an agent whose training broke off
     :param anchors: the environment's known returns, where it is one of this library's
     :param judger: where the agent's memory is judged, what was decided (:func:`memory_agents.common.decision_summary`)
+    :param invalid_actions: where the environment tells which actions are valid, how many of all those taken were not
     :param sampled: where the agent's memory is judged, the same with actions and decisions drawn, as while training: of
         a judger the likelier decisions alone can be quite other ones
     """
@@ -92,6 +95,7 @@ class Evaluation:
     episodes: tuple[Episode, ...]
     anchors: Anchors | None
     judger: dict[str, Any] | None = None
+    invalid_actions: int | None = None
     sampled: Evaluation | None = None
 
     @property
@@ -116,6 +120,7 @@ class Evaluation:
         """
         returns = [episode.episode_return for episode in self.episodes]
         judged: dict[str, Any] = {} if self.judger is None else {"judger": self.judger}
+        masked = {} if self.invalid_actions is None else {"invalid_actions": self.invalid_actions}
         if self.sampled is not None:
             drawn = self.sampled.summary()
             judged["sampled"] = {name: value for name, value in drawn.items() if name not in ("episodes", "anchors")}
@@ -127,6 +132,7 @@ class Evaluation:
             "success_rate": self.success_rate,
             "mean_length": _mean([episode.length for episode in self.episodes]),
             "anchors": None if self.anchors is None else asdict(self.anchors),
+            **masked,
             **judged,
         }
 
@@ -145,7 +151,7 @@ def anchors(config: TrainingConfig) -> Anchors | None:
     return None if env is None else Anchors(env.optimal_return, env.memoryless_return, env.random_return)
 
 
-def evaluate(agent: OnPolicyAlgorithm, config: TrainingConfig) -> Evaluation:
+def evaluate(agent: BaseAlgorithm, config: TrainingConfig) -> Evaluation:
     """
     Play episodes with deterministic actions, in environments of their own; where the memory is judged, play them again
     with actions and decisions drawn.
@@ -161,10 +167,13 @@ def evaluate(agent: OnPolicyAlgorithm, config: TrainingConfig) -> Evaluation:
     return replace(evaluation, sampled=_play(agent, config, deterministic=False))
 
 
-def _play(agent: OnPolicyAlgorithm, config: TrainingConfig, deterministic: bool) -> Evaluation:
+def _play(agent: BaseAlgorithm, config: TrainingConfig, deterministic: bool) -> Evaluation:
     successes: list[bool | None] = []
+    n_invalid = 0
 
     def note(step: dict[str, Any], _: dict[str, Any]) -> None:
+        nonlocal n_invalid
+        n_invalid += int(isinstance(player, WatchedPlayer) and player.invalid[step["i"]])
         if step["done"]:
             success = step["info"].get("is_success")
             successes.append(None if success is None else bool(success))
@@ -178,18 +187,24 @@ def _play(agent: OnPolicyAlgorithm, config: TrainingConfig, deterministic: bool)
     notes = None
     if isinstance(policy, MemoryActorCriticPolicy) and judged_memory(policy) is not None:
         notes = DecisionNotes(policy, venv, deterministic)
+    player: Any = WatchedPlayer(agent, venv) if is_masking_supported(venv) else agent
     returns, lengths = evaluate_policy(
-        agent, venv, config.eval_episodes, deterministic=deterministic, callback=note, return_episode_rewards=True
+        player, venv, config.eval_episodes, deterministic=deterministic, callback=note, return_episode_rewards=True
     )
     venv.close()
     assert isinstance(returns, list)
     assert isinstance(lengths, list)
     episodes = zip(returns, lengths, successes, strict=True)
     played = tuple(Episode(float(r), int(n), success) for r, n, success in episodes)
-    return Evaluation(played, anchors(config), None if notes is None else decision_summary(notes.records))
+    return Evaluation(
+        played,
+        anchors(config),
+        None if notes is None else decision_summary(notes.records),
+        n_invalid if isinstance(player, WatchedPlayer) else None,
+    )
 
 
-def _check_spaces(agent: OnPolicyAlgorithm, venv: VecEnv, config: TrainingConfig) -> None:
+def _check_spaces(agent: BaseAlgorithm, venv: VecEnv, config: TrainingConfig) -> None:
     seen = stable_baselines3.PPO._wrap_env(venv).observation_space  # images channel first, as agents have them
     for name, known, found in (
         ("observations", agent.observation_space, seen),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.benchmarks.agents import make_env
@@ -56,7 +56,7 @@ class DecisionNotes:
             self._episodes[env] = self._begin(env)
 
 
-def record_run(agent: OnPolicyAlgorithm, config: TrainingConfig, folder: Path, seed: int) -> None:
+def record_run(agent: BaseAlgorithm, config: TrainingConfig, folder: Path, seed: int) -> None:
     """
     Play an episode with actions and decisions drawn, as while training, and write ``judger.npz``, its record, and
     ``judger.png``, its picture. An agent whose memory nobody judges writes nothing.

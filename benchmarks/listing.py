@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
-import stable_baselines3
 from rich.table import Table
 from rich.text import Text
 
-from memory_agents import PPO
 from memory_agents.benchmarks.agents import MEMORYLESS, memory_env
+from memory_agents.benchmarks.algorithms import ALGORITHMS
 from memory_agents.benchmarks.tables import number
 from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import memory_registry
@@ -107,14 +106,22 @@ def policy_table() -> Table:
     """
     table = Table(title="Policies", title_justify="left", show_lines=True)
     table.add_column("--policy", no_wrap=True)
-    table.add_column("algorithm", no_wrap=True)
+    table.add_column("--algorithm")
     table.add_column("summary")
-    for name, policy in PPO.policy_aliases.items():
-        table.add_row(name, f"{PPO.__module__.partition('.')[0]}.PPO", first_sentence(policy))
+    policies = {
+        name: policy
+        # Where several have one of the same name, the first describes it.
+        for algorithm in reversed(ALGORITHMS.values())
+        for name, policy in algorithm.remembering.policy_aliases.items()
+    }
+    for name, policy in policies.items():
+        takers = (key for key, algorithm in ALGORITHMS.items() if name in algorithm.remembering.policy_aliases)
+        table.add_row(name, ", ".join(takers), first_sentence(policy))
     table.add_row(
         MEMORYLESS,
-        f"{stable_baselines3.__name__}.PPO",
-        "The baseline without memory: the same hyperparameters on the current observation alone.",
+        ", ".join(ALGORITHMS),
+        "The baseline without memory: the stock algorithm, with the same hyperparameters, on the current observation "
+        "alone.",
     )
     return table
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]`.
 # Sections: environments, compression-rate, more-environments, suites, cores, gates, copy-first,
-# judger, judger-delays (which evaluates the agents of judger); all by default. Each
+# judger, judger-delays (which evaluates the agents of judger), masking, off-policy; all by default. Each
 # run has one thread; PARALLEL runs go at a time (default 1). A run whose results are there is not repeated, so an
 # interrupted sweep goes on where it stopped.
 set -euo pipefail
@@ -9,7 +9,7 @@ set -euo pipefail
 out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]}
 parallel=${2:-1}
 sections=("${@:3}")
-[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first judger judger-delays)
+[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first judger judger-delays masking off-policy)
 export OMP_NUM_THREADS=1
 
 # job FOLDER ARGUMENTS...: one line for the queue.
@@ -196,6 +196,38 @@ asked-after() {
     local file=$out/judger/$6-s$7/delay-$1.json
     [ -e "$file" ] || echo evaluate "$out/judger/$6-s$7" --threads 1 --out "$file" \
         --env-kwargs "'{\"delay\": $2, \"query_rate\": $3, \"length\": $4}'" --eval-episodes "$5"
+}
+
+# Walls, and cards that lie face up: the same network with masks and without, and masks without memory.
+masking() {
+    local seed
+    for seed in 0 1 2; do
+        masked tmaze MemoryAgents/TMaze-v0 60000 '{"auto_advance": false}' $seed
+        masked concentration MemoryAgents/Concentration-v0 100000 '{"n_pairs": 2}' $seed
+    done
+}
+
+# masked NAME ENV STEPS KWARGS SEED
+masked() {
+    masking-by "$@" masked --algorithm MaskablePPO
+    masking-by "$@" unmasked --algorithm PPO
+    masking-by "$@" memoryless --algorithm MaskablePPO --policy MlpPolicy
+}
+
+# masking-by NAME ENV STEPS KWARGS SEED AGENT OPTION...
+masking-by() {
+    job "masking/$1/$6-s$5" --env "$2" --env-kwargs "'$4'" --total-timesteps "$3" --seed "$5" "${@:7}"
+}
+
+# A corridor as long as most of a window, learned off-policy with memory and without.
+off-policy() {
+    local seed policy
+    for seed in 0 1 2; do
+        for policy in CompressiveMemoryPolicy MlpPolicy; do
+            job "off-policy/$policy-s$seed" --env MemoryAgents/TMaze-v0 --env-kwargs "'{\"corridor\": 50}'" \
+                --algorithm DQN --total-timesteps 60000 --policy $policy --seed $seed
+        done
+    done
 }
 
 for section in "${sections[@]}"; do

@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch as th
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import configure
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from memory_agents.benchmarks.agents import make_agent, make_training_env
@@ -18,6 +22,10 @@ from memory_agents.benchmarks.output import prepare_run
 
 #: One line per episode: of the easier environment, if there is one, and of the real one.
 MONITOR_FILES = ("pretraining-monitor.csv", "monitor.csv")
+
+
+#: Environment steps between points of learning curves off-policy.
+LOG_STEPS = 2048
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,7 @@ class TrainingResult:
 
     config: TrainingConfig
     folder: Path
-    agent: OnPolicyAlgorithm
+    agent: BaseAlgorithm
     evaluation: Evaluation
     steps: int
     seconds: float
@@ -74,13 +82,15 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     start, cpu_start = time.perf_counter(), time.process_time()
     broken_off = False
     try:
-        agent.learn(stages[0].total_timesteps, progress_bar=progress)
+        # Some log far more seldom by default, and learning curves are made from the log.
+        log: dict[str, Any] = {"log_interval": 1 if isinstance(agent, OnPolicyAlgorithm) else None}
+        agent.learn(stages[0].total_timesteps, LogSteps(), progress_bar=progress, **log)
         for stage in stages[1:]:
             venv.close()
             venv = make_training_env(stage, folder / MONITOR_FILES[-1])
             venv.seed(config.seed)
             agent.set_env(venv)
-            agent.learn(stage.total_timesteps, progress_bar=progress, reset_num_timesteps=False)
+            agent.learn(stage.total_timesteps, LogSteps(), progress_bar=progress, reset_num_timesteps=False, **log)
     except ValueError as error:
         # Training that blows up is a result like any other: what PyTorch says to actions that are not numbers.
         if "found invalid values" not in str(error):
@@ -106,6 +116,23 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
     if not broken_off:
         record_run(agent, config, folder, evaluation_seed(config.seed))
     return TrainingResult(config, folder, agent, evaluation, agent.num_timesteps, seconds)
+
+
+class LogSteps(BaseCallback):
+    """Has an off-policy algorithm log every 2048 steps, and not every so many episodes."""
+
+    def _on_training_start(self) -> None:
+        self.next = self.num_timesteps + LOG_STEPS
+
+    def _on_step(self) -> bool:
+        if isinstance(self.model, OffPolicyAlgorithm) and self.num_timesteps >= self.next:
+            self.model.dump_logs()
+            self.next += LOG_STEPS
+        return True
+
+    def _on_training_end(self) -> None:
+        if isinstance(self.model, OffPolicyAlgorithm):
+            self.model.dump_logs()
 
 
 def _stages(config: TrainingConfig) -> list[TrainingConfig]:

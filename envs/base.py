@@ -15,6 +15,7 @@ from memory_agents.envs.arguments import check_option
 Observation: TypeAlias = NDArray[Any]
 Action: TypeAlias = int | np.integer[Any]
 Frame: TypeAlias = NDArray[np.uint8]
+Masks: TypeAlias = NDArray[np.bool_]
 
 
 class Oracle(Protocol):
@@ -119,6 +120,10 @@ class MemoryEnv(gym.Env[Observation, Action], ABC):
     @abstractmethod
     def _frame(self) -> Frame:
         """Draw the present state; it is called after the first reset only."""
+
+    def _check_begun(self, method: str) -> None:
+        if not self._begun:
+            raise ResetNeeded(f"No episode has begun: call reset() before {method}().")
 
     def _check_action(self, action: Action, n_actions: int) -> int:
         if not self._playing:

@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from memory_agents.envs.arguments import Span, check_integer, check_span
-from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
+from memory_agents.envs.base import Action, Frame, Masks, MemoryEnv, Observation
 from memory_agents.envs.concentration_frame import Scene, draw
 
 FACE_DOWN = 0
@@ -30,7 +30,8 @@ class Concentration(MemoryEnv):
     else its value from 1 to ``max_pairs``.
 
     **Actions.** ``Discrete(2 * max_pairs)``: the card to flip. Choosing a card that lies face up changes nothing, but
-    counts as a flip. After a mismatch the action does not matter.
+    counts as a flip. After a mismatch the action does not matter. :meth:`action_masks` has those that lie face
+    down.
 
     **Rewards.** ``1 / n_pairs`` for every pair found.
 
@@ -132,6 +133,16 @@ class Concentration(MemoryEnv):
             return self._shown.copy(), reward, False, False, {}
         self._playing = False
         return self._shown.copy(), reward, True, False, {"pairs_found": self._found, "is_success": success}
+
+    def action_masks(self) -> Masks:
+        """Return which cards can be flipped, ``(2 * max_pairs,)``: those that lie face down.
+
+        After a mismatch, when the next action flips nothing, all are valid. The observation tells as much.
+        """
+        self._check_begun("action_masks")
+        if len(self._turn) == 2:
+            return np.ones(self.n_cards, np.bool_)
+        return ~np.array(self._face_up)
 
     def _frame(self) -> Frame:
         return draw(

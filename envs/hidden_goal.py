@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import check_integer
-from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
+from memory_agents.envs.base import Action, Frame, Masks, MemoryEnv, Observation
 from memory_agents.envs.grid_view import MOVES, towards
 from memory_agents.envs.hidden_goal_frame import Scene, draw
 
@@ -28,7 +28,8 @@ class HiddenGoal(MemoryEnv):
     **Observation.** ``Box(0, 1, (size * size,), float32)``: the agent's cell as one-hot, row by row from the upper
     left corner. After the goal was reached it is the cell that the agent was put into.
 
-    **Actions.** ``Discrete(4)``: 0 east, 1 north, 2 west, 3 south. Walls stop the agent.
+    **Actions.** ``Discrete(4)``: 0 east, 1 north, 2 west, 3 south. Walls stop the agent, and :meth:`action_masks` has
+    the moves that they do not stop.
 
     **Rewards.** 1 whenever the goal is reached, else 0.
 
@@ -160,6 +161,11 @@ class HiddenGoal(MemoryEnv):
         self._playing = False
         success = bool(self.normalized_score(self._hits) >= 0.5)
         return observation, reward, True, False, {"goals_reached": self._hits, "is_success": success}
+
+    def action_masks(self) -> Masks:
+        """Return which moves no wall stops, ``(4,)``. The observation tells as much."""
+        self._check_begun("action_masks")
+        return np.array([cell != self._cell for cell in self._neighbours[self._cell]])
 
     def _frame(self) -> Frame:
         return draw(

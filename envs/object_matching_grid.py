@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from memory_agents.envs.arguments import Span, check_integer, check_option, check_span
-from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
+from memory_agents.envs.base import Action, Frame, Masks, MemoryEnv, Observation
 from memory_agents.envs.grid_view import EAST, MOVES, NORTH, REACH, SOUTH, GridView, towards
 from memory_agents.envs.object_matching import CHOICE_REWARD, MAX_COLOURS, MAX_SHAPES, PAD_REWARD
 from memory_agents.envs.object_matching_grid_frame import Pick, Scene, cell_tile, draw
@@ -49,7 +49,7 @@ class ObjectMatchingGrid(MemoryEnv):
     - ``observation="image"``: ``Box(0, 255, (40, 40, 3), uint8)``, each cell a picture of 8 x 8 pixels.
 
     **Actions.** ``Discrete(4)``: 0 right (east), 1 up (north), 2 left (west), 3 down (south). Walls, cases and, except
-    from the plate, pedestals stop the agent.
+    from the plate, pedestals stop the agent; :meth:`action_masks` has the moves that nothing stops.
 
     **Rewards.** 0.1 for stepping on the pad; on the plate +1 for the move to the correct object and -1 for any other
     move (one to ten, as in the original).
@@ -216,6 +216,17 @@ class ObjectMatchingGrid(MemoryEnv):
             return observation, reward, False, False, {}
         self._playing = False
         return observation, reward, True, False, self._summary()
+
+    def action_masks(self) -> Masks:
+        """Return which moves nothing stops, ``(4,)``; on the pad, which moves the agent itself, and on the plate all.
+
+        The observation tells as much.
+        """
+        self._check_begun("action_masks")
+        if self._floor != FLOOR:
+            return np.ones(len(MOVES), np.bool_)
+        row, column = self._cell[0] + REACH, self._cell[1] + REACH
+        return np.array([self._world[row + down, column + right] < WALL for down, right in MOVES])
 
     def _choose(self, action: int) -> float:
         """The pedestals lie north and south of the plate."""

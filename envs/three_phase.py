@@ -10,7 +10,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_integer, check_option, check_span
-from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
+from memory_agents.envs.base import Action, Frame, Masks, MemoryEnv, Observation
 from memory_agents.envs.grid_view import MOVES, NORTH, REACH, GridView, towards
 from memory_agents.envs.three_phase_chances import apples_eaten, chance_to_touch
 from memory_agents.envs.three_phase_frame import COLOURS, Scene, cell_tile, draw
@@ -197,6 +197,12 @@ class ThreePhase(MemoryEnv):
         elif here >= FIRST_THING or self._time == self._horizon:
             return self._finish(here)
         return self._view.look(self._world, self._row, self._column), reward, False, False, {}
+
+    def action_masks(self) -> Masks:
+        """Return which moves no wall stops, ``(4,)``. The observation tells as much."""
+        self._check_begun("action_masks")
+        row, column = self._row + REACH, self._column + REACH
+        return np.array([self._world[row + down, column + right] != WALL for down, right in MOVES])
 
     def _begin_apples(self) -> None:
         self._phase = APPLES

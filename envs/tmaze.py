@@ -8,7 +8,7 @@ import numpy as np
 from gymnasium import spaces
 
 from memory_agents.envs.arguments import Span, check_flag, check_integer, check_span
-from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
+from memory_agents.envs.base import Action, Frame, Masks, MemoryEnv, Observation
 from memory_agents.envs.grid_view import EAST, NORTH, SOUTH, WEST
 from memory_agents.envs.tmaze_frame import Scene, draw
 
@@ -38,7 +38,7 @@ class TMaze(MemoryEnv):
 
     **Actions.** ``Discrete(2 ** cue_bits)``: the arms; with ``active=True`` one more, the last, looks. With
     ``auto_advance=False`` it is ``Discrete(4)``: 0 east, 1 north, 2 west, 3 south. Arm 1 lies north of the junction
-    and arm 0 south; walls stop the agent.
+    and arm 0 south; walls stop the agent, and :meth:`action_masks` has the moves that they do not stop.
 
     **Rewards.** 1 at the last step for the arm the sign named, else 0. With ``auto_advance=False`` every earlier
     step ``t`` after which the agent is behind schedule (fewer than ``t`` cells from the start, or with
@@ -182,6 +182,20 @@ class TMaze(MemoryEnv):
             self._arm = int(action == NORTH)
         if self._cell == 0 and not self._sign_seen:
             self._reading = self._sign_seen = True
+
+    def action_masks(self) -> Masks:
+        """Return which actions do something, ``(n_actions,)``: moves that no wall stops, otherwise all."""
+        self._check_begun("action_masks")
+        valid = np.ones(self.n_actions, np.bool_)
+        if self.auto_advance:
+            return valid
+        if self._arm is not None:
+            valid[:] = False
+            valid[(NORTH, SOUTH)[self._arm]] = True
+            return valid
+        at_junction = self._cell == self._junction
+        valid[EAST], valid[[NORTH, SOUTH]], valid[WEST] = not at_junction, at_junction, self._cell > 0
+        return valid
 
     def _observe(self) -> Observation:
         view: Observation = self._signs[self._goal] if self._reading else self._views[self._place]

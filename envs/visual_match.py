@@ -28,7 +28,8 @@ class VisualMatch(ThreePhase):
     the square's colour as one-hot; floor is zeros. With ``observation="image"`` ``Box(0, 255, (40, 40, 3), uint8)``:
     eight by eight pixels a cell.
 
-    **Actions.** ``Discrete(4)``: 0 east, 1 north, 2 west, 3 south; walls stop the agent.
+    **Actions.** ``Discrete(4)``: 0 east, 1 north, 2 west, 3 south; walls stop the agent, and
+    :meth:`action_masks` has the moves that they do not stop.
 
     **Rewards.** 1 for touching the square of the right colour, else 0. All apples that can be eaten,
     ``distractor_steps // 2`` of them, give ``apple_total`` together, each the same.

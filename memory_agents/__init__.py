@@ -4,12 +4,15 @@ Reinforcement-learning agents that remember: policies with memory for Stable-Bas
 Importing the package registers its environments with Gymnasium.
 """
 
+from memory_agents.a2c import A2C
 from memory_agents.common.extractors import SmallCNN
 from memory_agents.common.memory_extractor import CompressiveMemoryExtractor
 from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.vec_wrappers import VecHistory, VecPreviousActionReward
+from memory_agents.dqn import DQN
 from memory_agents.envs import register_environments
+from memory_agents.maskable_ppo import MaskablePPO
 from memory_agents.memory import MemoryCore, memory_registry
 from memory_agents.ppo import (
     PPO,
@@ -19,6 +22,8 @@ from memory_agents.ppo import (
     MemoryPolicy,
     TransformerXLPolicy,
 )
+from memory_agents.qrdqn import QRDQN
+from memory_agents.trpo import TRPO
 from memory_agents.wrappers import HistoryWrapper, PreviousActionReward
 
 __version__ = "0.1.0"
@@ -26,13 +31,18 @@ __version__ = "0.1.0"
 register_environments()
 
 __all__ = [
+    "A2C",
+    "DQN",
     "PPO",
+    "QRDQN",
+    "TRPO",
     "CompressiveMemoryExtractor",
     "CompressiveMemoryPolicy",
     "CompressiveTransformerPolicy",
     "FlatDictObservation",
     "GTrXLPolicy",
     "HistoryWrapper",
+    "MaskablePPO",
     "MemoryActorCriticPolicy",
     "MemoryCore",
     "MemoryPolicy",

@@ -1,6 +1,11 @@
 """What joins memory cores and Stable-Baselines3: policies, rollout buffers, rollout collection."""
 
-from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
+from memory_agents.common.buffers import (
+    MaskableSequenceDictRolloutBuffer,
+    MaskableSequenceRolloutBuffer,
+    SequenceDictRolloutBuffer,
+    SequenceRolloutBuffer,
+)
 from memory_agents.common.extractors import CombinedFeatures, SmallCNN
 from memory_agents.common.judger_perplexity import PerplexityReward
 from memory_agents.common.judger_record import JudgerRecord, LeavingBlocks, decision_summary
@@ -8,6 +13,7 @@ from memory_agents.common.judger_recorder import JudgerRecorder, record_episodes
 from memory_agents.common.judger_training import JudgerTraining
 from memory_agents.common.memory_extractor import CompressiveMemoryExtractor
 from memory_agents.common.observations import FlatDictObservation
+from memory_agents.common.off_policy import MemoryOffPolicyAlgorithm
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.presets import (
@@ -16,7 +22,10 @@ from memory_agents.common.presets import (
     GTrXLPolicy,
     TransformerXLPolicy,
 )
+from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, SequenceReplayBuffer
+from memory_agents.common.replay_windows import ReplayBatch
 from memory_agents.common.sequences import SequenceBatch
+from memory_agents.common.value_networks import MemoryNetwork, MemoryValuePolicy
 from memory_agents.common.vec_wrappers import VecHistory, VecPreviousActionReward
 
 __all__ = [
@@ -30,11 +39,19 @@ __all__ = [
     "JudgerRecorder",
     "JudgerTraining",
     "LeavingBlocks",
+    "MaskableSequenceDictRolloutBuffer",
+    "MaskableSequenceRolloutBuffer",
     "MemoryActorCriticPolicy",
+    "MemoryNetwork",
+    "MemoryOffPolicyAlgorithm",
     "MemoryOnPolicyAlgorithm",
+    "MemoryValuePolicy",
     "PerplexityReward",
+    "ReplayBatch",
     "SequenceBatch",
+    "SequenceDictReplayBuffer",
     "SequenceDictRolloutBuffer",
+    "SequenceReplayBuffer",
     "SequenceRolloutBuffer",
     "SmallCNN",
     "TransformerXLPolicy",

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
+from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, MaskableRolloutBuffer
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 
 from memory_agents.common.sequences import SequenceBatch, check_sequence_length
@@ -36,6 +37,16 @@ class SequenceRolloutBuffer(RolloutBuffer):
     :raises ValueError: when ``buffer_size`` is not a multiple of ``sequence_length``
     """
 
+    #: What has an entry for each transition, beside observations.
+    per_transition: ClassVar[tuple[str, ...]] = (
+        "actions",
+        "values",
+        "log_probs",
+        "advantages",
+        "returns",
+        "episode_starts",
+    )
+
     def __init__(
         self,
         buffer_size: int,
@@ -51,6 +62,8 @@ class SequenceRolloutBuffer(RolloutBuffer):
         check_sequence_length(sequence_length, buffer_size=buffer_size)
         self.sequence_length = sequence_length
         self.windows_per_env = buffer_size // sequence_length
+        #: Set to yield only one of so many windows where all transitions are asked for at once.
+        self.one_window_of = 1
         #: Set to recompute stored states before every epoch but the first.
         self.replay: Replay | None = None
         self._collected: list[Any] = []
@@ -103,7 +116,8 @@ class SequenceRolloutBuffer(RolloutBuffer):
         """
         One epoch: every window once, in random order.
 
-        :param batch_size: transitions per minibatch, a multiple of ``sequence_length``; ``None`` for all at once
+        :param batch_size: transitions per minibatch, a multiple of ``sequence_length``; ``None`` for all at once, or
+            one window of :attr:`one_window_of`
         :return: minibatches of whole windows
         """
         if self.replay is not None and self._epochs > 0:
@@ -111,7 +125,10 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self._epochs += 1
         n_windows = self.n_envs * self.windows_per_env
         order = np.random.permutation(n_windows)
-        windows = n_windows if batch_size is None else batch_size // self.sequence_length
+        if batch_size is None:
+            yield self.sample_windows(order[:: self.one_window_of])
+            return
+        windows = batch_size // self.sequence_length
         for start in range(0, n_windows, windows):
             yield self.sample_windows(order[start : start + windows])
 
@@ -128,14 +145,15 @@ class SequenceRolloutBuffer(RolloutBuffer):
         index = th.as_tensor(windows, device=episode_starts.device)
         states, choices = tree_select(self._window_states, index), tree_select(self._window_choices, index)
         batch = SequenceBatch(samples.observations, episode_starts, states, choices)
-        return samples._replace(observations=batch)  # type: ignore[arg-type]
+        # Only Stable-Baselines3's own buffer has made them floats, which binary choices have to be.
+        return samples._replace(observations=batch, actions=samples.actions.float())  # type: ignore[arg-type]
 
     def _prepare(self) -> None:
         """Bring everything into the order of the windows, once per rollout."""
         if self.generator_ready:
             return
         assert self.full, "the rollout is not complete yet"
-        for name in ("actions", "values", "log_probs", "advantages", "returns", "episode_starts"):
+        for name in self.per_transition:
             setattr(self, name, self.swap_and_flatten(getattr(self, name)))
         self._flatten_observations()
         self._window_states = tree_map(lambda *leaves: th.stack(leaves, dim=1).flatten(0, 1), *self._collected)
@@ -189,3 +207,15 @@ class SequenceDictRolloutBuffer(SequenceRolloutBuffer, DictRolloutBuffer):
 
     def _flatten_observations(self) -> None:
         self.observations = {key: self.swap_and_flatten(obs) for key, obs in self.observations.items()}
+
+
+class MaskableSequenceRolloutBuffer(SequenceRolloutBuffer, MaskableRolloutBuffer):
+    """:class:`SequenceRolloutBuffer` that also keeps which actions were valid, as sb3-contrib's does."""
+
+    per_transition: ClassVar[tuple[str, ...]] = (*SequenceRolloutBuffer.per_transition, "action_masks")
+
+
+class MaskableSequenceDictRolloutBuffer(SequenceDictRolloutBuffer, MaskableDictRolloutBuffer):
+    """:class:`MaskableSequenceRolloutBuffer` for dictionary observations."""
+
+    per_transition: ClassVar[tuple[str, ...]] = MaskableSequenceRolloutBuffer.per_transition

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
@@ -10,15 +10,18 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
+from memory_agents.common.actions import env_actions
 from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
 from memory_agents.common.judger_training import JudgerTraining, learned_judges
 from memory_agents.common.observations import FlatDictObservation, check_observation_space, is_nested
-from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState, env_actions
-from memory_agents.common.sequences import check_sequence_length
+from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState
+from memory_agents.common.presets import MEMORY_POLICIES
+from memory_agents.common.sequences import check_sequence_length, rollout_sizes
 from memory_agents.memory import batch_size, tree_select
 
 
@@ -27,8 +30,35 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
     Goes before an on-policy algorithm of Stable-Baselines3 among the bases of a class and gives it a memory: collection
     carries the state, windows reach its inherited ``train()``.
 
-    The class that uses it sets ``sequence_length`` and ``refresh_states`` before ``_setup_model()`` runs.
+    :param policy: name of a policy with memory, or a class derived from
+        :class:`~memory_agents.common.MemoryActorCriticPolicy`
+    :param env: environment, vectorised environment or registered id
+    :param n_steps: steps per environment and rollout (default: what gives :attr:`rollout_size` transitions, at least
+        :attr:`shortest_rollout`)
+    :param sequence_length: steps per training window, over which gradients flow; a divisor of ``n_steps`` (default:
+        ``n_steps`` up to 256, else its largest divisor up to 128; where ``batch_size`` is given, a divisor of it, too)
+    :param refresh_states: recompute the states at window starts with the newest parameters before every pass over the
+        rollout but the first
+    :param judger_kwargs: how a learned judger of the memory is trained, see
+        :class:`~memory_agents.common.judger_training.JudgerTraining`
+    :param policy_kwargs: arguments of the policy; not changed
+    :param kwargs: arguments of the algorithm. A ``batch_size`` of ``None`` becomes a quarter of the rollout, or the
+        nearest size that divides it into whole windows
+    :raises TypeError: when the policy has no memory, or the rollout buffer keeps none
+    :raises ValueError: when the policy's name is not known, ``n_epochs`` is below 1, or ``n_steps``, ``batch_size`` and
+        ``sequence_length`` do not fit together
     """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {**MEMORY_POLICIES}
+    #: Rollout buffers for plain and for dictionary observations.
+    buffer_classes: ClassVar[tuple[type[SequenceRolloutBuffer], type[SequenceRolloutBuffer]]] = (
+        SequenceRolloutBuffer,
+        SequenceDictRolloutBuffer,
+    )
+    #: Default size of a rollout over all environments, in transitions.
+    rollout_size: ClassVar[int] = 2048
+    #: The fewest steps per environment that a rollout has by default.
+    shortest_rollout: ClassVar[int] = 128
 
     policy: MemoryActorCriticPolicy
     rollout_buffer: SequenceRolloutBuffer
@@ -37,6 +67,46 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
     judger_kwargs: dict[str, Any] | None = None
     judger_training: JudgerTraining | None = None
     _memory_state: PolicyState | None = None
+
+    def __init__(
+        self,
+        policy: str | type[MemoryActorCriticPolicy],
+        env: GymEnv | str,
+        *,
+        n_steps: int | None = None,
+        sequence_length: int | None = None,
+        refresh_states: bool = False,
+        judger_kwargs: dict[str, Any] | None = None,
+        policy_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if isinstance(policy, str) and policy not in self.policy_aliases:
+            raise ValueError(
+                f"policy={policy!r} is not known here; use one of {', '.join(self.policy_aliases)}. "
+                f"Policies without memory belong to {'.'.join(self._stock())}"
+            )
+        if kwargs.get("n_epochs", 1) < 1:
+            raise ValueError(f"n_epochs={kwargs['n_epochs']!r} leaves nothing to learn; use 1 or more")
+        sizes = rollout_sizes(
+            env.num_envs if isinstance(env, VecEnv) else 1,
+            n_steps,
+            sequence_length,
+            kwargs.get("batch_size"),
+            rollout_size=self.rollout_size,
+            shortest=self.shortest_rollout,
+        )
+        if "batch_size" in kwargs:
+            kwargs["batch_size"] = sizes.batch_size
+        self.sequence_length = sizes.sequence_length
+        self.refresh_states = refresh_states
+        self.judger_kwargs = judger_kwargs
+        super().__init__(policy, env, n_steps=sizes.n_steps, policy_kwargs=dict(policy_kwargs or {}), **kwargs)
+
+    @classmethod
+    def _stock(cls) -> tuple[str, str]:
+        """Package and name of the algorithm that memory was given to."""
+        stock = next(base for base in cls.__mro__ if base.__module__.startswith(("stable_baselines3", "sb3_contrib")))
+        return stock.__module__.partition(".")[0], stock.__name__
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
@@ -47,18 +117,20 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
 
     def _setup_model(self) -> None:
         if not issubclass(self.policy_class, MemoryActorCriticPolicy):
+            package, name = self._stock()
             raise TypeError(
-                f"policy={self.policy_class.__name__} has no memory; use stable_baselines3's own "
-                f"{type(self).__name__} for it, or one of {', '.join(self.policy_aliases)} here"
+                f"policy={self.policy_class.__name__} has no memory; use {package}'s own {name} for it, "
+                f"or one of {', '.join(self.policy_aliases)} here"
             )
-        check_sequence_length(self.sequence_length, n_steps=self.n_steps)
+        sizes = {name: getattr(self, name) for name in ("batch_size", "n_steps") if hasattr(self, name)}
+        check_sequence_length(self.sequence_length, **sizes)
+        buffer_class = self.buffer_classes[isinstance(self.observation_space, spaces.Dict)]
         if self.rollout_buffer_class is None:
-            is_dict = isinstance(self.observation_space, spaces.Dict)
-            self.rollout_buffer_class = SequenceDictRolloutBuffer if is_dict else SequenceRolloutBuffer
-        elif not issubclass(self.rollout_buffer_class, SequenceRolloutBuffer):
+            self.rollout_buffer_class = buffer_class
+        elif not issubclass(self.rollout_buffer_class, self.buffer_classes[0]):
             raise TypeError(
                 f"rollout_buffer_class={self.rollout_buffer_class.__name__} keeps no memory states; "
-                "use a subclass of SequenceRolloutBuffer"
+                f"use a subclass of {buffer_class.__name__}"
             )
         self.rollout_buffer_kwargs = {**self.rollout_buffer_kwargs, "sequence_length": self.sequence_length}
         super()._setup_model()
@@ -119,10 +191,13 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
             if rollout_buffer.at_window_start:
                 rollout_buffer.store_states(self.policy.pack_state(state))
 
+            masks = self._masks(env)
             with th.no_grad():
                 obs_tensor = obs_as_tensor(self._last_obs, self.device)  # type: ignore[arg-type]
                 episode_starts = self._starts(self._last_episode_starts)
-                action_tensor, values, log_probs, state = self.policy(obs_tensor, state, episode_starts, in_place=True)
+                action_tensor, values, log_probs, state = self.policy(
+                    obs_tensor, state, episode_starts, in_place=True, **masks
+                )
             actions = action_tensor.cpu().numpy()
             clipped_actions = env_actions(self.policy, actions)
             try:
@@ -152,6 +227,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
                 self._last_episode_starts,  # type: ignore[arg-type]
                 values,
                 log_probs,
+                **masks,
             )
             rollout_buffer.store_choices(self.policy.choices(state))
             self._last_obs = new_obs  # type: ignore[assignment]
@@ -164,6 +240,10 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         callback.update_locals(locals())
         callback.on_rollout_end()
         return True
+
+    def _masks(self, env: VecEnv) -> dict[str, np.ndarray]:
+        """What the policy and the buffer are told of the next step beside the observation."""
+        return {}
 
     def _starts(self, episode_starts: Any) -> th.Tensor:
         return th.as_tensor(np.asarray(episode_starts, dtype=bool), device=self.device)
@@ -219,5 +299,6 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         actions = (
             samples.actions.long().flatten() if isinstance(self.action_space, spaces.Discrete) else samples.actions
         )
-        _, log_prob, _ = self.policy.evaluate_actions(samples.observations, actions)
+        masks = getattr(samples, "action_masks", None)
+        _, log_prob, _ = self.policy.evaluate_actions(samples.observations, actions, masks)
         return float((th.exp(log_prob - samples.old_log_prob) - 1).abs().max())

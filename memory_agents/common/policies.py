@@ -13,14 +13,19 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
+from memory_agents.common.acting import acting_inputs
+from memory_agents.common.actions import checked_masks, env_actions, masked_logits
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
-from memory_agents.common.observations import check_importance, counted_from_zero, flat_observation
+from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.sequences import SequenceBatch
-from memory_agents.memory import MemoryCore, batch_size, tree_clone, tree_to
+from memory_agents.memory import MemoryCore, tree_clone
 
 #: State of a policy: the state of its memory, then of the critic's own memory where features are not shared.
 PolicyState = tuple[Any, ...]
+
+#: Which actions are valid, as sb3-contrib has it.
+Masks = th.Tensor | np.ndarray | None
 
 
 class MemoryActorCriticPolicy(ActorCriticPolicy):
@@ -169,15 +174,16 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param deterministic: the likeliest of the choices that memories themselves make, in place of drawn ones
         :return: inputs of the action net and of the value net, and the state after a step (nothing after windows)
         """
+        losses: list[th.Tensor] = []
         if isinstance(obs, SequenceBatch):
-            outputs = self._window_outputs(obs)
+            outputs, losses = self._window_outputs(obs)
             after: PolicyState = ()
         else:
             if state is None or episode_starts is None:
                 raise TypeError(
                     f"{type(self).__name__} needs its memory state and the episode starts at every step, which the "
                     "algorithms of stable_baselines3 do not pass on; use memory_agents.PPO in place of "
-                    "stable_baselines3.PPO, or pass state and episode_starts yourself"
+                    "stable_baselines3.PPO (likewise the others), or pass state and episode_starts yourself"
                 )
             features = self._features(obs)
             outputs, states = [], []
@@ -187,13 +193,19 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
                 outputs.append(y)
                 states.append(part)
             after = tuple(states)
-        return self.mlp_extractor.forward_actor(outputs[0]), self.mlp_extractor.forward_critic(outputs[-1]), after
+        latent_vf = self.mlp_extractor.forward_critic(outputs[-1])
+        if losses:
+            # With the critic, which all algorithms teach by gradient steps: TRPO does not move the actor by gradients.
+            loss = th.stack(losses).sum()
+            self.memory_loss.add(loss)
+            latent_vf = attach_loss(latent_vf, loss)
+        return self.mlp_extractor.forward_actor(outputs[0]), latent_vf, after
 
-    def _window_outputs(self, batch: SequenceBatch) -> list[th.Tensor]:
+    def _window_outputs(self, batch: SequenceBatch) -> tuple[list[th.Tensor], list[th.Tensor]]:
         """
         :param batch: windows of steps
-        :return: outputs of the memories, (transitions, output_dim) each. Learning anything from them minimises the
-            memories' own losses, too, which the inherited ``train()`` therefore need not know of
+        :return: outputs of the memories, (transitions, output_dim) each, and their own losses, which the
+            inherited ``train()`` need not know of: learning values minimises them, too
         """
         outputs, losses = [], []
         runs = zip(self._memories, self.memory_inputs(batch), self.window_states(batch), strict=True)
@@ -201,11 +213,14 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             y, loss = memory.unroll_with_loss(x, state, batch.episode_starts)
             if loss is not None and loss.requires_grad:
                 losses.append(loss)
-                y = attach_loss(y, loss)
             outputs.append(y.flatten(0, 1))
-        if losses:
-            self.memory_loss.add(th.stack(losses).sum())
-        return outputs
+        return outputs, losses
+
+    def _distribution(self, latent_pi: th.Tensor, action_masks: Masks) -> Distribution:
+        if action_masks is None:
+            return self._get_action_dist_from_latent(latent_pi)
+        logits = masked_logits(self.action_net(latent_pi), action_masks, self.action_space)
+        return self.action_dist.proba_distribution(action_logits=logits)
 
     def forward(  # type: ignore[override]
         self,
@@ -214,6 +229,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         episode_starts: th.Tensor | None = None,
         deterministic: bool = False,
         in_place: bool = False,
+        action_masks: Masks = None,
     ) -> tuple[th.Tensor, th.Tensor, th.Tensor, PolicyState]:
         """
         One acting step.
@@ -223,26 +239,28 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param episode_starts: whether an episode starts at this step, (n_envs,) bool
         :param deterministic: most likely action in place of a sampled one
         :param in_place: whether ``state`` may be overwritten, which saves a copy of it
+        :param action_masks: which actions are valid (default: all), (n_envs, values)
         :return: actions, values (n_envs, 1), log-probabilities (n_envs,), and the state after the step
         :raises TypeError: when called without state and episode starts
         """
         latent_pi, latent_vf, state = self._latents(obs, state, episode_starts, in_place, deterministic)
-        distribution = self._get_action_dist_from_latent(latent_pi)
+        distribution = self._distribution(latent_pi, action_masks)
         actions = distribution.get_actions(deterministic=deterministic)
         log_prob = distribution.log_prob(actions)
         actions = actions.reshape(-1, *(self.action_space.shape or ()))
         return actions, self.value_net(latent_vf), log_prob, state
 
     def evaluate_actions(
-        self, obs: PyTorchObs | SequenceBatch, actions: th.Tensor
+        self, obs: PyTorchObs | SequenceBatch, actions: th.Tensor, action_masks: Masks = None
     ) -> tuple[th.Tensor, th.Tensor, th.Tensor | None]:
         """
         :param obs: windows of steps
         :param actions: actions taken there, (transitions, ...)
+        :param action_masks: which actions were valid (default: all), (transitions, values)
         :return: values (transitions, 1), log-probabilities (transitions,) and entropies (transitions,) of the policy
         """
         latent_pi, latent_vf, _ = self._latents(obs, None, None)
-        distribution = self._get_action_dist_from_latent(latent_pi)
+        distribution = self._distribution(latent_pi, action_masks)
         return self.value_net(latent_vf), distribution.log_prob(actions), distribution.entropy()
 
     def get_distribution(
@@ -250,14 +268,16 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         obs: PyTorchObs | SequenceBatch,
         state: PolicyState | None = None,
         episode_starts: th.Tensor | None = None,
+        action_masks: Masks = None,
     ) -> Distribution:
         """
         :param obs: observations of one step, or windows
         :param state: the state before the step; not changed
         :param episode_starts: whether an episode starts at this step, (n_envs,) bool
+        :param action_masks: which actions are valid (default: all), (n_envs, values)
         :return: distribution over actions
         """
-        return self._get_action_dist_from_latent(self._latents(obs, state, episode_starts)[0])
+        return self._distribution(self._latents(obs, state, episode_starts)[0], action_masks)
 
     def predict_values(
         self,
@@ -293,6 +313,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         state: Any = None,
         episode_start: Iterable[bool] | np.ndarray | None = None,
         deterministic: bool = False,
+        action_masks: np.ndarray | None = None,
     ) -> tuple[np.ndarray, Any]:
         """
         Act in one or many environments. Purely functional: neither ``state`` nor what a running training remembers
@@ -302,48 +323,23 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param state: what the previous call returned; ``None`` before the first step
         :param episode_start: whether an episode starts at this step, one entry per environment (default: none starts)
         :param deterministic: most likely action in place of a sampled one
+        :param action_masks: which actions are valid (default: all), one row per environment
         :return: the action, or one per environment, and the state to pass to the next call
-        :raises ValueError: when observation, state and episode_start are of different numbers of environments, or the
-            observation is the ``(obs, info)`` pair of ``env.reset()``
+        :raises TypeError: when actions of this space cannot be masked
+        :raises ValueError: when observation, state, episode_start and action_masks are of different numbers of
+            environments, an environment has no valid action, or the observation is the ``(obs, info)`` pair of
+            ``env.reset()``
         """
         self.set_training_mode(False)
-        observation = flat_observation(observation, self.observation_space)
-        if isinstance(observation, tuple):
-            raise ValueError("observation is a tuple; pass the first element of the (obs, info) pair of env.reset()")
-        obs, vectorized = self.obs_to_tensor(observation)
-        n_envs = len(next(iter(obs.values()))) if isinstance(obs, dict) else len(obs)
+        obs, state, episode_starts, vectorized = acting_inputs(self, observation, state, episode_start)
         if state is None:
-            state = self.initial_state(n_envs)
-        elif batch_size(state) != n_envs:
-            raise ValueError(
-                f"state is of {batch_size(state)} environments, observation of {n_envs}; "
-                "pass state=None when the number of environments changes"
-            )
-        starts = (
-            np.zeros(n_envs, dtype=bool) if episode_start is None else np.array(episode_start, dtype=bool).reshape(-1)
-        )
-        if len(starts) != n_envs:
-            raise ValueError(f"episode_start has {len(starts)} entries for {n_envs} environments; pass one for each")
+            state = self.initial_state(len(episode_starts))
         with th.no_grad():
-            episode_starts = th.as_tensor(starts, device=self.device)
-            state = tree_to(state, self.device)
             latent_pi, _, state = self._latents(obs, state, episode_starts, deterministic=deterministic)
-            chosen = self._get_action_dist_from_latent(latent_pi).get_actions(deterministic=deterministic)
+            masks = (
+                None if action_masks is None else checked_masks(action_masks, self.action_space, len(episode_starts))
+            )
+            chosen = self._distribution(latent_pi, masks).get_actions(deterministic=deterministic)
         actions = chosen.cpu().numpy().reshape(-1, *(self.action_space.shape or ()))
         actions = env_actions(self, actions)
         return actions if vectorized else actions.squeeze(axis=0), state
-
-
-def env_actions(policy: ActorCriticPolicy, actions: np.ndarray) -> np.ndarray:
-    """
-    :param policy: the policy that chose them
-    :param actions: actions as the policy's distribution gives them
-    :return: actions as environments take them: squashed ones scaled back to the bounds, unbounded ones clipped to them,
-        choices counted from where the space starts
-    """
-    space = policy.action_space
-    if isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
-        return actions + space.start
-    if not isinstance(space, spaces.Box):
-        return actions
-    return policy.unscale_action(actions) if policy.squash_output else np.clip(actions, space.low, space.high)

@@ -8,17 +8,20 @@ from memory_agents.common.building import memory_type
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.memory import CompressiveMemory, MemoryCore
 
+#: The policy with any memory core.
+MemoryPolicy = MemoryActorCriticPolicy
 
-class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
+
+class CompressivePreset:
     """
-    :class:`MemoryActorCriticPolicy` with the gated compressive transformer,
+    Goes before a policy with memory among the bases of a class: its memory is the gated compressive transformer,
     :class:`~memory_agents.memory.CompressiveMemory`, whose arguments ``memory_kwargs`` takes.
 
     Derived classes fix some of these arguments (``FIXED``) and have other defaults for some more (``DEFAULTS``).
 
     :param memory_class: ``"compressive"``, or a class derived from its own
     :param memory_kwargs: arguments of the memory
-    :param kwargs: arguments of :class:`MemoryActorCriticPolicy`
+    :param kwargs: arguments of the policy
     :raises ValueError: when ``memory_class`` is another memory, or ``memory_kwargs`` contradicts what the policy fixes
     """
 
@@ -45,7 +48,19 @@ class CompressiveMemoryPolicy(MemoryActorCriticPolicy):
                     f"{name}={value!r}; use CompressiveMemoryPolicy for other values"
                 )
         fixed = {**self.DEFAULTS, **given, **self.FIXED}
-        super().__init__(*args, memory_class=memory_class, memory_kwargs=fixed, **kwargs)
+        super().__init__(*args, memory_class=memory_class, memory_kwargs=fixed, **kwargs)  # type: ignore[call-arg]
+
+
+class CompressiveMemoryPolicy(CompressivePreset, MemoryActorCriticPolicy):
+    """
+    :class:`MemoryActorCriticPolicy` with the gated compressive transformer,
+    :class:`~memory_agents.memory.CompressiveMemory`, whose arguments ``memory_kwargs`` takes.
+
+    :param memory_class: ``"compressive"``, or a class derived from its own
+    :param memory_kwargs: arguments of the memory
+    :param kwargs: arguments of :class:`MemoryActorCriticPolicy`
+    :raises ValueError: when ``memory_class`` is another memory, or ``memory_kwargs`` contradicts what the policy fixes
+    """
 
 
 class CompressiveTransformerPolicy(CompressiveMemoryPolicy):
@@ -92,3 +107,13 @@ class TransformerXLPolicy(CompressiveMemoryPolicy):
 
     FIXED: ClassVar[dict[str, Any]] = {"compressed_length": 0, "gating": "none"}
     DEFAULTS: ClassVar[dict[str, Any]] = {"memory_length": 128}
+
+
+#: The policies of all algorithms with an actor and a critic, by the names that they take in place of a class.
+MEMORY_POLICIES: dict[str, type[MemoryActorCriticPolicy]] = {
+    "CompressiveMemoryPolicy": CompressiveMemoryPolicy,
+    "CompressiveTransformerPolicy": CompressiveTransformerPolicy,
+    "GTrXLPolicy": GTrXLPolicy,
+    "TransformerXLPolicy": TransformerXLPolicy,
+    "MemoryPolicy": MemoryPolicy,
+}

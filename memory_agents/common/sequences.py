@@ -31,6 +31,49 @@ class SequenceBatch(NamedTuple):
     choices: Any
 
 
+class RolloutSizes(NamedTuple):
+    """
+    :param n_steps: steps per environment and rollout
+    :param sequence_length: steps per training window
+    :param batch_size: transitions per minibatch
+    """
+
+    n_steps: int
+    sequence_length: int
+    batch_size: int
+
+
+def rollout_sizes(
+    n_envs: int,
+    n_steps: int | None,
+    sequence_length: int | None,
+    batch_size: int | None,
+    *,
+    rollout_size: int,
+    shortest: int,
+) -> RolloutSizes:
+    """
+    Fill in the sizes that are left free.
+
+    :param n_envs: number of environments
+    :param n_steps: steps per environment and rollout (default: a multiple of ``shortest``)
+    :param sequence_length: steps per training window (default: :func:`default_sequence_length`)
+    :param batch_size: transitions per minibatch (default: :func:`default_batch_size`)
+    :param rollout_size: transitions that a rollout has by default, over all environments
+    :param shortest: the fewest steps per environment that it has by default
+    :return: all three
+    :raises ValueError: when ``n_steps`` is not a multiple of ``sequence_length``, or only very short windows would fit
+    """
+    if n_steps is None:
+        n_steps = shortest * max(1, rollout_size // n_envs // shortest)
+    if sequence_length is None:
+        sequence_length = default_sequence_length(n_steps, batch_size)
+    check_sequence_length(sequence_length, n_steps=n_steps)
+    if batch_size is None:
+        batch_size = default_batch_size(n_steps * n_envs, sequence_length)
+    return RolloutSizes(n_steps, sequence_length, batch_size)
+
+
 def default_sequence_length(n_steps: int, batch_size: int | None) -> int:
     """
     The longest window that fits both: the whole rollout of one environment where that is short, so that gradients reach

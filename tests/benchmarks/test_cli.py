@@ -58,6 +58,11 @@ def test_list_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:
         (["--env", TMAZE, "--policy", "LstmPolicy"], ["LstmPolicy", "MlpPolicy"]),
         (["--env", TMAZE, "--policy", "MlpPolicy", "--memory-kwargs", "n_layers=1"], ["--memory-kwargs"]),
         (["--env", TMAZE, "--policy", "MemoryPolicy", "--memory-class", "compresive"], ["compressive"]),
+        (["--env", TMAZE, "--algorithm", "A3C"], ["--algorithm 'A3C'", "A2C"]),
+        (
+            ["--env", "MemoryAgents/CopyFirst-v0", "--algorithm", "MaskablePPO"],
+            ["action_masks()", "MemoryAgents/CopyFirst-v0", "use PPO"],
+        ),
         (["--env", TMAZE, "--memory-kwargs", "length=3"], ["length", "memory_length"]),
         (["--env", TMAZE, "--memory-kwargs", "n_layers=0"], ["n_layers"]),
         (["--env", TMAZE, "--n-envs", "0"], ["--n-envs", "0"]),

@@ -51,6 +51,18 @@ def test_seeds_stand_side_by_side_and_arguments_apart(tmp_path: Path, capsys: py
     assert f"(corridor=60) | {agent} | 0, 1 | - | -7.00, -7.00 | - | 1,001 | 3 |" in lines[4]
 
 
+def test_algorithms_are_named_but_for_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("PPO", "A2C"):
+        finished(tmp_path / name, 0, 1.0)
+        save_config(TrainingConfig("MemoryAgents/TMaze-v0", algorithm=name), tmp_path / name)
+    assert run(["collect", str(tmp_path)]) == 0
+    _, _, a2c, ppo = capsys.readouterr().out.splitlines()
+    assert "| CompressiveMemoryPolicy, A2C |" in a2c
+    assert "| CompressiveMemoryPolicy |" in ppo
+    groups = [[each] for each in read_runs(find_runs([tmp_path]))]
+    assert labels(groups) == ["algorithm=A2C", "algorithm=PPO"]
+
+
 def test_runs_that_differ_in_more_than_the_seed_are_not_mixed(tmp_path: Path) -> None:
     finished(tmp_path / "a", 0, 1.0)
     finished(tmp_path / "b", 1, 0.5)

@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -13,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormali
 
 from memory_agents import PPO
 from memory_agents.benchmarks.agents import make_agent, make_training_env, make_vec_env, policy_names
+from memory_agents.benchmarks.algorithms import ALGORITHMS
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig, load_config
@@ -110,6 +112,61 @@ def test_environments_without_anchors_are_welcome(tmp_path: Path, capsys: pytest
     assert summary["success_rate"] is None
     assert "-" in capsys.readouterr().out
     plot_curves({"agent": [tmp_path]}, None, "CartPole", tmp_path / "curve.png")
+
+
+@pytest.mark.parametrize("policy", ["CompressiveMemoryPolicy", "MlpPolicy"])
+@pytest.mark.parametrize("name", [name for name in ALGORITHMS if name != "PPO"])
+def test_every_algorithm_trains_with_memory_and_without(name: str, policy: str, tmp_path: Path) -> None:
+    args = ["train", *TMAZE, "--env-kwargs", "auto_advance=false", *TINY, "--policy", policy, *memory_args(policy)]
+    assert run([*args, "--algorithm", name, "--out", str(tmp_path), "--no-progress"]) == 0
+    config = load_config(tmp_path)
+    assert config.algorithm == name
+    assert f"--algorithm {name}" in config.command()
+    algorithm = ALGORITHMS[name]
+    kind = algorithm.memoryless if policy == "MlpPolicy" else algorithm.remembering
+    again = evaluate(kind.load(tmp_path / "agent.zip", device="cpu"), config)
+    summary = json.loads((tmp_path / "evaluation.json").read_text())
+    assert summary["mean_return"] == again.mean_return
+    assert summary["invalid_actions"] == again.invalid_actions
+    assert (summary["invalid_actions"] == 0) or name != "MaskablePPO"
+    assert read_curve(tmp_path)[0][-1] == summary["train_steps"]
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_baseline_has_the_hyperparameters_of_the_agent(name: str) -> None:
+    agents: list[Any] = []
+    for policy in ("CompressiveMemoryPolicy", "MlpPolicy"):
+        config = TrainingConfig("MemoryAgents/TMaze-v0", algorithm=name, policy=policy, device="cpu")
+        agents.append(make_agent(config, make_vec_env(config, 16)))
+    one, other = (
+        {key: value for key, value in vars(agent).items() if isinstance(value, int | float | str)} for agent in agents
+    )
+    different = {key for key in one.keys() & other.keys() if one[key] != other[key]}
+    assert different <= {"sequence_length", "start_time"}
+    assert [agent.lr_schedule(1.0) for agent in agents] == [agents[0].lr_schedule(1.0)] * 2
+    optimizers = {type(agent.policy.optimizer) for agent in agents}
+    assert len(optimizers) == 1
+
+
+def test_invalid_actions_are_counted_where_the_environment_tells_them(tmp_path: Path) -> None:
+    class AlwaysFirst:
+        """Flips the first card again and again."""
+
+        def predict(self, observation: Any, **kwargs: Any) -> tuple[np.ndarray, None]:
+            return np.zeros(len(observation), int), None
+
+    config = TrainingConfig("MemoryAgents/Concentration-v0", {"n_pairs": 2}, n_envs=2, eval_episodes=3, device="cpu")
+    agent: Any = make_agent(config, make_vec_env(config, 2))
+    agent.predict = AlwaysFirst().predict
+    evaluation = evaluate(agent, config)
+    # Eight flips, of which only the first turns a card.
+    assert [episode.length for episode in evaluation.episodes] == [8, 8, 8]
+    assert evaluation.invalid_actions == 3 * 7
+    assert evaluation.summary()["invalid_actions"] == 21
+    elsewhere = replace(config, env="MemoryAgents/CopyFirst-v0", env_kwargs={})
+    quiet = evaluate(make_agent(elsewhere, make_vec_env(elsewhere, 2)), elsewhere)
+    assert quiet.invalid_actions is None
+    assert "invalid_actions" not in quiet.summary()
 
 
 @pytest.mark.parametrize("policy", ["CompressiveMemoryPolicy", "MlpPolicy"])

@@ -1,0 +1,87 @@
+"""What ``--algorithm`` takes: algorithms with memory, each beside the stock one that it is compared with."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import sb3_contrib
+import stable_baselines3
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from memory_agents import A2C, DQN, PPO, QRDQN, TRPO, MaskablePPO
+from memory_agents.common import MemoryOffPolicyAlgorithm
+from memory_agents.common.defaults import (
+    DEFAULT_EPOCHS,
+    DEFAULT_REPLAY_WINDOWS,
+    default_learning_rate,
+    default_train_freq,
+)
+
+#: Steps per environment and rollout of the baseline without memory.
+MEMORYLESS_STEPS = 128
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """
+    :param remembering: for policies with memory
+    :param memoryless: the stock algorithm, for the baseline without memory
+    :param hyperparameters: what the stock algorithm needs to have the defaults of the other one, so that memory is the
+        only difference; called with the number of environments
+    """
+
+    remembering: type[BaseAlgorithm]
+    memoryless: type[BaseAlgorithm]
+    hyperparameters: Callable[[int], dict[str, Any]]
+
+
+def _ppo(n_envs: int) -> dict[str, Any]:
+    return dict(
+        learning_rate=default_learning_rate(),
+        n_steps=MEMORYLESS_STEPS,
+        batch_size=MEMORYLESS_STEPS * n_envs // 4,
+        n_epochs=DEFAULT_EPOCHS,
+        gamma=0.99,
+        gae_lambda=0.95,
+        ent_coef=0.01,
+    )
+
+
+def _a2c(n_envs: int) -> dict[str, Any]:
+    return dict(
+        learning_rate=default_learning_rate(),
+        n_steps=A2C.shortest_rollout * max(1, A2C.rollout_size // n_envs // A2C.shortest_rollout),
+        gamma=0.99,
+        gae_lambda=0.95,
+        ent_coef=0.01,
+        use_rms_prop=False,
+        normalize_advantage=True,
+    )
+
+
+def _trpo(n_envs: int) -> dict[str, Any]:
+    return dict(n_steps=MEMORYLESS_STEPS, batch_size=MEMORYLESS_STEPS * n_envs // 4)
+
+
+def _q_learning(n_envs: int) -> dict[str, Any]:
+    names = ("learning_rate", "buffer_size", "learning_starts", "target_update_interval", "exploration_fraction")
+    parameters = inspect.signature(MemoryOffPolicyAlgorithm).parameters
+    return dict(
+        batch_size=DEFAULT_REPLAY_WINDOWS * parameters["sequence_length"].default,
+        train_freq=default_train_freq(n_envs),
+        **{name: parameters[name].default for name in names},
+    )
+
+
+#: Algorithms by name; the first is the default.
+ALGORITHMS: dict[str, Algorithm] = {
+    "PPO": Algorithm(PPO, stable_baselines3.PPO, _ppo),
+    "A2C": Algorithm(A2C, stable_baselines3.A2C, _a2c),
+    "MaskablePPO": Algorithm(MaskablePPO, sb3_contrib.MaskablePPO, _ppo),
+    "TRPO": Algorithm(TRPO, sb3_contrib.TRPO, _trpo),
+    "DQN": Algorithm(DQN, stable_baselines3.DQN, _q_learning),
+    "QRDQN": Algorithm(QRDQN, sb3_contrib.QRDQN, _q_learning),
+}

@@ -1,0 +1,61 @@
+"""What policies with memory are given when they act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import PyTorchObs
+
+from memory_agents.common.observations import flat_observation
+from memory_agents.memory import batch_size, tree_to
+
+
+class ActingInputs(NamedTuple):
+    """
+    :param obs: observations, (n_envs, ...)
+    :param state: the state before the step, None where there is none yet
+    :param episode_starts: whether an episode starts at the step, (n_envs,) bool
+    :param vectorized: whether the observation was of several environments
+    """
+
+    obs: PyTorchObs
+    state: Any
+    episode_starts: th.Tensor
+    vectorized: bool
+
+
+def acting_inputs(
+    policy: BasePolicy,
+    observation: np.ndarray | dict[str, Any] | tuple[Any, ...],
+    state: Any,
+    episode_start: Iterable[bool] | np.ndarray | None,
+) -> ActingInputs:
+    """
+    :param policy: who acts
+    :param observation: one observation, or one per environment; nested ones may be as the environment gives them
+    :param state: the state before the step, ``None`` before the first
+    :param episode_start: whether an episode starts at this step, one entry per environment (default: none starts)
+    :return: the same as tensors
+    :raises ValueError: when observation, state and episode_start are of different numbers of environments, or the
+        observation is the ``(obs, info)`` pair of ``env.reset()``
+    """
+    observation = flat_observation(observation, policy.observation_space)
+    if isinstance(observation, tuple):
+        raise ValueError("observation is a tuple; pass the first element of the (obs, info) pair of env.reset()")
+    obs, vectorized = policy.obs_to_tensor(observation)
+    n_envs = len(next(iter(obs.values()))) if isinstance(obs, dict) else len(obs)
+    if state is not None:
+        if batch_size(state) != n_envs:
+            raise ValueError(
+                f"state is of {batch_size(state)} environments, observation of {n_envs}; "
+                "pass state=None when the number of environments changes"
+            )
+        state = tree_to(state, policy.device)
+    starts = np.zeros(n_envs, dtype=bool) if episode_start is None else np.array(episode_start, dtype=bool).reshape(-1)
+    if len(starts) != n_envs:
+        raise ValueError(f"episode_start has {len(starts)} entries for {n_envs} environments; pass one for each")
+    return ActingInputs(obs, state, th.as_tensor(starts, device=policy.device), vectorized)

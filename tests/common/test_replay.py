@@ -1,0 +1,159 @@
+"""Replayed windows: which there are, what follows their steps, returns, and what the buffer keeps."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memory_agents.common import SequenceReplayBuffer
+from memory_agents.common.replay_windows import n_step_returns, next_steps
+
+EPISODE = 5
+
+
+def filled(steps: int, n_envs: int = 2, size: int = 24, **kwargs: Any) -> SequenceReplayBuffer:
+    """Steps of which everything tells the number and the environment."""
+    settings: dict[str, Any] = dict(sequence_length=4, burn_in=2)
+    buffer = SequenceReplayBuffer(
+        size * n_envs, spaces.Box(-9e9, 9e9, (1,)), spaces.Discrete(9), "cpu", n_envs, **{**settings, **kwargs}
+    )
+    for t in range(steps):
+        number = (t + 1_000 * np.arange(n_envs, dtype=np.float32))[:, None]
+        if buffer.at_window_start:
+            buffer.store_states((th.as_tensor(number),))
+        buffer.store_step(np.full(n_envs, t % EPISODE == 0), (th.as_tensor(number[:, 0]),))
+        over = np.full(n_envs, t % EPISODE == EPISODE - 1)
+        buffer.add(number, number + 0.5, np.full(n_envs, t % 9), number[:, 0], over, [{}] * n_envs)
+    return buffer
+
+
+@given(steps=st.integers(0, 90), sequence_length=st.integers(1, 5), burn_in=st.integers(0, 6), n_envs=st.integers(1, 3))
+def test_windows_are_whole_and_in_order_and_begin_with_their_states(
+    steps: int, sequence_length: int, burn_in: int, n_envs: int
+) -> None:
+    buffer = filled(steps, n_envs, sequence_length=sequence_length, burn_in=burn_in)
+    length = burn_in + sequence_length
+    kept = range(max(0, steps - buffer.buffer_size), steps)
+    starts = [t for t in kept if t % sequence_length == 0 and t + length <= steps]
+    assert buffer.windows_per_env == len(starts)
+    if not starts:
+        with pytest.raises(ValueError, match="no whole window of"):
+            buffer.sample(sequence_length)
+        return
+    samples = buffer.sample_windows(np.arange(n_envs * len(starts)))
+    numbers = np.array([[t + 1_000 * env + np.arange(length)] for env in range(n_envs) for t in starts])[:, 0]
+    batch = samples.observations
+    np.testing.assert_array_equal(batch.burn_in.observations.flatten(), numbers[:, :burn_in].flatten())
+    np.testing.assert_array_equal(batch.window.observations.flatten(), numbers[:, burn_in:].flatten())
+    np.testing.assert_array_equal(batch.window.choices[0], numbers[:, burn_in:])
+    np.testing.assert_array_equal(batch.burn_in.states[0].flatten(), numbers[:, 0])
+    np.testing.assert_array_equal(batch.window.episode_starts, numbers[:, burn_in:] % 1_000 % EPISODE == 0)
+    np.testing.assert_array_equal(samples.actions.flatten(), numbers[:, burn_in:].flatten() % 1_000 % 9)
+    np.testing.assert_array_equal(batch.outputs, np.arange(numbers[:, burn_in:].size))
+    # What follows a step that is not terminal is its next observation, or the step after it.
+    follows = samples.next_observations
+    after = follows.window.observations.flatten()[follows.outputs]
+    goes_on = samples.dones.flatten() == 0
+    expected = batch.window.observations.flatten()
+    np.testing.assert_array_equal((after + 0.5).floor()[goes_on], (expected + 1)[goes_on])
+
+
+def test_every_window_is_as_likely_as_any_other() -> None:
+    buffer = filled(53)
+    np.random.seed(0)
+    count = Counter(buffer.sample(4).observations.window.observations[0].item() for _ in range(2_000))
+    n_windows = 2 * buffer.windows_per_env
+    assert len(count) == n_windows
+    assert all(0.6 < n * n_windows / 2_000 < 1.4 for n in count.values())
+
+
+def test_a_batch_has_as_many_transitions_as_asked_for() -> None:
+    samples = filled(40).sample(12)
+    assert samples.actions.shape == samples.rewards.shape == samples.dones.shape == samples.discounts.shape == (12, 1)
+    assert samples.observations.outputs.shape == samples.next_observations.outputs.shape == (12,)
+    with pytest.raises(ValueError, match="batch_size=10 must be a multiple of sequence_length=4"):
+        filled(40).sample(10)
+
+
+def test_states_are_kept_at_window_starts_alone() -> None:
+    buffer = filled(40)
+    assert buffer._states[0].shape == (6, 2, 1)
+    assert buffer.state_bytes_per_transition == 4 / 4
+    without = filled(40, stored_state=False)
+    assert without._states is None
+    assert without.sample(4).observations.burn_in.states is None
+
+
+def test_the_size_is_rounded_down_to_whole_windows_over_all_environments() -> None:
+    assert filled(0, size=27).buffer_size == 24
+
+
+def test_a_buffer_that_is_emptied_is_as_new() -> None:
+    buffer = filled(40)
+    buffer.reset()
+    assert buffer.windows_per_env == 0
+    assert buffer.state_bytes_per_transition == 0
+
+
+def test_windows_from_one_state_to_the_next() -> None:
+    batch, after = filled(53).consecutive_windows(3) or pytest.fail("there are some")
+    np.testing.assert_array_equal(batch.states[0].flatten() + 4, after[0].flatten())
+    assert isinstance(batch.observations, th.Tensor)
+    np.testing.assert_array_equal(batch.observations.view(-1, 4)[:, 0], batch.states[0].flatten())
+    assert filled(4).consecutive_windows(3) is None
+    assert filled(40, stored_state=False).consecutive_windows(3) is None
+
+
+def test_time_lines_of_cut_episodes() -> None:
+    starts = np.array([[1, 0, 0, 1, 0, 1], [0, 0, 0, 0, 0, 0]], dtype=bool)
+    terminal = np.array([[0, 0, 0, 0, 1, 0], [0, 0, 0, 0, 0, 1]], dtype=bool)
+    line = next_steps(starts, terminal)
+    #                                       0 1 2 cut 3 4 | 5 cut            0 1 2 3 4 5 and two places left over
+    np.testing.assert_array_equal(line.step, [[0, 1, 2, 2, 3, 4, 5, 5], [0, 1, 2, 3, 4, 5, 5, 5]])
+    np.testing.assert_array_equal(line.is_next.nonzero(), [[0, 0], [3, 7]])
+    np.testing.assert_array_equal(line.is_left_over.nonzero(), [[1, 1], [6, 7]])
+    np.testing.assert_array_equal(line.episode_starts[0], [1, 0, 0, 0, 1, 0, 1, 0])
+    np.testing.assert_array_equal(line.episode_starts[1], [0, 0, 0, 0, 0, 0, 1, 1])
+    np.testing.assert_array_equal(line.after[:, :4], [[1, 2, 3, 5], [1, 2, 3, 4]])
+
+
+@given(data=st.data(), n_steps=st.integers(1, 8), length=st.integers(1, 7))
+def test_returns_are_sums_up_to_the_end_of_the_episode_or_the_window(
+    data: st.DataObject, n_steps: int, length: int
+) -> None:
+    ends = np.array([data.draw(st.lists(st.booleans(), min_size=length, max_size=length)) for _ in range(2)])
+    rewards = np.arange(2 * length, dtype=np.float32).reshape(2, length)
+    returns = n_step_returns(rewards, ends, n_steps, 0.5)
+    for window in range(2):
+        for step in range(length):
+            total, discount = 0.0, 1.0
+            for last in range(step, min(step + n_steps, length)):
+                total, discount = total + discount * rewards[window, last], 0.5 * discount
+                if ends[window, last]:
+                    break
+            assert returns.rewards[window, step] == pytest.approx(total)
+            assert returns.discounts[window, step] == pytest.approx(discount)
+            assert returns.last[window, step] == last
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        (dict(size=11), "buffer_size=22 holds 2 windows of sequence_length=4 for each of 2 environments"),
+        (dict(sequence_length=0), "sequence_length must be a positive integer"),
+        (dict(burn_in=-1), "burn_in must be an integer of at least 0"),
+        (dict(n_steps=0), "n_steps must be a positive integer"),
+        (dict(stored_state=1), "stored_state must be True or False"),
+        (dict(optimize_memory_usage=True), "use a smaller buffer_size"),
+    ],
+)
+def test_bad_arguments_name_the_mend(kwargs: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        filled(0, **kwargs)

@@ -1,0 +1,154 @@
+"""What users of Stable-Baselines3 know of DQN goes on working."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch as th
+from stable_baselines3.common.callbacks import EvalCallback
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import SubprocVecEnv
+
+from memory_agents import DQN, FlatDictObservation
+from memory_agents.dqn import MemoryPolicy
+from memory_agents.memory import memory_registry, tree_leaves
+from tests.dqn.toys import all_windows, collected, parameters, toy_agent
+from tests.ppo.toys import NESTED, OBSERVATIONS, TINY, Toy, toy_venv
+
+
+def assert_same_play(first: Any, second: Any, env: Any) -> None:
+    obs: Any = env.reset()
+    states: list[Any] = [None, None]
+    starts = np.ones(env.num_envs, dtype=bool)
+    for _ in range(5):
+        actions, states[0] = first.predict(obs, states[0], starts, deterministic=True)
+        others, states[1] = second.predict(obs, states[1], starts, deterministic=True)
+        np.testing.assert_array_equal(actions, others)
+        assert all(th.equal(a, b) for a, b in zip(tree_leaves(states[0]), tree_leaves(states[1]), strict=True))
+        obs, _, starts, _ = env.step(actions)
+
+
+@pytest.mark.parametrize("observation", OBSERVATIONS)
+def test_every_space_learns_saves_loads_and_predicts(observation: str, tmp_path: Path) -> None:
+    env = toy_venv(2, observation=observation, truncate=True)
+    agent = toy_agent(env, batch_size=8).learn(64)
+    assert agent._n_updates > 0
+    agent.save(tmp_path / "agent")
+    assert_same_play(agent, DQN.load(tmp_path / "agent", device="cpu"), env)
+
+
+@pytest.mark.parametrize("observation", NESTED)
+def test_nested_observations(observation: str) -> None:
+    agent = toy_agent(Toy(observation), batch_size=8, learning_starts=16).learn(48)
+    assert agent._n_updates > 0
+    obs, _ = Toy(observation).reset(seed=0)
+    assert np.shape(agent.predict(obs)[0]) == ()
+    venv = make_vec_env(lambda: FlatDictObservation(Toy(observation)), 2)
+    assert np.shape(agent.predict(venv.reset())[0]) == (2,)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", list(memory_registry))
+def test_every_core_learns_saves_and_loads(name: str, tmp_path: Path) -> None:
+    env = toy_venv(observation="dict", truncate=True)
+    agent = toy_agent(env, policy="MemoryPolicy", policy_kwargs=dict(memory_class=name, memory_kwargs={}))
+    before = parameters(agent)
+    agent.learn(96)
+    assert not th.equal(before, parameters(agent))
+    agent.save(tmp_path / "agent")
+    agent.policy.save(str(tmp_path / "policy"))
+    assert_same_play(agent, DQN.load(tmp_path / "agent", device="cpu"), env)
+    assert_same_play(agent.policy, MemoryPolicy.load(str(tmp_path / "policy"), device="cpu"), env)
+
+
+@pytest.mark.parametrize("policy", DQN.policy_aliases)
+def test_every_policy_by_its_name_and_as_a_class(policy: str) -> None:
+    sizes = dict(memory_length=6, d_model=8, n_heads=1, n_layers=1)
+    agents = [
+        toy_agent(toy_venv(), policy=given, policy_kwargs=dict(memory_kwargs=sizes)).learn(64)
+        for given in (policy, DQN.policy_aliases[policy])
+    ]
+    assert type(agents[0].policy) is DQN.policy_aliases[policy]
+    assert th.equal(parameters(agents[0]), parameters(agents[1]))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        dict(net_arch=[8, 8]),
+        dict(net_arch=[8], activation_fn=th.nn.Tanh),
+        dict(optimizer_class=th.optim.SGD),
+        dict(optimizer_kwargs=dict(eps=1e-2)),
+        dict(memory_kwargs={**TINY, "n_layers": 1}),
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_policy_arguments_change_what_is_learned(option: dict[str, Any]) -> None:
+    learned = [parameters(toy_agent(policy_kwargs=kwargs).learn(96)) for kwargs in ({}, option)]
+    assert learned[0].shape != learned[1].shape or not th.equal(*learned)
+
+
+def test_the_replay_buffer_is_saved_and_loaded_and_goes_on(tmp_path: Path) -> None:
+    agent = toy_agent()
+    buffer = collected(agent, 50)
+    agent.save(tmp_path / "agent")
+    agent.save_replay_buffer(tmp_path / "buffer")
+    loaded = DQN.load(tmp_path / "agent", env=toy_venv(), device="cpu")
+    assert loaded.replay_buffer.windows_per_env == 0
+    loaded.load_replay_buffer(tmp_path / "buffer")
+    before, after = all_windows(buffer), all_windows(loaded.replay_buffer)
+    assert th.equal(before.rewards, after.rewards)
+    with th.no_grad():
+        assert th.equal(agent.q_net(before.observations), loaded.q_net(after.observations))
+    loaded.learn(96, reset_num_timesteps=False)
+    assert loaded._n_updates > 0
+    # Episodes ended with the process that saved them.
+    assert loaded.replay_buffer.episode_starts[50].all()
+
+
+def test_continued_learning_goes_on_with_its_memory() -> None:
+    agent = toy_agent()
+    agent.learn(96)
+    state = [leaf.clone() for leaf in tree_leaves(agent._memory_state)]
+    steps = agent.replay_buffer.pos
+    agent.learn(3, reset_num_timesteps=False)
+    starts = agent.replay_buffer.episode_starts[steps]
+    assert not starts.all()
+    assert len(state) == len(list(tree_leaves(agent._memory_state)))
+    before = agent.replay_buffer.next_observations[steps - 1][~starts]
+    np.testing.assert_array_equal(before, agent.replay_buffer.observations[steps][~starts])
+
+
+def test_episodes_as_unit_of_training_and_as_many_updates_as_steps() -> None:
+    agent = toy_agent(toy_venv(1), train_freq=(1, "episode"), gradient_steps=-1, learning_starts=16).learn(24)
+    assert agent._n_updates > 3
+
+
+def test_evaluation_in_other_numbers_of_environments(tmp_path: Path) -> None:
+    agent = toy_agent()
+    callback = EvalCallback(toy_venv(2), n_eval_episodes=3, eval_freq=16, best_model_save_path=str(tmp_path), verbose=0)
+    agent.learn(96, callback=callback)
+    assert (tmp_path / "best_model.zip").exists()
+    evaluate_policy(agent, Monitor(Toy()), n_eval_episodes=2)
+
+
+def test_a_state_of_another_number_of_environments_names_the_mend() -> None:
+    agent = toy_agent()
+    _, state = agent.predict(np.zeros((3, 3), np.float32))
+    with pytest.raises(ValueError, match="state is of 3 environments, observation of 2; pass state=None"):
+        agent.predict(np.zeros((2, 3), np.float32), state)
+
+
+def test_environments_in_other_processes_give_the_same() -> None:
+    learned = []
+    for vec_env in (None, SubprocVecEnv):
+        env = make_vec_env(
+            "memory_agents:MemoryAgents/TMaze-v0", 2, seed=0, vec_env_cls=vec_env, env_kwargs=dict(corridor=3)
+        )
+        learned.append(parameters(toy_agent(env).learn(96)))
+        env.close()
+    assert th.equal(*learned)
