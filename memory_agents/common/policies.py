@@ -17,6 +17,7 @@ from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
 from memory_agents.common.observations import check_importance, counted_from_zero, flat_observation
 from memory_agents.common.sequences import SequenceBatch
+from memory_agents.common.starts import checked_starts
 from memory_agents.memory import MemoryCore, batch_size, tree_clone, tree_to
 
 #: State of a policy: the state of its memory, then of the critic's own memory where features are not shared.
@@ -180,6 +181,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
                     "stable_baselines3.PPO, or pass state and episode_starts yourself"
                 )
             features = self._features(obs)
+            episode_starts = checked_starts(features[0], state, episode_starts)
             outputs, states = [], []
             for memory, x, part in zip(self._memories, features, state, strict=True):
                 part = part if in_place else tree_clone(part)
@@ -225,6 +227,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param in_place: whether ``state`` may be overwritten, which saves a copy of it
         :return: actions, values (n_envs, 1), log-probabilities (n_envs,), and the state after the step
         :raises TypeError: when called without state and episode starts
+        :raises ValueError: when observations, state and episode starts are of different numbers of environments
         """
         latent_pi, latent_vf, state = self._latents(obs, state, episode_starts, in_place, deterministic)
         distribution = self._get_action_dist_from_latent(latent_pi)
@@ -256,6 +259,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param state: the state before the step; not changed
         :param episode_starts: whether an episode starts at this step, (n_envs,) bool
         :return: distribution over actions
+        :raises TypeError: when called without state and episode starts
+        :raises ValueError: when observations, state and episode starts are of different numbers of environments
         """
         return self._get_action_dist_from_latent(self._latents(obs, state, episode_starts)[0])
 
@@ -270,6 +275,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param state: the state before the step; not changed
         :param episode_starts: whether an episode starts at this step, (n_envs,) bool
         :return: values, (n_envs, 1)
+        :raises TypeError: when called without state and episode starts
+        :raises ValueError: when observations, state and episode starts are of different numbers of environments
         """
         values: th.Tensor = self.value_net(self._latents(obs, state, episode_starts)[1])
         return values
