@@ -4,6 +4,7 @@ Reinforcement-learning agents that remember: policies with memory for Stable-Bas
 Importing the package registers its environments with Gymnasium.
 """
 
+from memory_agents.common.export import export_onnx, export_step
 from memory_agents.common.extractors import SmallCNN
 from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.policies import MemoryActorCriticPolicy
@@ -34,5 +35,7 @@ __all__ = [
     "SmallCNN",
     "TransformerXLPolicy",
     "__version__",
+    "export_onnx",
+    "export_step",
     "memory_registry",
 ]
