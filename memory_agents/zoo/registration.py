@@ -49,7 +49,10 @@ def register() -> None:
         from rl_zoo3.utils import ALGOS
     except ImportError as error:
         raise ImportError("RL Baselines3 Zoo is missing: pip install 'memory_agents[zoo]'") from error
+    # What the zoo's own functions are annotated as says more than they need.
+    samplers: dict[str, Any] = HYPERPARAMS_SAMPLER
+    converters: dict[str, Any] = HYPERPARAMS_CONVERTER
     for name, entry in ALGORITHMS.items():
         ALGOS[name] = entry.algorithm
-        HYPERPARAMS_SAMPLER[name] = entry.sample
-        HYPERPARAMS_CONVERTER[name] = entry.convert
+        samplers[name] = entry.sample
+        converters[name] = entry.convert

@@ -1,6 +1,6 @@
 """
-Search spaces for Optuna. They tune the compressive memory together with the algorithm; windows and minibatches are drawn
-in whole numbers of each other, so that every draw fits together.
+Search spaces for Optuna. They tune the compressive memory together with the algorithm; rollouts and minibatches are
+drawn in whole windows, so that every draw fits together.
 """
 
 from __future__ import annotations
