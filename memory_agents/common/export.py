@@ -10,13 +10,7 @@ from typing import Any
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.distributions import (
-    BernoulliDistribution,
-    CategoricalDistribution,
-    Distribution,
-    MultiCategoricalDistribution,
-    StateDependentNoiseDistribution,
-)
+from stable_baselines3.common.distributions import StateDependentNoiseDistribution
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecNormalize
@@ -44,7 +38,8 @@ class ActingStep(nn.Module):
     :param outputs: what to return beside the action: ``"value"``, (n_envs, 1), and ``"distribution"``, the parameters
         of the distribution over actions, before they are scaled, clipped or counted from where the space starts:
         ``logits`` (n_envs, choices) for choices, those of all choices side by side, and ``mean`` and ``std``, (n_envs,
-        actions) each, for numbers, before squashing
+        actions) each, for numbers, before squashing. Masks of actions are not part of the graph; who has some applies
+        them to the logits
     :param vec_normalize: statistics with which observations are normalised first
     :raises TypeError: when the policy has no memory of this library
     :raises ValueError: when an output is unknown, or the memory draws its choices
@@ -99,7 +94,8 @@ class ActingStep(nn.Module):
         """
         :return: names of what is returned before the state
         """
-        extra = {"value": ("value",), "distribution": _parameter_names(self.policy.action_dist)}
+        parameters = ("mean", "std") if isinstance(self.policy.action_space, spaces.Box) else ("logits",)
+        extra = {"value": ("value",), "distribution": parameters}
         return ["action", *(name for output in self.outputs for name in extra[output])]
 
     def example(self, n_envs: int) -> tuple[th.Tensor, ...]:
@@ -122,9 +118,7 @@ class ActingStep(nn.Module):
         :return: action, further outputs, state
         """
         policy, n_observations = self.policy, max(len(self.keys), 1)
-        observations = [
-            self._normalized(x, key) for x, key in zip(tensors, self.keys or (None,), strict=False)
-        ]
+        observations = [self._normalized(x, key) for x, key in zip(tensors, self.keys or (None,), strict=False)]
         obs = dict(zip(self.keys, observations, strict=True)) if self.keys else observations[0]
         leaves = iter(tensors[n_observations + 1 :])
         state = tree_map(lambda _: next(leaves), policy.initial_state(1))
@@ -139,20 +133,20 @@ class ActingStep(nn.Module):
 
     def _likeliest(self, latent_pi: th.Tensor) -> tuple[th.Tensor, tuple[th.Tensor, ...]]:
         """The mode of the distribution over actions, and its parameters. Those of PyTorch cannot be traced."""
-        policy, distribution = self.policy, self.policy.action_dist
+        policy, space, distribution = self.policy, self.policy.action_space, self.policy.action_dist
         net: th.Tensor = policy.action_net(latent_pi)
-        if isinstance(distribution, CategoricalDistribution):
+        if isinstance(space, spaces.Discrete):
             return net.argmax(dim=1), (net.log_softmax(dim=1),)
-        if isinstance(distribution, MultiCategoricalDistribution):
-            parts = net.split(tuple(int(n) for n in distribution.action_dims), dim=1)
+        if isinstance(space, spaces.MultiDiscrete):
+            parts = th.split(net, [int(n) for n in space.nvec], dim=1)
             logits = th.cat([part.log_softmax(dim=1) for part in parts], dim=1)
             return th.stack([part.argmax(dim=1) for part in parts], dim=1), (logits,)
-        if isinstance(distribution, BernoulliDistribution):
+        if isinstance(space, spaces.MultiBinary):
             return net.sigmoid().round(), (net,)
         if isinstance(distribution, StateDependentNoiseDistribution):
             variance = latent_pi.square() @ distribution.get_std(policy.log_std).square()
             std = (variance + distribution.epsilon).sqrt()
-            return net.tanh() if distribution.squash_output else net, (net, std)
+            return net if distribution.bijector is None else net.tanh(), (net, std)
         return net, (net, policy.log_std.exp().expand_as(net))
 
     def _normalized(self, obs: th.Tensor, key: str | None) -> th.Tensor:
@@ -160,7 +154,8 @@ class ActingStep(nn.Module):
         normalize = self.vec_normalize
         if normalize is None or (key is not None and key not in (normalize.norm_obs_keys or ())):
             return obs
-        statistics = normalize.obs_rms if key is None else normalize.obs_rms[key]  # type: ignore[index]
+        every: Any = normalize.obs_rms
+        statistics = every if key is None else every[key]
         mean = th.as_tensor(statistics.mean, device=obs.device)
         std = th.as_tensor(statistics.var + normalize.epsilon, device=obs.device).sqrt()
         return ((obs - mean) / std).clamp(-normalize.clip_obs, normalize.clip_obs).float()
@@ -214,9 +209,10 @@ def export_onnx(
     """
     Write the acting step as an ONNX file. Its inputs are ``observation`` (or ``observation.KEY`` for each entry of a
     dictionary), ``episode_start`` and the tensors of the state, ``state....``; its outputs are ``action``, ``value``,
-    ``logits`` or ``mean`` and ``std``, as far as asked for, and the state after the step, ``next_state....``. An episode
-    start makes whatever state there is the initial one. :class:`~memory_agents.common.onnx_agent.OnnxAgent` acts with
-    the file, and needs neither PyTorch nor Stable-Baselines3 for it.
+    ``logits`` or ``mean`` and ``std``, as far as asked for, and the state after the step, ``next_state....``. An
+    episode start makes whatever state there is the initial one.
+
+    :class:`~memory_agents.common.onnx_agent.OnnxAgent` acts with the file, without PyTorch and Stable-Baselines3.
 
     :param agent: an agent with memory, or its policy
     :param path: file to write
@@ -249,9 +245,7 @@ def export_onnx(
     return path
 
 
-def _step(
-    agent: BaseAlgorithm | BasePolicy, outputs: Sequence[str], vec_normalize: VecNormalize | None
-) -> ActingStep:
+def _step(agent: BaseAlgorithm | BasePolicy, outputs: Sequence[str], vec_normalize: VecNormalize | None) -> ActingStep:
     return ActingStep(agent.policy if isinstance(agent, BaseAlgorithm) else agent, outputs, vec_normalize)
 
 
@@ -273,6 +267,7 @@ def _export(step: ActingStep, n_envs: int | None) -> th.export.ExportedProgram:
             f"the acting step cannot be made into a graph, most likely because step_ of {memories} looks at numbers in "
             "tensors to decide what to compute; memory_agents.memory.tracing shows how to avoid it"
             + ("" if n_envs is not None else ", and a fixed n_envs asks for less")
+            + f" ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error
     finally:
         policy.set_training_mode(training)
@@ -324,8 +319,3 @@ def _dtype(space: spaces.Space[Any]) -> th.dtype:
 
 def _name(dtype: th.dtype) -> str:
     return str(dtype).removeprefix("torch.")
-
-
-def _parameter_names(distribution: Distribution) -> tuple[str, ...]:
-    choices = CategoricalDistribution, MultiCategoricalDistribution, BernoulliDistribution
-    return ("logits",) if isinstance(distribution, choices) else ("mean", "std")

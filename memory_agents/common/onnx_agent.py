@@ -99,7 +99,7 @@ class OnnxAgent:
         return dict(zip(told, found, strict=False)), dict(zip(state, found[len(told) :], strict=True))
 
     def _inputs(self, observation: Any) -> tuple[dict[str, np.ndarray], bool]:
-        """Observations by the names of the inputs, (n_envs, ...) each, and whether there was one for each environment."""
+        """Observations by the names of the inputs, (n_envs, ...) each, and whether they were those of a batch."""
         entries = {".".join(("observation", *path)): entry for path, entry in self._entries(observation)}
         kinds = self.metadata["observations"]
         if entries.keys() != kinds.keys():
@@ -110,7 +110,9 @@ class OnnxAgent:
             if kind["image"] and value.shape[-3:] != shape and value.ndim >= 3:
                 value = np.moveaxis(value, -1, -3)
             if value.shape != shape and value.shape[1:] != shape:
-                raise ValueError(f"{name} has shape {np.shape(entries[name])}, the agent reads {shape} or (n_envs, ...)")
+                raise ValueError(
+                    f"{name} has shape {np.shape(entries[name])}, the agent reads {shape} or (n_envs, ...)"
+                )
             vectorized.add(value.shape != shape)
             inputs[name] = value if value.shape != shape else value[None]
         if len(vectorized) > 1 or len({len(value) for value in inputs.values()}) > 1:
@@ -121,7 +123,7 @@ class OnnxAgent:
         """What a dictionary holds, nested ones as one, their names joined as in training."""
         if not isinstance(observation, (dict, tuple)):
             return [((), observation)]
-        found = []
+        found: list[tuple[tuple[str, ...], Any]] = []
         for key, part in observation.items() if isinstance(observation, dict) else enumerate(observation):
             for path, entry in self._entries(part):
                 found.append((("/".join((str(key), *path)),), entry))

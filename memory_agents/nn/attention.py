@@ -101,7 +101,7 @@ class RelativeAttention(nn.Module, ABC):
         :return: (batch, queries, d_model)
         """
         dropout = self.dropout if self.training else 0.0
-        if bias.requires_grad and bias.device.type == "cpu" or is_exporting():
+        if (bias.requires_grad and bias.device.type == "cpu") or is_exporting():
             # The fused kernel for the CPU knows no gradient to the bias, and what it falls back on is slower than this.
             # And ONNX has no such kernel: what the exporter puts in its place lays its results out differently.
             logits = th.matmul(queries * self.d_head**-0.5, keys.transpose(-1, -2)) + bias
