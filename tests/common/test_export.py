@@ -208,7 +208,7 @@ def check_onnx(agent: PPO, make_env: Any, path: Path, *, steps: int = 100, **kwa
     return acting
 
 
-@pytest.mark.parametrize("name", marked(POLICIES, {"judger"}))
+@pytest.mark.parametrize("name", marked(POLICIES, {"compressive"}))
 def test_onnx_acts_as_predict_does(name: str, onnx: Path) -> None:
     check_onnx(agent_of(name, toy_venv(3)), toy_venv, onnx)
 
