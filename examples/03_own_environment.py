@@ -3,8 +3,8 @@ An environment of one's own, with a dictionary of observations: a picture, a kin
 
 A courier is shown a picture of the house to go to, and then walks along a street, past all houses, at one of which it
 may deliver. The picture is seen at the start only, so that without memory one house is as good as another, and 1 of 6
-deliveries is right. Each entry of the dictionary gets the network that fits it, and all of them
-one memory. Run with ``python examples/03_own_environment.py``: less than a minute.
+deliveries is right. Each entry of the dictionary gets the network that fits it, and all of them one memory.
+Run with ``python examples/03_own_environment.py``: a minute and a half.
 """
 
 from __future__ import annotations
