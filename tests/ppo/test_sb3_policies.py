@@ -155,7 +155,8 @@ def test_activation_functions(activation: type[nn.Module]) -> None:
 @pytest.mark.parametrize("ortho_init", [True, False])
 def test_orthogonal_initialisation(ortho_init: bool) -> None:
     policy = toy_agent(policy_kwargs=dict(ortho_init=ortho_init, net_arch=[8])).policy
-    weight = policy.action_net.weight.detach()
+    head: Any = policy.action_net
+    weight = head.weight.detach()
     product = weight @ weight.T
     orthogonal = th.allclose(product, 0.01**2 * th.eye(len(weight)), atol=1e-8)
     assert orthogonal is ortho_init
@@ -189,16 +190,18 @@ def test_state_dependent_exploration_keeps_squashed_actions_in_bounds(options: d
 def test_squashed_actions_are_scaled_to_the_bounds() -> None:
     env = toy_venv(2, action="box")
     policy = toy_agent(env, use_sde=True, policy_kwargs=dict(squash_output=True)).policy
+    head: Any = policy.action_net
     with th.no_grad():
-        policy.action_net.bias.fill_(100.0)
+        head.bias.fill_(100.0)
     actions, _ = policy.predict(np.zeros((2, 3), np.float32), deterministic=True)
     np.testing.assert_allclose(actions, 2.0)
 
 
 def test_unsquashed_actions_are_clipped_to_the_bounds() -> None:
     policy = toy_agent(toy_venv(2, action="box")).policy
+    head: Any = policy.action_net
     with th.no_grad():
-        policy.action_net.bias.fill_(-100.0)
+        head.bias.fill_(-100.0)
     actions, _ = policy.predict(np.zeros((2, 3), np.float32), deterministic=True)
     np.testing.assert_allclose(actions, -2.0)
 
