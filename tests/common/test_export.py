@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import json
 import subprocess
 import sys
@@ -14,8 +15,7 @@ import pytest
 import torch as th
 from stable_baselines3.common.vec_env import VecNormalize
 
-from memory_agents import PPO, export_onnx, export_step
-from memory_agents.common import onnx_agent as onnx_agent_module
+from memory_agents import PPO, common, export_onnx, export_step
 from memory_agents.common.export import ActingStep
 from memory_agents.memory import MemoryCore, memory_registry, tree_leaves
 from tests.ppo.toys import ACTIONS, OBSERVATIONS, TINY, toy_agent, toy_venv
@@ -184,10 +184,15 @@ def onnx(tmp_path: Path) -> Path:
     return tmp_path / "agent.onnx"
 
 
+def onnx_agent(path: Path) -> Any:
+    """An :class:`OnnxAgent`, whose module can be imported only where onnxruntime is."""
+    return importlib.import_module("memory_agents.common.onnx_agent").OnnxAgent(path)
+
+
 def check_onnx(agent: PPO, make_env: Any, path: Path, *, steps: int = 100, **kwargs: Any) -> Any:
     """Act with and without ONNX in three environments, then in one."""
     export_onnx(agent, path, outputs=["value", "distribution"], **kwargs)
-    acting = onnx_agent_module.OnnxAgent(path)
+    acting = onnx_agent(path)
     normalize: VecNormalize | None = kwargs.get("vec_normalize")
     policy, n_starts = agent.policy, 0
     for n_envs in (3, 1):
@@ -262,7 +267,7 @@ def test_onnx_normalises_observations(observation: str, onnx: Path) -> None:
 def test_an_onnx_agent_says_what_does_not_fit(onnx: Path) -> None:
     agent = agent_of("gru")
     export_onnx(agent, onnx, n_envs=2)
-    acting = onnx_agent_module.OnnxAgent(onnx)
+    acting = onnx_agent(onnx)
     assert acting.metadata["n_envs"] == 2
     obs = np.zeros((2, 3), np.float32)
     np.testing.assert_array_equal(acting.act(obs), agent.predict(obs, deterministic=True)[0])
@@ -275,7 +280,7 @@ def test_an_onnx_agent_says_what_does_not_fit(onnx: Path) -> None:
 
 
 def test_the_deployed_part_needs_numpy_and_onnxruntime_only(onnx: Path) -> None:
-    source = Path(onnx_agent_module.__file__)
+    source = Path(common.__file__).with_name("onnx_agent.py")
     tree = ast.parse(source.read_text())
     imported = {
         name.split(".")[0]
