@@ -5,6 +5,7 @@ Importing the package registers its environments with Gymnasium.
 """
 
 from memory_agents.a2c import A2C
+from memory_agents.common.export import export_onnx, export_step
 from memory_agents.common.extractors import SmallCNN
 from memory_agents.common.memory_extractor import CompressiveMemoryExtractor
 from memory_agents.common.observations import FlatDictObservation
@@ -52,5 +53,7 @@ __all__ = [
     "VecHistory",
     "VecPreviousActionReward",
     "__version__",
+    "export_onnx",
+    "export_step",
     "memory_registry",
 ]

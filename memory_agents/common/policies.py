@@ -13,7 +13,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
-from memory_agents.common.acting import acting_inputs
+from memory_agents.common.acting import acting_inputs, checked_starts
 from memory_agents.common.actions import checked_masks, env_actions, masked_logits
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
@@ -186,6 +186,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
                     "stable_baselines3.PPO (likewise the others), or pass state and episode_starts yourself"
                 )
             features = self._features(obs)
+            episode_starts = checked_starts(features[0], state, episode_starts)
             outputs, states = [], []
             for memory, x, part in zip(self._memories, features, state, strict=True):
                 part = part if in_place else tree_clone(part)
@@ -242,6 +243,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param action_masks: which actions are valid (default: all), (n_envs, values)
         :return: actions, values (n_envs, 1), log-probabilities (n_envs,), and the state after the step
         :raises TypeError: when called without state and episode starts
+        :raises ValueError: when observations, state and episode starts are of different numbers of environments
         """
         latent_pi, latent_vf, state = self._latents(obs, state, episode_starts, in_place, deterministic)
         distribution = self._distribution(latent_pi, action_masks)
@@ -276,6 +278,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param episode_starts: whether an episode starts at this step, (n_envs,) bool
         :param action_masks: which actions are valid (default: all), (n_envs, values)
         :return: distribution over actions
+        :raises TypeError: when called without state and episode starts
+        :raises ValueError: when observations, state and episode starts are of different numbers of environments
         """
         return self._distribution(self._latents(obs, state, episode_starts)[0], action_masks)
 
@@ -290,6 +294,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         :param state: the state before the step; not changed
         :param episode_starts: whether an episode starts at this step, (n_envs,) bool
         :return: values, (n_envs, 1)
+        :raises TypeError: when called without state and episode starts
+        :raises ValueError: when observations, state and episode starts are of different numbers of environments
         """
         values: th.Tensor = self.value_net(self._latents(obs, state, episode_starts)[1])
         return values

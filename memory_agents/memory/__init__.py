@@ -20,6 +20,7 @@ from memory_agents.memory.state import (
     tree_select,
     tree_to,
 )
+from memory_agents.memory.tracing import is_traced
 
 __all__ = [
     "BRCMemory",
@@ -37,6 +38,7 @@ __all__ = [
     "SegmentedMemory",
     "SegmentedState",
     "batch_size",
+    "is_traced",
     "memory_registry",
     "tree_bytes",
     "tree_cat",

@@ -81,6 +81,15 @@ def tree_to(tree: S, device: th.device) -> S:
     return tree_map(lambda leaf: leaf.to(device), tree)
 
 
+def per_entry(flags: th.Tensor, leaf: th.Tensor) -> th.Tensor:
+    """
+    :param flags: one for each batch entry, (batch,)
+    :param leaf: a tensor of a state, (batch, ...)
+    :return: the flags in a shape that fits beside it, (batch, 1, ...)
+    """
+    return flags.view(-1, *(1,) * (leaf.dim() - 1))
+
+
 def tree_bytes(tree: Any) -> int:
     """
     :param tree: a state

@@ -16,6 +16,15 @@ from memory_agents.nn.registry import Registry
 HIDDEN = -1e9
 
 
+def is_exporting() -> bool:
+    """
+    :return: whether what runs is being made into a graph by ``torch.export``
+    """
+    # Before PyTorch 2.7 one is not told which of its compilers is at work.
+    asked = getattr(th.compiler, "is_exporting", th.compiler.is_compiling)
+    return bool(asked())
+
+
 class RelativeAttention(nn.Module, ABC):
     """
     Multi-head attention whose logits depend on content and on relative positions, 0 being the query itself. Queries,
@@ -92,8 +101,9 @@ class RelativeAttention(nn.Module, ABC):
         :return: (batch, queries, d_model)
         """
         dropout = self.dropout if self.training else 0.0
-        if bias.requires_grad and bias.device.type == "cpu":
+        if (bias.requires_grad and bias.device.type == "cpu") or is_exporting():
             # The fused kernel for the CPU knows no gradient to the bias, and what it falls back on is slower than this.
+            # And ONNX has no such kernel: what the exporter puts in its place lays its results out differently.
             logits = th.matmul(queries * self.d_head**-0.5, keys.transpose(-1, -2)) + bias
             mixed = th.matmul(F.dropout(logits.softmax(dim=-1), dropout), values)
         else:

@@ -127,5 +127,9 @@ class MostUsedCompression(Compression):
         if usage is None:
             raise ValueError("most_used needs the usage of every memory, (..., length); got None")
         n_slots = block.shape[-2] // self.rate
-        kept = usage.sort(dim=-1, descending=True, stable=True).indices[..., :n_slots].sort(dim=-1).values
+        # Places in the order of usage, of equals the older one first: sorting without ties, which ONNX knows, too.
+        mine, others = usage[..., :, None], usage[..., None, :]
+        older = th.ones(2 * usage.shape[-1:], dtype=th.bool, device=usage.device).tril(-1)
+        places = ((others > mine) | ((others == mine) & older)).sum(dim=-1)
+        kept = places.sort(dim=-1).indices[..., :n_slots].sort(dim=-1).values
         return block.gather(-2, kept[..., None].expand(*kept.shape, self.d_model))

@@ -73,7 +73,8 @@ class CompressionJudger(nn.Module):
         inputs = th.cat([self.norm(memories), marks.expand(batch, -1, -1)], dim=2)
         lengths = self.recent_length + n_slots
         empty = th.arange(rows, device=memories.device) >= lengths[:, None]
-        if bool(empty.any()):
+        # In a graph nothing can depend on there being empty slots. Acting, which graphs are made of, judges full ones.
+        if not th.compiler.is_compiling() and bool(empty.any()):
             packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
             packed_outputs, (last, _) = self.lstm(packed)
             outputs, _ = pad_packed_sequence(packed_outputs, batch_first=True, total_length=rows)

@@ -17,7 +17,8 @@ from memory_agents.memory.compressive.layer import Layer, LayerState, LayerWindo
 from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
 from memory_agents.memory.compressive.reading import Reading, read_off
 from memory_agents.memory.core import MemoryCore, memory_registry
-from memory_agents.memory.state import tree_clone, tree_leaves, tree_map
+from memory_agents.memory.state import per_entry, tree_clone, tree_leaves, tree_map
+from memory_agents.memory.tracing import is_traced
 from memory_agents.nn import CompressionLoss, GatedBlock, compression_loss_registry, compression_registry
 from memory_agents.nn.arguments import check_flags, check_integers
 
@@ -249,8 +250,9 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         """A step up to where blocks leave: state, layouts, what the judge is told, inputs of the layers, the output."""
         if not state.layers[0].cache:
             state = self.unpack_state(state)
-        starting = episode_starts.nonzero().squeeze(1)
-        if len(starting):
+        if is_traced():
+            state = tree_map(lambda leaf: leaf.masked_fill(per_entry(episode_starts, leaf), 0), state)
+        elif len(starting := episode_starts.nonzero().squeeze(1)):
             for leaf in tree_leaves(state):
                 leaf[starting] = 0
         layouts = {shape: StepLayout(shape, state.steps, *state.judgement) for shape in self.shapes}

@@ -180,7 +180,7 @@ class RandomJudge(Judge):
 
     def forward(self, scene: Scene) -> th.Tensor:
         logit = th.logit(th.tensor(self.probability, dtype=th.double))
-        return logit.to(scene.memories).expand(len(scene.memories))
+        return logit.to(scene.memories).expand(scene.memories.shape[0])
 
 
 def make_judge(judger: object, shapes: tuple[MemoryShape, ...], d_model: int) -> Judge | None:

@@ -12,6 +12,7 @@ from memory_agents.memory.compressive.judges import Judge, Scene
 from memory_agents.memory.compressive.layer import LayerState, LayerWindow
 from memory_agents.memory.compressive.layout import MemoryShape, StepLayout, WindowLayout
 from memory_agents.memory.compressive.taking import take
+from memory_agents.memory.tracing import is_traced, put_
 
 
 class JudgedBlocks(NamedTuple):
@@ -88,19 +89,19 @@ class Judging:
             flags[layout.batch, layout.row] = now
         full = judgement.made >= self.shape.compressed_length
         keep, judged = th.zeros_like(full), th.zeros_like(full)
-        chance = judgement.choice.log_prob.new_zeros(len(full))
-        if len(layout.leaving):
-            keep[layout.leaving] = True
+        chance = judgement.choice.log_prob.new_zeros(full.shape)
+        if layout.leaving.shape[0]:
+            keep = layout.leaves
             judged = keep & full
             # Before the slots are full there is nothing to decide, for the judge most of the time nothing at all.
-            if bool(judged.any()):
+            if is_traced() or bool(judged.any()):
                 decisions, chances = self.judge.decide(self._scene(judgement, last, layout), deterministic)
                 keep = keep & (decisions | ~judged)
                 chance = chances.to(chance).masked_fill(~judged, 0)
-            layout.leaving = keep.nonzero().squeeze(1)
+            layout.leave_where(keep)
             kept = layout.leaving
-            judgement.numbers[kept[:, None], layout.slot_rows[kept]] = layout.slot_numbers[kept]
-            judgement.made[kept] += self.shape.slots_per_block
+            put_(judgement.numbers, (kept[:, None], layout.slot_rows[kept]), layout.slot_numbers[kept], keep)
+            judgement.made.add_(keep * self.shape.slots_per_block)
         distance = self._reading_distance(judgement, layout.tokens[:, 0])
         return judgement._replace(choice=Choice(keep, judged, chance, distance), plan=())
 

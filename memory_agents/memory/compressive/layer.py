@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from memory_agents.memory.compressive.compressor import Compressor
 from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
 from memory_agents.memory.compressive.taking import take, take_numbers, take_written
+from memory_agents.memory.tracing import put_
 from memory_agents.nn import HIDDEN, GatedBlock, relative_shift
 
 
@@ -151,7 +152,7 @@ class Layer:
         :param state: the memory after the step; it is that without the blocks afterwards
         :param layout: what the step reads and writes
         """
-        if self.compress is None or not len(layout.leaving):
+        if self.compress is None or not layout.leaving.shape[0]:
             return
         # Computed for the whole batch, so that the rounding in one environment does not depend on how many others have
         # a block leaving at the same step.
@@ -160,9 +161,9 @@ class Layer:
         cache = self.block.keys_and_values(made, layout.slot_times)
         left, rows = layout.leaving, layout.slot_rows[layout.leaving]
         entries = left[:, None]
-        state.slots[entries, rows] = made[left]
+        put_(state.slots, (entries, rows), made[left], layout.leaves)
         for kept, new in zip(state.cache, cache, strict=True):
-            kept[entries, :, rows] = new.transpose(1, 2)[left]
+            put_(kept.transpose(1, 2), (entries, rows), new.transpose(1, 2)[left], layout.leaves)
 
     def _remember(
         self, state: LayerState, batch: th.Tensor, row: th.Tensor, memory: th.Tensor, tokens: th.Tensor

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch as th
 
 from memory_agents.memory.compressive.judgement import Judgement
+from memory_agents.memory.tracing import is_traced
 from memory_agents.nn.arguments import check_integers
 
 
@@ -145,13 +146,14 @@ class StepLayout:
         distance = (e - th.arange(ring, device=device)) % ring
         recent_visible = distance <= e - shape.block_length * blocks
         #: batch entries, (batch,)
-        self.batch = th.arange(len(tokens), device=device)
+        self.batch = th.arange(tokens.shape[0], device=device)
         #: row of the recent ring that this token takes, (batch,)
         self.row = tokens % ring
         if n == 0:
             self.positions, self.hidden = distance, ~recent_visible
             self.leaving = th.empty(0, dtype=th.long, device=device)
             return
+        self.leave_where(shape.block_leaves(tokens))
         all_made = shape.slots_per_block * blocks
         #: slots made so far, (batch, 1)
         self.made = made = all_made if judgement is None else judgement.made[:, None]
@@ -160,9 +162,7 @@ class StepLayout:
         self.positions = th.cat([ring + rank, distance], dim=1)
         #: whether it must not be seen, (batch, K)
         self.hidden = ~th.cat([rank < made, recent_visible], dim=1)
-        #: batch entries where a block leaves at the end of this step and becomes slots, (L,)
-        self.leaving = shape.block_leaves(tokens).nonzero().squeeze(1)
-        if len(self.leaving):
+        if self.leaving.shape[0]:
             #: rows of the recent ring that hold the leaving block, (batch, B); meant for the leaving entries alone
             self.block_rows = (e - shape.memory_length + th.arange(shape.block_length, device=device)) % ring
             within = th.arange(shape.slots_per_block, device=device)
@@ -172,6 +172,14 @@ class StepLayout:
             self.slot_numbers = all_made + within
             #: when they were, in tokens, (batch, B / c)
             self.slot_times = shape.slot_times(self.slot_numbers)
+
+    def leave_where(self, leaves: th.Tensor) -> None:
+        """
+        :param leaves: whether a block leaves at the end of this step and becomes slots, (batch,) bool
+        """
+        self.leaves = leaves
+        #: batch entries whose blocks are compressed, (L,): those where one leaves, or all of them in a graph
+        self.leaving = self.batch if is_traced() else leaves.nonzero().squeeze(1)
 
 
 class WindowLayout:

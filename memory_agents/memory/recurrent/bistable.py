@@ -11,6 +11,7 @@ from memory_agents.memory.core import memory_registry
 from memory_agents.memory.recurrent.core import HiddenState, RecurrentMemory
 from memory_agents.memory.recurrent.layers import LayerState, RecurrentLayer
 from memory_agents.memory.rounding import row_multiple
+from memory_agents.memory.tracing import is_traced
 from memory_agents.nn import BRCCell, NBRCCell
 from memory_agents.nn.bistable import BistableCell
 
@@ -36,6 +37,8 @@ class BistableLayer(RecurrentLayer):
         self.row_multiple = row_multiple(hidden_size)
 
     def step(self, x: th.Tensor, state: LayerState) -> LayerState:
+        if is_traced():
+            return (self.cell(self.cell.project(x), state[0]),)
         filling = (0, 0, 0, -len(x) % self.row_multiple)
         h = F.pad(state[0], filling).contiguous()
         return (self.cell(self.cell.project(F.pad(x, filling)), h)[: len(x)],)

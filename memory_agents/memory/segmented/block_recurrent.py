@@ -124,7 +124,7 @@ class BlockRecurrentMemory(SegmentedMemory):
         return block.states
 
     def memory_keys(self, memory: th.Tensor) -> list[tuple[th.Tensor, th.Tensor]]:
-        nothing = memory.new_zeros(len(memory), self.n_heads, 0, self.output_dim // self.n_heads)
+        nothing = memory.new_zeros(memory.shape[0], self.n_heads, 0, self.output_dim // self.n_heads)
         caches = [(nothing, nothing)] * self.n_layers
         caches[self.recurrent_layer] = self._states.keys_and_values(memory)
         return caches

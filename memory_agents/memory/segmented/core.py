@@ -10,7 +10,8 @@ from memory_agents.memory.segmented.layers import SegmentLayers
 from memory_agents.memory.segmented.layout import Round, WindowLayout
 from memory_agents.memory.segmented.state import Segment, SegmentedState
 from memory_agents.memory.segmented.view import TokenView
-from memory_agents.memory.state import tree_clone
+from memory_agents.memory.state import per_entry, tree_clone, tree_leaves, tree_map, tree_select
+from memory_agents.memory.tracing import is_traced
 
 
 class SegmentedMemory(SegmentLayers):
@@ -31,24 +32,22 @@ class SegmentedMemory(SegmentLayers):
     """
 
     def initial_state(self, batch_size: int) -> SegmentedState:
-        zeros = self.initial_memory().detach().new_zeros(batch_size, self.n_rows, self.output_dim)
-        recent = tuple(zeros.clone() for _ in range(self.n_layers + self.remembers_outputs))
-        steps = th.zeros(batch_size, dtype=th.long, device=zeros.device)
-        with th.no_grad():
-            memory, caches = self._fresh_memory()
-            tokens = (0, 0, 0, self.n_rows)
-            return SegmentedState(
-                steps,
-                memory.repeat(batch_size, 1, 1),
-                recent,
-                tuple(F.pad(keys, tokens).repeat(batch_size, 1, 1, 1) for keys, _ in caches),
-                tuple(F.pad(values, tokens).repeat(batch_size, 1, 1, 1) for _, values in caches),
-            )
+        return tree_map(lambda leaf: leaf.repeat(batch_size, *(1,) * (leaf.dim() - 1)), self._fresh())
 
-    def _fresh_memory(self) -> tuple[th.Tensor, list[tuple[th.Tensor, th.Tensor]]]:
-        """The initial memory (1, slots, d_model), and what tokens see of it."""
+    @th.no_grad()
+    def _fresh(self) -> SegmentedState:
+        """The state of one batch entry before the first step of an episode."""
         memory = self.initial_memory().expand(self.row_multiple, -1, -1)
-        return memory[:1], [(keys[:1], values[:1]) for keys, values in self.memory_keys(memory)]
+        caches = [(keys[:1], values[:1]) for keys, values in self.memory_keys(memory)]
+        tokens = (0, 0, 0, self.n_rows)
+        recent = memory.new_zeros(1, self.n_rows, self.output_dim)
+        return SegmentedState(
+            th.zeros(1, dtype=th.long, device=memory.device),
+            memory[:1],
+            (recent,) * (self.n_layers + self.remembers_outputs),
+            tuple(F.pad(keys, tokens) for keys, _ in caches),
+            tuple(F.pad(values, tokens) for _, values in caches),
+        )
 
     def pack_state(self, state: SegmentedState) -> SegmentedState:
         return state._replace(keys=(), values=())
@@ -71,10 +70,11 @@ class SegmentedMemory(SegmentLayers):
     def step_(self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor) -> tuple[th.Tensor, SegmentedState]:
         if not state.keys:
             state = self.unpack_state(state)
-        starting = episode_starts.nonzero().squeeze(1)
-        if len(starting):
-            self._begin(state, starting)
-        batch = th.arange(len(x), device=x.device)
+        if is_traced():
+            state = _where(episode_starts, self._fresh(), state)
+        elif len(starting := episode_starts.nonzero().squeeze(1)):
+            _put_(state, starting, self._fresh())
+        batch = th.arange(x.shape[0], device=x.device)
         positions = state.steps % self.segment_length
         row = self.xl_memory + positions
         view = TokenView(
@@ -92,39 +92,32 @@ class SegmentedMemory(SegmentLayers):
         if self.remembers_outputs:
             state.recent[-1][batch, row] = hidden[:, 0]
         state.steps.add_(1)
-        full = (state.steps % self.segment_length == 0).nonzero().squeeze(1)
-        if len(full):
-            self._write(state, full)
+        full = state.steps % self.segment_length == 0
+        if is_traced():
+            state = _where(full, self._next_segment(state), state)
+        elif len(entries := full.nonzero().squeeze(1)):
+            padded = F.pad(entries, (0, -len(entries) % self.row_multiple))
+            after = self._next_segment(tree_select(state, padded))
+            _put_(state, entries, tree_map(lambda leaf: leaf[: len(entries)], after))
         return hidden.squeeze(1), state
 
-    def _begin(self, state: SegmentedState, starting: th.Tensor) -> None:
-        """Episodes begin at these batch entries."""
-        memory, caches = self._fresh_memory()
-        state.steps[starting] = 0
-        state.memory[starting] = memory
-        for recent in state.recent:
-            recent[starting] = 0
-        for kept, fresh in zip((*state.keys, *state.values), _keys_then_values(caches), strict=True):
-            kept[starting] = F.pad(fresh, (0, 0, 0, self.n_rows))
+    def _next_segment(self, state: SegmentedState) -> SegmentedState:
+        """The state once the memory is written, where all segments are full."""
+        has_previous = state.steps > self.segment_length
+        memory = self.write(Segment(state.memory, state.recent, state.keys, state.values, has_previous))
+        caches = self.memory_keys(memory)
+        n_tokens = self.n_rows
 
-    def _write(self, state: SegmentedState, full: th.Tensor) -> None:
-        """The segments of these batch entries are full."""
-        entries = F.pad(full, (0, -len(full) % self.row_multiple))
-        segment = Segment(
-            state.memory[entries],
-            tuple(recent[entries] for recent in state.recent),
-            tuple(keys[entries] for keys in state.keys),
-            tuple(values[entries] for values in state.values),
-            state.steps[entries] > self.segment_length,
+        def next_cache(new: th.Tensor, old: th.Tensor) -> th.Tensor:
+            return th.cat([new, self._turned(old[:, :, old.shape[2] - n_tokens :])], dim=2)
+
+        return SegmentedState(
+            state.steps,
+            memory,
+            tuple(self._turned(recent) for recent in state.recent),
+            tuple(next_cache(new, old) for (new, _), old in zip(caches, state.keys, strict=True)),
+            tuple(next_cache(new, old) for (_, new), old in zip(caches, state.values, strict=True)),
         )
-        memory = self.write(segment)
-        n = len(full)
-        state.memory[full] = memory[:n]
-        for recent, old in zip(state.recent, segment.recent, strict=True):
-            recent[full] = self._turned(old[:n])
-        caches = _keys_then_values(self.memory_keys(memory))
-        for kept, old, new in zip((*state.keys, *state.values), (*segment.keys, *segment.values), caches, strict=True):
-            kept[full] = th.cat([new[:n], self._turned(old[:n, :, new.shape[2] :])], dim=2)
 
     def _turned(self, rows: th.Tensor) -> th.Tensor:
         """Rows [XL memory | segment] after the segment is full: its end becomes the XL memory, (..., R, width)"""
@@ -247,6 +240,12 @@ def _detach_where(cut: th.Tensor, values: th.Tensor) -> th.Tensor:
     return th.where(cut, values.detach(), values)
 
 
-def _keys_then_values(caches: list[tuple[th.Tensor, th.Tensor]]) -> list[th.Tensor]:
-    """In the order in which a state has them."""
-    return [keys for keys, _ in caches] + [values for _, values in caches]
+def _put_(state: SegmentedState, entries: th.Tensor, new: SegmentedState) -> None:
+    """Write the state of some batch entries, or one state to all of these."""
+    for kept, part in zip(tree_leaves(state), tree_leaves(new), strict=True):
+        kept[entries] = part
+
+
+def _where(flags: th.Tensor, new: SegmentedState, old: SegmentedState) -> SegmentedState:
+    """The new state where the flags, (batch,), say so."""
+    return tree_map(lambda a, b: th.where(per_entry(flags, b), a, b), new, old)

@@ -1,0 +1,133 @@
+"""RL Baselines3 Zoo trains, shows and tunes the algorithms of this library."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import memory_agents
+from memory_agents.envs import ENVIRONMENTS
+from tests.ppo.toys import toy_venv
+
+pytest.importorskip("rl_zoo3", reason="rl_zoo3 is not installed")
+yaml = pytest.importorskip("yaml")
+
+from memory_agents.zoo import ALGORITHMS, ppo_hyperparams, register, sample_on_policy, sample_ppo  # noqa: E402
+from memory_agents.zoo.__main__ import arguments_of, main  # noqa: E402
+
+ROOT = Path(__file__).parent.parent.parent
+TASK = ["--algo", "ppo_memory", "--env", "MemoryAgents/TMaze-v0"]
+QUIET = ["--num-threads", "1", "--device", "cpu", "--seed", "0"]
+TRAIN = ["train", *TASK, *QUIET, "--env-kwargs", "corridor:3", "-n", "512", "--eval-freq", "128", "-f", "logs"]
+SMALL = ["-params", "n_steps:32", "n_envs:4", "policy_kwargs:dict(memory_kwargs=dict(d_model=16))"]
+
+TUNE = ["-optimize", "--n-trials", "2", "--n-startup-trials", "1", "--n-evaluations", "1", "--eval-episodes", "2"]
+TUNE += ["--no-optim-plots"]
+
+
+def test_the_zoo_trains_shows_and_tunes(tmp_path: Path) -> None:
+    """In a process of its own, because the zoo patches Gymnasium."""
+    runs = [
+        [*TRAIN, *SMALL],
+        ["enjoy", *TASK, *QUIET, "-f", "logs", "--no-render", "-n", "40"],
+        [*TRAIN, "-params", "n_envs:2", *TUNE],
+    ]
+    program = (
+        "import sys\nfrom memory_agents.zoo.__main__ import main\n"
+        f"for arguments in {runs!r}:\n    sys.argv = ['zoo', *arguments]\n    main()\n"
+    )
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Loading hyperparameters from: " + str(ALGORITHMS["ppo_memory"].config) in done.stdout
+    assert "Eval num_timesteps=512" in done.stdout
+    assert "memory/" in done.stdout
+    # Episodes of a corridor of 3 steps last 4: of 40 steps, 10 episodes.
+    assert "10 Episodes" in done.stdout
+    assert "Number of finished trials:  2" in done.stdout
+    folder = tmp_path / "logs" / "ppo_memory"
+    saved = folder / "MemoryAgents-TMaze-v0_1" / "MemoryAgents-TMaze-v0.zip"
+    agent = memory_agents.PPO.load(saved, device="cpu")
+    assert (agent.n_steps, agent.n_envs, agent.policy.memory_kwargs) == (32, 4, dict(d_model=16))
+    assert list(folder.glob("report_*.csv"))
+
+
+def test_every_environment_has_hyperparameters() -> None:
+    for entry in ALGORITHMS.values():
+        found = yaml.safe_load(entry.config.read_text())
+        assert set(found) == {*ENVIRONMENTS, "default"}
+        for hyperparams in found.values():
+            assert hyperparams["policy"] in memory_agents.PPO.policy_aliases
+            assert hyperparams["n_timesteps"] >= 100_000
+
+
+def test_algorithms_are_registered() -> None:
+    from rl_zoo3 import ALGOS
+    from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
+
+    register()
+    assert ALGOS["ppo_memory"] is memory_agents.PPO
+    assert HYPERPARAMS_SAMPLER["ppo_memory"] is sample_ppo
+    assert HYPERPARAMS_CONVERTER["ppo_memory"] is ppo_hyperparams
+
+
+class Draw:
+    """A trial that takes one end of every range."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        self.params: dict[str, Any] = {}
+
+    def _take(self, name: str, *range_: Any) -> Any:
+        self.params[name] = range_[self.end]
+        return range_[self.end]
+
+    def suggest_float(self, name: str, low: float, high: float, log: bool = False) -> Any:
+        return self._take(name, low, high)
+
+    def suggest_int(self, name: str, low: int, high: int) -> Any:
+        return self._take(name, low, high)
+
+    def suggest_categorical(self, name: str, choices: list[Any]) -> Any:
+        return self._take(name, *choices)
+
+
+@pytest.mark.parametrize("end", [0, -1])
+def test_every_draw_is_an_agent_and_can_be_had_again(end: int) -> None:
+    trial = Draw(end)
+    hyperparams = sample_ppo(trial, 2, 4, {})
+    agent = memory_agents.PPO(env=toy_venv(4), device="cpu", **hyperparams)
+    assert agent.batch_size % agent.sequence_length == 0
+    assert agent.n_steps % agent.sequence_length == 0
+    assert agent.learning_rate == trial.params["learning_rate"]
+    assert agent.gamma == 1 - trial.params["one_minus_gamma"]
+    assert agent.policy.memories[0].output_dim == 2 ** trial.params["d_model_pow"]
+    assert ALGORITHMS["ppo_memory"].convert(trial.params) == hyperparams
+    shared = sample_on_policy(Draw(end), 2, 4, {})
+    assert shared == {name: hyperparams[name] for name in shared}
+    assert set(hyperparams) - set(shared) == {"batch_size", "n_epochs", "clip_range"}
+
+
+@pytest.mark.parametrize("given", [["--algo", "ppo_memory"], ["--env", "x", "--algo=ppo_memory", "-n", "5"]])
+def test_the_librarys_hyperparameters_are_used_unless_others_are_named(given: list[str]) -> None:
+    config = str(ALGORITHMS["ppo_memory"].config)
+    assert arguments_of("train", given) == [*given, "--conf-file", config]
+    assert arguments_of("enjoy", given) == given
+    for option in (["-conf", "mine.yml"], ["--conf-file=mine.yml"]):
+        assert arguments_of("train", [*given, *option]) == [*given, *option]
+    assert arguments_of("train", ["--algo", "ppo"]) == ["--algo", "ppo"]
+
+
+def test_other_programs_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["zoo", "fly"])
+    with pytest.raises(
+        SystemExit, match=r"usage: python -m memory_agents.zoo \{train,enjoy,record_video\} ...; got 'fly'"
+    ):
+        main()
