@@ -54,6 +54,11 @@ class Tried:
 #: A new algorithm is one entry here: its name in ``memory_agents``, and how it is tried.
 ALGORITHMS: dict[str, Tried] = {
     "PPO": Tried(dict(n_steps=8, batch_size=8, n_epochs=1)),
+    "A2C": Tried(dict(n_steps=8)),
+    "TRPO": Tried(dict(n_steps=8, batch_size=8, n_critic_updates=1, cg_max_steps=1)),
+    "MaskablePPO": Tried(dict(n_steps=8, batch_size=8, n_epochs=1)),
+    "DQN": Tried(dict(sequence_length=4, burn_in=2, batch_size=4, learning_starts=8, train_freq=8, buffer_size=64)),
+    "QRDQN": Tried(dict(sequence_length=4, burn_in=2, batch_size=4, learning_starts=8, train_freq=8, buffer_size=64)),
 }
 
 BOX = spaces.Box(-1, 1, (3,))
@@ -147,6 +152,14 @@ class Anything(gym.Env[Any, Any]):
             raise ValueError(f"{action!r} is no action of {self.action_space}")
         self.left -= 1
         return self.observation_space.sample(), float(self.np_random.normal()), self.left == 0, False, {}
+
+    def action_masks(self) -> np.ndarray:
+        """
+        :return: that every action is valid, for each choice there is
+        """
+        space = self.action_space
+        choices = 2 * space.n if isinstance(space, spaces.MultiBinary) else spaces.flatdim(space)
+        return np.ones(choices, dtype=bool)
 
 
 def attempt(

@@ -9,10 +9,24 @@ from typing import Any
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 
+from memory_agents.a2c import A2C
+from memory_agents.dqn import DQN
 from memory_agents.ppo import PPO
-from memory_agents.zoo.search import ppo_hyperparams, sample_ppo
+from memory_agents.qrdqn import QRDQN
+from memory_agents.trpo import TRPO
+from memory_agents.zoo.search import (
+    a2c_hyperparams,
+    dqn_hyperparams,
+    ppo_hyperparams,
+    sample_a2c,
+    sample_dqn,
+    sample_ppo,
+    sample_trpo,
+)
 
 HYPERPARAMS = Path(__file__).parent / "hyperparams"
+ON_POLICY = HYPERPARAMS / "on_policy.yml"
+OFF_POLICY = HYPERPARAMS / "off_policy.yml"
 
 
 @dataclass(frozen=True)
@@ -32,9 +46,13 @@ class ZooAlgorithm:
     convert: Callable[[dict[str, Any]], dict[str, Any]]
 
 
-#: Algorithms by the names that ``--algo`` takes.
+#: Algorithms by the names that ``--algo`` takes. MaskablePPO is not among them, because the zoo shows no masks.
 ALGORITHMS: dict[str, ZooAlgorithm] = {
-    "ppo_memory": ZooAlgorithm(PPO, HYPERPARAMS / "on_policy.yml", sample_ppo, ppo_hyperparams),
+    "a2c_memory": ZooAlgorithm(A2C, ON_POLICY, sample_a2c, a2c_hyperparams),
+    "dqn_memory": ZooAlgorithm(DQN, OFF_POLICY, sample_dqn, dqn_hyperparams),
+    "ppo_memory": ZooAlgorithm(PPO, ON_POLICY, sample_ppo, ppo_hyperparams),
+    "qrdqn_memory": ZooAlgorithm(QRDQN, OFF_POLICY, sample_dqn, dqn_hyperparams),
+    "trpo_memory": ZooAlgorithm(TRPO, ON_POLICY, sample_trpo, ppo_hyperparams),
 }
 
 

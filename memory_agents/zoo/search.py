@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import Any
 
 
-def sample_on_policy(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
+def sample_a2c(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
     """
     :param trial: a trial of Optuna
     :param n_actions: not needed here
     :param n_envs: not needed here
     :param additional_args: not needed here
-    :return: hyperparameters that all on-policy algorithms with memory have
+    :return: hyperparameters of A2C with memory
     """
-    return on_policy_hyperparams(_draw_on_policy(trial))
+    return a2c_hyperparams({**_draw_on_policy(trial), **_draw_entropy(trial)})
 
 
 def sample_ppo(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
@@ -27,21 +27,86 @@ def sample_ppo(trial: Any, n_actions: int, n_envs: int, additional_args: dict[st
     :param additional_args: not needed here
     :return: hyperparameters of PPO with memory
     """
-    drawn = _draw_on_policy(trial)
-    # Powers of two, as the zoo draws sizes: windows per minibatch.
+    drawn = {**_draw_on_policy(trial), **_draw_entropy(trial)}
     drawn["batch_windows_pow"] = trial.suggest_int("batch_windows_pow", 0, 3)
     drawn["n_epochs"] = trial.suggest_categorical("n_epochs", [2, 4, 8, 16])
     drawn["clip_range"] = trial.suggest_categorical("clip_range", [0.1, 0.2, 0.3])
     return ppo_hyperparams(drawn)
 
 
-def on_policy_hyperparams(drawn: dict[str, Any]) -> dict[str, Any]:
+def sample_trpo(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
+    """
+    :param trial: a trial of Optuna
+    :param n_actions: not needed here
+    :param n_envs: not needed here
+    :param additional_args: not needed here
+    :return: hyperparameters of TRPO with memory
+    """
+    drawn = _draw_on_policy(trial)
+    drawn["batch_windows_pow"] = trial.suggest_int("batch_windows_pow", 0, 3)
+    drawn["n_critic_updates"] = trial.suggest_categorical("n_critic_updates", [5, 10, 20])
+    drawn["cg_max_steps"] = trial.suggest_categorical("cg_max_steps", [5, 10, 20])
+    drawn["target_kl"] = trial.suggest_categorical("target_kl", [0.001, 0.005, 0.01, 0.02, 0.05])
+    return ppo_hyperparams(drawn)
+
+
+def sample_dqn(trial: Any, n_actions: int, n_envs: int, additional_args: dict[str, Any]) -> dict[str, Any]:
+    """
+    :param trial: a trial of Optuna
+    :param n_actions: not needed here
+    :param n_envs: not needed here
+    :param additional_args: not needed here
+    :return: hyperparameters of DQN and QRDQN with memory
+    """
+    drawn = _draw_memory(trial)
+    drawn["sequence_length_pow"] = trial.suggest_int("sequence_length_pow", 4, 7)
+    drawn["burn_in"] = trial.suggest_categorical("burn_in", [0, 16, 32, 64])
+    drawn["batch_windows_pow"] = trial.suggest_int("batch_windows_pow", 1, 4)
+    drawn["train_freq"] = trial.suggest_categorical("train_freq", [1, 2, 4, 8])
+    drawn["target_update_interval"] = trial.suggest_categorical("target_update_interval", [500, 1000, 5000, 10000])
+    drawn["exploration_fraction"] = trial.suggest_float("exploration_fraction", 0.05, 0.5)
+    drawn["exploration_final_eps"] = trial.suggest_float("exploration_final_eps", 0.01, 0.1)
+    return dqn_hyperparams(drawn)
+
+
+def a2c_hyperparams(drawn: dict[str, Any]) -> dict[str, Any]:
     """
     :param drawn: what a trial has drawn, by its names
-    :return: the same as arguments of an algorithm
+    :return: the same as arguments of A2C
     """
+    rest = _memory_hyperparams(drawn)
+    return {
+        "gae_lambda": 1 - rest.pop("one_minus_gae_lambda"),
+        "n_steps": rest["sequence_length"] * 2 ** rest.pop("n_windows_pow"),
+        **rest,
+    }
+
+
+def ppo_hyperparams(drawn: dict[str, Any]) -> dict[str, Any]:
+    """
+    :param drawn: what a trial has drawn, by its names
+    :return: the same as arguments of PPO or TRPO
+    """
+    return _with_batches(a2c_hyperparams(drawn))
+
+
+def dqn_hyperparams(drawn: dict[str, Any]) -> dict[str, Any]:
+    """
+    :param drawn: what a trial has drawn, by its names
+    :return: the same as arguments of DQN or QRDQN
+    """
+    return _with_batches(_memory_hyperparams(drawn))
+
+
+def _with_batches(hyperparams: dict[str, Any]) -> dict[str, Any]:
+    """Minibatches of as many windows as were drawn; a power of two, as the zoo draws sizes."""
+    windows = 2 ** hyperparams.pop("batch_windows_pow")
+    return {**hyperparams, "batch_size": windows * hyperparams["sequence_length"]}
+
+
+def _memory_hyperparams(drawn: dict[str, Any]) -> dict[str, Any]:
+    """What all algorithms have, beside what else was drawn."""
     rest = dict(drawn)
-    sequence_length = 2 ** rest.pop("sequence_length_pow")
     memory = {
         "memory_length": 2 ** rest.pop("memory_length_pow"),
         "compressed_length": rest.pop("compressed_length"),
@@ -54,33 +119,31 @@ def on_policy_hyperparams(drawn: dict[str, Any]) -> dict[str, Any]:
         "policy": "CompressiveMemoryPolicy",
         "policy_kwargs": {"memory_kwargs": memory},
         "gamma": 1 - rest.pop("one_minus_gamma"),
-        "gae_lambda": 1 - rest.pop("one_minus_gae_lambda"),
-        "sequence_length": sequence_length,
-        "n_steps": sequence_length * 2 ** rest.pop("n_windows_pow"),
+        "sequence_length": 2 ** rest.pop("sequence_length_pow"),
         **rest,
     }
 
 
-def ppo_hyperparams(drawn: dict[str, Any]) -> dict[str, Any]:
-    """
-    :param drawn: what a trial has drawn, by its names
-    :return: the same as arguments of PPO
-    """
-    rest = dict(drawn)
-    windows = 2 ** rest.pop("batch_windows_pow")
-    hyperparams = on_policy_hyperparams(rest)
-    return {**hyperparams, "batch_size": windows * hyperparams["sequence_length"]}
-
-
 def _draw_on_policy(trial: Any) -> dict[str, Any]:
     return {
-        "one_minus_gamma": trial.suggest_float("one_minus_gamma", 0.0005, 0.05, log=True),
+        **_draw_memory(trial),
         "one_minus_gae_lambda": trial.suggest_float("one_minus_gae_lambda", 0.005, 0.3, log=True),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 5e-3, log=True),
-        "ent_coef": trial.suggest_float("ent_coef", 1e-4, 0.1, log=True),
-        "max_grad_norm": trial.suggest_float("max_grad_norm", 0.3, 2.0),
         "sequence_length_pow": trial.suggest_int("sequence_length_pow", 5, 7),
         "n_windows_pow": trial.suggest_int("n_windows_pow", 0, 2),
+    }
+
+
+def _draw_entropy(trial: Any) -> dict[str, Any]:
+    return {
+        "ent_coef": trial.suggest_float("ent_coef", 1e-4, 0.1, log=True),
+        "max_grad_norm": trial.suggest_float("max_grad_norm", 0.3, 2.0),
+    }
+
+
+def _draw_memory(trial: Any) -> dict[str, Any]:
+    return {
+        "one_minus_gamma": trial.suggest_float("one_minus_gamma", 0.0005, 0.05, log=True),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 5e-3, log=True),
         "memory_length_pow": trial.suggest_int("memory_length_pow", 4, 7),
         "compressed_length": trial.suggest_categorical("compressed_length", [0, 16, 64]),
         "compression_rate": trial.suggest_categorical("compression_rate", [2, 4, 8]),

@@ -17,7 +17,7 @@ from tests.ppo.toys import toy_venv
 pytest.importorskip("rl_zoo3", reason="rl_zoo3 is not installed")
 yaml = pytest.importorskip("yaml")
 
-from memory_agents.zoo import ALGORITHMS, ppo_hyperparams, register, sample_on_policy, sample_ppo  # noqa: E402
+from memory_agents.zoo import ALGORITHMS, register  # noqa: E402
 from memory_agents.zoo.__main__ import arguments_of, main  # noqa: E402
 
 ROOT = Path(__file__).parent.parent.parent
@@ -62,7 +62,8 @@ def test_the_zoo_trains_shows_and_tunes(tmp_path: Path) -> None:
 def test_every_environment_has_hyperparameters() -> None:
     for entry in ALGORITHMS.values():
         found = yaml.safe_load(entry.config.read_text())
-        assert set(found) == {*ENVIRONMENTS, "default"}
+        off_policy = entry.config.stem == "off_policy"
+        assert set(found) == {"default", *(["MemoryAgents/TMaze-v0"] if off_policy else ENVIRONMENTS)}
         for hyperparams in found.values():
             assert hyperparams["policy"] in memory_agents.PPO.policy_aliases
             assert hyperparams["n_timesteps"] >= 100_000
@@ -73,9 +74,11 @@ def test_algorithms_are_registered() -> None:
     from rl_zoo3.hyperparams_opt import HYPERPARAMS_CONVERTER, HYPERPARAMS_SAMPLER
 
     register()
-    assert ALGOS["ppo_memory"] is memory_agents.PPO
-    assert HYPERPARAMS_SAMPLER["ppo_memory"] is sample_ppo
-    assert HYPERPARAMS_CONVERTER["ppo_memory"] is ppo_hyperparams
+    for name, entry in ALGORITHMS.items():
+        assert entry.algorithm is getattr(memory_agents, name.partition("_")[0].upper())
+        assert ALGOS[name] is entry.algorithm
+        assert HYPERPARAMS_SAMPLER[name] is entry.sample
+        assert HYPERPARAMS_CONVERTER[name] is entry.convert
 
 
 class Draw:
@@ -100,19 +103,23 @@ class Draw:
 
 
 @pytest.mark.parametrize("end", [0, -1])
-def test_every_draw_is_an_agent_and_can_be_had_again(end: int) -> None:
-    trial = Draw(end)
-    hyperparams = sample_ppo(trial, 2, 4, {})
-    agent = memory_agents.PPO(env=toy_venv(4), device="cpu", **hyperparams)
-    assert agent.batch_size % agent.sequence_length == 0
-    assert agent.n_steps % agent.sequence_length == 0
-    assert agent.learning_rate == trial.params["learning_rate"]
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_every_draw_is_an_agent_and_can_be_had_again(name: str, end: int) -> None:
+    trial, entry = Draw(end), ALGORITHMS[name]
+    hyperparams = entry.sample(trial, 2, 4, {})
+    agent: Any = entry.algorithm(env=toy_venv(4), device="cpu", **hyperparams)
+    assert entry.convert(trial.params) == hyperparams
+    for argument, value in hyperparams.items():
+        if argument not in ("policy", "policy_kwargs", "train_freq", "clip_range"):
+            assert getattr(agent, argument) == value
     assert agent.gamma == 1 - trial.params["one_minus_gamma"]
-    assert agent.policy.memories[0].output_dim == 2 ** trial.params["d_model_pow"]
-    assert ALGORITHMS["ppo_memory"].convert(trial.params) == hyperparams
-    shared = sample_on_policy(Draw(end), 2, 4, {})
-    assert shared == {name: hyperparams[name] for name in shared}
-    assert set(hyperparams) - set(shared) == {"batch_size", "n_epochs", "clip_range"}
+    if "batch_windows_pow" in trial.params:
+        assert agent.batch_size == 2 ** trial.params["batch_windows_pow"] * agent.sequence_length
+    assert agent.policy_kwargs["memory_kwargs"]["d_model"] == 2 ** trial.params["d_model_pow"]
+    # Everything that is drawn has an effect.
+    other = entry.sample(Draw(-1 - end), 2, 4, {})
+    flat = [{**each, **each["policy_kwargs"]["memory_kwargs"]} for each in (hyperparams, other)]
+    assert {argument for argument in flat[0] if flat[0][argument] == flat[1][argument]} == {"policy"}
 
 
 @pytest.mark.parametrize("given", [["--algo", "ppo_memory"], ["--env", "x", "--algo=ppo_memory", "-n", "5"]])
