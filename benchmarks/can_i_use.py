@@ -226,7 +226,11 @@ def table(kind: str, cells: Mapping[str, Callable[[str], str | None]]) -> str:
     for row, cell in cells.items():
         found = {name: cell(name) for name in ALGORITHMS}
         rows.append(f"| {row} | {' | '.join('yes' if reason is None else 'no' for reason in found.values())} |")
-        reasons += [f"- {row}, {name}: {_plain(reason)}" for name, reason in found.items() if reason is not None]
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in found.items():
+            if reason is not None:
+                by_reason.setdefault(_plain(reason), []).append(name)
+        reasons += [f"- {row}, {', '.join(names)}: {reason}" for reason, names in by_reason.items()]
     return "\n".join([*rows, *(["", "What it says where it cannot be used:", "", *reasons] if reasons else [])])
 
 

@@ -18,8 +18,7 @@ class A2C(MemoryOnPolicyAlgorithm, stable_baselines3.A2C):
     are those of the parent, some with other defaults.
 
     There is one gradient step per rollout, so that rollouts are short: many small steps learn sooner than few large
-    ones. Gradients reach no further back than a rollout is long. Attention learns to read older memories all the same;
-    recurrent memories need an ``n_steps`` about as long as what they shall bridge.
+    ones. Gradients reach no further back than a rollout is long, but memory does, and attention learns to read it.
 
     :param policy: ``"CompressiveMemoryPolicy"``, ``"CompressiveTransformerPolicy"``, ``"GTrXLPolicy"``,
         ``"TransformerXLPolicy"``, ``"MemoryPolicy"``, or a class derived from them

@@ -127,7 +127,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         buffer_class = self.buffer_classes[isinstance(self.observation_space, spaces.Dict)]
         if self.rollout_buffer_class is None:
             self.rollout_buffer_class = buffer_class
-        elif not issubclass(self.rollout_buffer_class, self.buffer_classes[0]):
+        elif not issubclass(self.rollout_buffer_class, buffer_class):
             raise TypeError(
                 f"rollout_buffer_class={self.rollout_buffer_class.__name__} keeps no memory states; "
                 f"use a subclass of {buffer_class.__name__}"

@@ -197,3 +197,15 @@ def test_what_has_no_memory_belongs_to_the_stock_algorithm(name: str) -> None:
         ALGORITHMS[name][0](ActorCriticPolicy, venv(name))  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="RolloutBuffer keeps no memory states; use a subclass of"):
         make(name, rollout_buffer_class=RolloutBuffer)
+
+
+@every_algorithm
+def test_agents_with_dictionary_observations_come_back_as_they_were(name: str, tmp_path: Path) -> None:
+    env = venv(name, observation="dict")
+    agent = make(name, env).learn(96)
+    agent.save(tmp_path / "agent")
+    loaded = ALGORITHMS[name][0].load(tmp_path / "agent", env=env, device="cpu")
+    assert type(loaded.rollout_buffer) is type(agent.rollout_buffer)
+    assert equal(parameters(agent), parameters(loaded))
+    with pytest.raises(TypeError, match="RolloutBuffer keeps no memory states; use a subclass of .*Dict"):
+        make(name, env, rollout_buffer_class=agent.buffer_classes[0])
