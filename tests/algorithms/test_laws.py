@@ -207,5 +207,5 @@ def test_agents_with_dictionary_observations_come_back_as_they_were(name: str, t
     loaded = ALGORITHMS[name][0].load(tmp_path / "agent", env=env, device="cpu")
     assert type(loaded.rollout_buffer) is type(agent.rollout_buffer)
     assert equal(parameters(agent), parameters(loaded))
-    with pytest.raises(TypeError, match="RolloutBuffer keeps no memory states; use a subclass of .*Dict"):
+    with pytest.raises(TypeError, match=r"RolloutBuffer keeps no memory states; use a subclass of .*Dict"):
         make(name, env, rollout_buffer_class=agent.buffer_classes[0])

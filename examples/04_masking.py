@@ -1,0 +1,49 @@
+"""
+Actions that are sometimes invalid, and a memory: a T-maze in which walls cannot be walked into.
+
+In the original form of the maze all four directions are actions at every step, and all but a few of them lead into a
+wall. The environment tells which do not by its ``action_masks()``; ``MaskablePPO`` never takes the others, and learns
+the sign at the start of the corridor. Without masks PPO learns first of all to walk east, where the junction has a wall.
+
+Run with ``python examples/04_masking.py``: half a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from stable_baselines3.common.env_util import make_vec_env
+
+from memory_agents import MaskablePPO
+from memory_agents.maskable_ppo import MaskedPlayer, evaluate_policy
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--total-timesteps", type=int, default=60_000)
+    arguments = parser.parse_args()
+
+    maze = dict(env_id="MemoryAgents/TMaze-v0", n_envs=16, env_kwargs=dict(corridor=20, auto_advance=False))
+    agent = MaskablePPO("CompressiveMemoryPolicy", make_vec_env(**maze, seed=0), seed=0, device="cpu")
+    agent.learn(arguments.total_timesteps)
+
+    # By hand, the masks of every step go to predict().
+    env = make_vec_env(**maze, seed=1_000)
+    player = MaskedPlayer(agent, env)
+    obs, state, starts = env.reset(), None, [True] * env.num_envs
+    taken = invalid = 0
+    for _ in range(21):
+        valid = env.env_method("action_masks")
+        actions, state = player.predict(obs, state=state, episode_start=starts, deterministic=True)
+        invalid += sum(not mask[action] for mask, action in zip(valid, actions, strict=True))
+        taken += len(actions)
+        obs, _, starts, _ = env.step(actions)
+    print(f"invalid actions: {invalid} of {taken}")
+
+    # A return of 1 is a walk without a detour into the right arm.
+    returns, _ = evaluate_policy(agent, env, n_eval_episodes=100, return_episode_rewards=True)
+    print(f"success rate: {sum(value > 0.99 for value in returns) / len(returns):.2f}")
+
+
+if __name__ == "__main__":
+    main()
