@@ -241,7 +241,8 @@ def collect(
         str,
         typer.Option(
             help="results: what came out; learning: how soon, at what cost, with how many parameters; judger: what "
-            "was kept and what was discarded; stability: how steadily, and how many runs diverged."
+            "was kept and what was discarded; masking: how many actions were invalid; stability: how steadily, and how "
+            "many runs diverged."
         ),
     ] = "results",
     threshold: Annotated[

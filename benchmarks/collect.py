@@ -219,6 +219,14 @@ def _by_seed(name: str) -> Column:
     return column
 
 
+def _counts(name: str) -> Column:
+    def column(group: list[Run], threshold: float) -> str:
+        values = [run.evaluation.get(name) for run in group]
+        return ", ".join("-" if value is None else f"{value:,}" for value in values)
+
+    return column
+
+
 def _steps(group: list[Run], threshold: float) -> str:
     return f"{max(run.evaluation['train_steps'] for run in group):,}"
 
@@ -267,9 +275,9 @@ def _parameters(group: list[Run], threshold: float) -> str:
 
 _WHAT: dict[str, Column] = {"environment": _environment, "agent": _agent, "seeds": _seeds}
 
-#: Columns of the tables by heading: what came out, how it was learned, what a judger kept, how steadily. A run has
-#: diverged when it gave no numbers any more, or when the normalised return of its training episodes once was above 0.5
-#: and below 0 at the end.
+#: Columns of the tables by heading: what came out, how it was learned, what a judger kept, what was invalid, how
+#: steadily. A run has diverged when it gave no numbers any more, or when the normalised return of its training episodes
+#: once was above 0.5 and below 0 at the end.
 TABLES: dict[str, dict[str, Column]] = {
     "results": {
         **_WHAT,
@@ -298,6 +306,15 @@ TABLES: dict[str, dict[str, Column]] = {
         "sampled: keeps what matters": _by_seed("sampled_judger_keep_rate_important"),
         "sampled: keeps the rest": _by_seed("sampled_judger_keep_rate_other"),
         "sampled: mean reading distance": _by_seed("sampled_judger_mean_reading_distance"),
+    },
+    "masking": {
+        **_WHAT,
+        "success rate, by seed": _by_seed("success_rate"),
+        "normalised return, by seed": _by_seed("normalized_return"),
+        "steps to {threshold:g}, by seed": _steps_to_threshold,
+        "invalid actions, by seed": _counts("invalid_actions"),
+        "steps": _steps,
+        "CPU seconds": _cpu_seconds,
     },
     "stability": {
         **_WHAT,

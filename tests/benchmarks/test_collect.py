@@ -162,6 +162,16 @@ def test_tables_need_a_known_name_and_a_curve(tmp_path: Path, capsys: pytest.Cap
     assert f"{tmp_path / 'a' / 'progress.csv'} cannot be read" in capsys.readouterr().err
 
 
+def test_invalid_actions_stand_by_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed, invalid in ((0, 1200), (1, 0), (2, None)):
+        learned(tmp_path / str(seed), seed, [0.5, 1.0])
+        if invalid is not None:
+            file = tmp_path / str(seed) / "evaluation.json"
+            file.write_text(json.dumps({**json.loads(file.read_text()), "invalid_actions": invalid}))
+    assert run(["collect", str(tmp_path), "--table", "masking"]) == 0
+    assert "| 1,200, 0, - |" in capsys.readouterr().out
+
+
 def test_one_line_of_csv_per_run(tmp_path: Path) -> None:
     finished(tmp_path / "a", 0, 1.0, corridor=5)
     finished(tmp_path / "b", 3, 0.25)
