@@ -2,8 +2,8 @@
 Actions that are sometimes invalid, and a memory: a T-maze in which walls cannot be walked into.
 
 In the original form of the maze all four directions are actions at every step, and all but a few of them lead into a
-wall. The environment tells which do not by its ``action_masks()``; ``MaskablePPO`` never takes the others, and learns
-the sign at the start of the corridor. Without masks PPO learns first of all to walk east, where the junction has a wall.
+wall. The environment tells which do not by its ``action_masks()``; ``MaskablePPO`` never takes the others, and what is
+left to learn is to remember the sign at the start of the corridor.
 
 Run with ``python examples/04_masking.py``: half a minute.
 """
