@@ -47,7 +47,7 @@ def test_what_cannot_be_is_told_with_the_reason() -> None:
     assert "cannot be read; turn them into numbers" in reason
     text = table("space", {"yes": lambda name: None, "no": lambda name: "is `this` at 0x7f12"})
     assert "| no | no |" in text
-    assert "- no, PPO: `is 'this' at 0x...`" in text
+    assert f"- no, {', '.join(ALGORITHMS)}: `is 'this' at 0x...`" in text
 
 
 def test_the_page_is_written(

@@ -196,7 +196,7 @@ def test_states_are_batched_and_not_parameters(name: str) -> None:
     core = make_memory(name, 3, {})
     state = core.initial_state(5)
     assert batch_size(state) == 5
-    assert all(len(leaf) == 5 for leaf in tree_leaves(state))
+    assert all(len(leaf) == 5 and not leaf.requires_grad for leaf in tree_leaves(state))
     names = set(core.state_dict())
     core.step(th.randn(5, 3), state, th.ones(5, dtype=th.bool))
     assert set(core.state_dict()) == names == {name for name, _ in core.named_parameters()}

@@ -8,17 +8,22 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import pytest
 
 import memory_agents
 from memory_agents.envs import ENVIRONMENTS
 from tests.ppo.toys import toy_venv
 
-pytest.importorskip("rl_zoo3", reason="rl_zoo3 is not installed")
-yaml = pytest.importorskip("yaml")
+with pytest.MonkeyPatch.context() as patch:
+    # The zoo puts a time limit of its own in the place of Gymnasium's, which other tests shall not notice.
+    for module in (gymnasium.wrappers, gymnasium.wrappers.common, gymnasium.envs.registration):
+        patch.setattr(module, "TimeLimit", gymnasium.wrappers.TimeLimit, raising=False)
+    pytest.importorskip("rl_zoo3", reason="rl_zoo3 is not installed")
+    yaml = pytest.importorskip("yaml")
 
-from memory_agents.zoo import ALGORITHMS, register  # noqa: E402
-from memory_agents.zoo.__main__ import arguments_of, main  # noqa: E402
+    from memory_agents.zoo import ALGORITHMS, register
+    from memory_agents.zoo.__main__ import arguments_of, main
 
 ROOT = Path(__file__).parent.parent.parent
 TASK = ["--algo", "ppo_memory", "--env", "MemoryAgents/TMaze-v0"]
@@ -67,6 +72,11 @@ def test_every_environment_has_hyperparameters() -> None:
         for hyperparams in found.values():
             assert hyperparams["policy"] in memory_agents.PPO.policy_aliases
             assert hyperparams["n_timesteps"] >= 100_000
+
+
+def test_gymnasium_is_left_as_it_was() -> None:
+    assert gymnasium.wrappers.TimeLimit.__module__ == "gymnasium.wrappers.common"
+    assert type(gymnasium.make("CartPole-v1")) is gymnasium.wrappers.TimeLimit
 
 
 def test_algorithms_are_registered() -> None:

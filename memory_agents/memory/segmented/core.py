@@ -37,7 +37,8 @@ class SegmentedMemory(SegmentLayers):
     @th.no_grad()
     def _fresh(self) -> SegmentedState:
         """The state of one batch entry before the first step of an episode."""
-        memory = self.initial_memory().expand(self.row_multiple, -1, -1)
+        # Without gradients, too, a view of a parameter asks for them.
+        memory = self.initial_memory().detach().expand(self.row_multiple, -1, -1)
         caches = [(keys[:1], values[:1]) for keys, values in self.memory_keys(memory)]
         tokens = (0, 0, 0, self.n_rows)
         recent = memory.new_zeros(1, self.n_rows, self.output_dim)
