@@ -68,6 +68,8 @@ def rows_of(*folders: str, table: str = "results", evaluation: str = "evaluation
         ("cores", "learning", 36),
         ("gates", "stability", 8),
         ("judger", "judger", 7),
+        ("masking", "masking", 6),
+        ("off-policy", "learning", 2),
     ],
 )
 def test_tables_of_results_are_what_the_raw_results_say(section: str, table: str, groups: int) -> None:
