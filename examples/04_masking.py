@@ -12,10 +12,20 @@ from __future__ import annotations
 
 import argparse
 
+import numpy as np
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents import MaskablePPO
 from memory_agents.maskable_ppo import MaskedPlayer, evaluate_policy
+
+CORRIDOR = 20
+
+
+def mazes(seed: int) -> VecEnv:
+    return make_vec_env(
+        "MemoryAgents/TMaze-v0", n_envs=16, seed=seed, env_kwargs=dict(corridor=CORRIDOR, auto_advance=False)
+    )
 
 
 def main() -> None:
@@ -23,16 +33,15 @@ def main() -> None:
     parser.add_argument("--total-timesteps", type=int, default=60_000)
     arguments = parser.parse_args()
 
-    maze = dict(env_id="MemoryAgents/TMaze-v0", n_envs=16, env_kwargs=dict(corridor=20, auto_advance=False))
-    agent = MaskablePPO("CompressiveMemoryPolicy", make_vec_env(**maze, seed=0), seed=0, device="cpu")
+    agent = MaskablePPO("CompressiveMemoryPolicy", mazes(seed=0), seed=0, device="cpu")
     agent.learn(arguments.total_timesteps)
 
-    # By hand, the masks of every step go to predict().
-    env = make_vec_env(**maze, seed=1_000)
+    # Step by step: a player asks its environments which actions are valid whenever it acts.
+    env = mazes(seed=1_000)
     player = MaskedPlayer(agent, env)
-    obs, state, starts = env.reset(), None, [True] * env.num_envs
+    obs, state, starts = env.reset(), None, np.ones(env.num_envs, dtype=bool)
     taken = invalid = 0
-    for _ in range(21):
+    for _ in range(CORRIDOR + 1):
         valid = env.env_method("action_masks")
         actions, state = player.predict(obs, state=state, episode_start=starts, deterministic=True)
         invalid += sum(not mask[action] for mask, action in zip(valid, actions, strict=True))
@@ -42,7 +51,7 @@ def main() -> None:
 
     # A return of 1 is a walk without a detour into the right arm.
     returns, _ = evaluate_policy(agent, env, n_eval_episodes=100, return_episode_rewards=True)
-    print(f"success rate: {sum(value > 0.99 for value in returns) / len(returns):.2f}")
+    print(f"success rate: {np.mean(np.array(returns) > 0.99):.2f}")
 
 
 if __name__ == "__main__":
