@@ -16,6 +16,7 @@ import typer
 from memory_agents.benchmarks import demo as demonstration
 from memory_agents.benchmarks.algorithms import ALGORITHMS
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
+from memory_agents.benchmarks.cli_looking import add_commands as add_looking
 from memory_agents.benchmarks.collect import LABELS, TABLES, THRESHOLD, find_runs, group_by_seed, read_runs, save_csv
 from memory_agents.benchmarks.collect import collect as collect_runs
 from memory_agents.benchmarks.collect import markdown as runs_markdown
@@ -43,6 +44,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
+add_looking(app)
 
 Seed = Annotated[int, typer.Option(help="Seed of everything: two runs with the same seed on the CPU are identical.")]
 Threads = Annotated[int | None, typer.Option(help="PyTorch's threads; without it, PyTorch's choice.")]

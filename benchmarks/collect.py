@@ -114,7 +114,7 @@ def labels(groups: Iterable[list[Run]]) -> list[str]:
     :return: of each group those of its arguments in which the groups differ, or "default" where it sets none of them;
         "all" of a single group
     """
-    flat = [_flatten({**asdict(group[0].config), "seed": None}) for group in groups]
+    flat = [flatten({**asdict(group[0].config), "seed": None}) for group in groups]
     names = list(dict.fromkeys(name for arguments in flat for name in arguments))
     # What is left out is not null: that may be another value than the default.
     told = [name for name in names if len({json.dumps(arguments.get(name, "left out")) for arguments in flat}) > 1]
@@ -147,10 +147,15 @@ def _short(name: str) -> str:
     return name if name.startswith("judger_kwargs.") else name.partition(".")[2] or name
 
 
-def _flatten(arguments: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(arguments: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """
+    :param arguments: arguments, groups of them as dictionaries
+    :param prefix: what names shall begin with
+    :return: the same without groups, names being ``group.name``
+    """
     flat: dict[str, Any] = {}
     for name, value in arguments.items():
-        flat.update(_flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
+        flat.update(flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value})
     return flat
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.evaluation import Anchors
@@ -18,6 +21,18 @@ from memory_agents.benchmarks.progress import read_curve
 #: Characters of a name in the legend, beyond which it goes on in the next line, or does not fit between the curves.
 LEGEND_WIDTH = 80
 LONGEST_NAME_INSIDE = 30
+
+
+#: Ends of a band, (points,) each, from the returns of all seeds, (seeds, points).
+Band = Callable[[NDArray[np.float64]], tuple[NDArray[np.float64], NDArray[np.float64]]]
+
+
+def lowest_to_highest(returns: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """
+    :param returns: returns of all seeds, (seeds, points)
+    :return: the lowest and the highest at every point, (points,) each
+    """
+    return returns.min(axis=0), returns.max(axis=0)
 
 
 def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, title: str, path: Path) -> None:
@@ -37,11 +52,7 @@ def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, tit
     for name, seeds in curves.items():
         plot_seeds(axes, textwrap.fill(name, LEGEND_WIDTH), seeds, anchors)
     if anchors is not None:
-        levels = [(1.0, "optimal"), (0.0, "memoryless"), (anchors.normalize(anchors.random), "random")]
-        for level, names in groupby(levels, key=lambda pair: round(pair[0], 2)):
-            name = ", ".join(name for _, name in names)
-            axes.axhline(level, color="grey", linestyle="--", linewidth=1)
-            axes.annotate(name, (1.0, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="grey")
+        plot_anchors(axes, anchors)
     axes.set_title(title)
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return, last 100 episodes" + ("" if anchors is None else " (0 memoryless, 1 optimal)"))
@@ -52,6 +63,24 @@ def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, tit
     figure.savefig(path, dpi=150)
 
 
+def plot_anchors(axes: Axes, anchors: Anchors, color: str = "grey", **text: Any) -> None:
+    """
+    Draw the normalised known returns as lines with their names.
+
+    :param axes: where to draw
+    :param anchors: the environment's known returns
+    :param color: of lines and names
+    :param text: how the names look, as ``fontsize``
+    """
+    levels = [(1.0, "optimal"), (0.0, "memoryless"), (anchors.normalize(anchors.random), "random")]
+    for level, names in groupby(levels, key=lambda pair: round(pair[0], 2)):
+        name = ", ".join(name for _, name in names)
+        axes.axhline(level, color=color, linestyle="--", linewidth=1)
+        axes.annotate(
+            name, (1.0, level), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=color, **text
+        )
+
+
 def _read(folder: Path) -> tuple[list[int], list[float]]:
     steps, returns = read_curve(folder)
     if not steps:
@@ -59,23 +88,43 @@ def _read(folder: Path) -> tuple[list[int], list[float]]:
     return steps, returns
 
 
-def plot_seeds(axes: Axes, name: str, curves: Sequence[tuple[list[int], list[float]]], anchors: Anchors | None) -> None:
+def common_grid(
+    curves: Sequence[tuple[Sequence[int], Sequence[float]]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """
-    Draw the mean of several curves, and a band from the lowest to the highest.
+    :param curves: of every seed what :func:`read_curve` returned
+    :return: the steps of the longest curve from where all have begun, (points,), and the returns of all there, (curves,
+        points); the last return of a curve that ends sooner stands for what would come
+    """
+    # Seeds may end their first episode in different rollouts: from the last of these on there is a mean over all.
+    first = max(steps[0] for steps, _ in curves)
+    grid = np.array([step for step in max((steps for steps, _ in curves), key=len) if step >= first], np.float64)
+    return grid, np.array([np.interp(grid, steps, values) for steps, values in curves])
+
+
+def plot_seeds(
+    axes: Axes,
+    name: str,
+    curves: Sequence[tuple[list[int], list[float]]],
+    anchors: Anchors | None,
+    band: Band = lowest_to_highest,
+    **style: Any,
+) -> list[Artist]:
+    """
+    Draw the mean of several curves, and a band around it.
 
     :param axes: where to draw
     :param name: the mean's name in the legend
     :param curves: of every seed what :func:`read_curve` returned
     :param anchors: the environment's known returns, to normalise by
+    :param band: lower and upper end of the band, from the returns (curves, points)
+    :param style: how the line looks, as ``color`` or ``linestyle``
+    :return: the line, and the band where there are several curves
     """
-    # Seeds may end their first episode in different rollouts: from the last of these on there is a mean over all.
-    first = max(steps[0] for steps, _ in curves)
-    grid = [step for step in max((steps for steps, _ in curves), key=len) if step >= first]
-    returns = np.array([np.interp(grid, steps, values) for steps, values in curves])
+    grid, returns = common_grid(curves)
     if anchors is not None:
         returns = anchors.normalize(returns)
-    (line,) = axes.plot(grid, returns.mean(axis=0), label=name, linewidth=2)
-    if len(curves) > 1:
-        axes.fill_between(
-            grid, returns.min(axis=0), returns.max(axis=0), color=line.get_color(), alpha=0.15, linewidth=0
-        )
+    (line,) = axes.plot(grid, returns.mean(axis=0), label=name, **{"linewidth": 2, **style})
+    if len(curves) == 1:
+        return [line]
+    return [line, axes.fill_between(grid, *band(returns), color=line.get_color(), alpha=0.15, linewidth=0)]

@@ -1,0 +1,89 @@
+"""What the files of a run tell beside its score: curves, times, sizes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.collect import Run
+from memory_agents.benchmarks.evaluation import Anchors
+from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, read_curve, read_progress
+
+ELAPSED, STATE_BYTES = "time/time_elapsed", "memory/state_bytes_per_transition"
+
+
+class Reached(NamedTuple):
+    """
+    :param steps: environment steps up to the end of the first rollout in which a return was reached
+    :param seconds: seconds on the clock up to then; None where they were not logged
+    """
+
+    steps: int
+    seconds: float | None
+
+
+def curve(run: Run) -> tuple[list[int], list[float]] | None:
+    """
+    :param run: a run
+    :return: what :func:`read_curve` says; None where no episode ended while training or nothing was logged
+    """
+    try:
+        steps, returns = read_curve(run.folder)
+    except UsageError:
+        return None
+    return (steps, returns) if steps else None
+
+
+def reached(run: Run, level: float) -> Reached | None:
+    """
+    :param run: a run
+    :param level: a return
+    :return: when the mean return of the last 100 training episodes first was this or more; None when it never was
+    """
+    seconds: float | None = 0.0
+    before = 0.0
+    for row in _rows(run):
+        if not row.get(ELAPSED):
+            seconds = None
+        elif seconds is not None:
+            now = float(row[ELAPSED])
+            # The clock starts anew when training goes on in another environment.
+            seconds += now - before if now >= before else now
+            before = now
+        if row.get(STEPS) and row.get(MEAN_RETURN) and float(row[MEAN_RETURN]) >= level:
+            return Reached(int(row[STEPS]), seconds)
+    return None
+
+
+def threshold_return(anchors: Anchors | None, threshold: float) -> float | None:
+    """
+    :param anchors: the environment's known returns
+    :param threshold: a normalised return
+    :return: the return that it stands for; None where nothing is known of the environment
+    """
+    return None if anchors is None else anchors.denormalize(threshold)
+
+
+def steps_per_second(run: Run) -> float | None:
+    """
+    :param run: a run
+    :return: environment steps of training per second on the clock
+    """
+    seconds = run.evaluation.get("train_seconds")
+    return run.evaluation["train_steps"] / seconds if seconds else None
+
+
+def state_bytes(run: Run) -> float | None:
+    """
+    :param run: a run
+    :return: bytes of memory state that the rollout buffer keeps for each transition; None of an agent without a memory
+    """
+    values = [float(row[STATE_BYTES]) for row in _rows(run) if row.get(STATE_BYTES)]
+    return values[-1] if values else None
+
+
+def _rows(run: Run) -> list[dict[str, str]]:
+    try:
+        return read_progress(run.folder)
+    except UsageError:
+        return []
