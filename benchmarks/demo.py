@@ -69,7 +69,7 @@ def run_demo(folder: Path, total_timesteps: int, seed: int, *, threads: int | No
     runs = {name: [result.folder] for name, result in results.items()}
     plot_curves(runs, remembering.evaluation.anchors, f"Object matching, seed {seed}", files.curves)
     recording = record_solved_episode(remembering.agent, remembering.config)
-    save_gif(recording, files.animation)
+    save_gif([recording], files.animation)
     _save_summary(results, files.summary)
     return replace(files, solved=recording.solved)
 

@@ -168,7 +168,7 @@ def interval_picture(
         _mark(drawn, index)
         top -= height
     if guide is not None:
-        axes.axvline(guide, color=light("muted"), linestyle="--", linewidth=1, zorder=0)
+        axes.axvline(guide, color=light("rule"), linewidth=2, zorder=0)
     axes.set_ylim(top - 0.1, 0.1)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)

@@ -27,7 +27,7 @@ CONFIDENCE = 0.95
 ENOUGH_RUNS = 5
 #: In how many of 100 cases the 95 % interval of the mean of normal scores on one task held the truth, by the number of
 #: runs; tests/benchmarks/report/test_statistics.py measures it again.
-COVERAGE = {3: 0, 5: 0, 10: 0, 20: 0}
+COVERAGE = {3: 75, 5: 83, 10: 90, 20: 93}
 
 
 @dataclass(frozen=True)

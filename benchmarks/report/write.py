@@ -27,6 +27,9 @@ FIGURES, TABLES = "figures", "tables"
 #: Files of a run that a report links to where they are there.
 RAW_FILES = ("config.json", "evaluation.json", "evaluation.csv", "progress.csv", "monitor.csv", "judger.png")
 
+#: Rows beyond which a table opens only when asked to.
+LONG = 40
+
 
 @dataclass(frozen=True)
 class Section:
@@ -90,6 +93,7 @@ def write_report(study: Study, out: Path, title: str, threshold: float, command:
         figures_folder=FIGURES,
         enough=statistics.ENOUGH_RUNS,
         coverage=statistics.COVERAGE,
+        long=LONG,
         most_agents=max(len(comparison.agents) for comparison in study.comparisons),
     )
     (out / PAGE_FILE).write_text(page, encoding="utf-8")

@@ -60,7 +60,7 @@ def test_demo_refuses_a_foreign_folder(tmp_path: Path, capsys: pytest.CaptureFix
 
 def test_animation_shows_every_frame(tmp_path: Path) -> None:
     frames = [np.full((8, 8, 3), 40 * i, dtype=np.uint8) for i in range(5)]
-    save_gif(Recording(frames, True, fps=4.0), tmp_path / "a.gif")
+    save_gif([Recording(frames, True, fps=4.0)], tmp_path / "a.gif")
 
     with Image.open(tmp_path / "a.gif") as animation:
         assert getattr(animation, "n_frames", 1) == 5

@@ -1,0 +1,127 @@
+"""Which runs are compared, and which are left out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.report.study import read_study
+from tests.benchmarks.report.runs import REPEAT, TMAZE, begun, finished, sweep
+
+
+def test_agents_on_the_same_tasks_are_one_comparison(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    study = read_study([tmp_path])
+    (comparison,) = study.comparisons
+    # The best first.
+    assert comparison.agents == ("CompressiveMemoryPolicy", "MlpPolicy")
+    assert [task.name for task in comparison.tasks] == ["RepeatFirst-v0", "TMaze-v0"]
+    assert [run.config.seed for run in comparison.cells["MlpPolicy", "TMaze-v0"]] == [0, 1, 2]
+    assert [len(task) for task in comparison.scores("MlpPolicy")] == [3, 3]
+    assert comparison.has_few_runs
+    assert sorted(study.numbers.values()) == list(range(1, 13))
+    assert not study.problems
+
+
+def test_agents_on_other_tasks_are_another_comparison(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    finished(tmp_path / "alone", 1.0, env="MemoryAgents/Copy-v0")
+    wide, alone = read_study([tmp_path]).comparisons
+    assert len(wide.agents) == 2
+    assert alone.agents == ("CompressiveMemoryPolicy",)
+
+
+def test_budgets_are_tasks_and_kwargs_are_agents(tmp_path: Path) -> None:
+    for number, (steps, length) in enumerate([(1_000, 4), (1_000, 8), (2_000, 4), (2_000, 8)]):
+        memory = {"memory_length": length}
+        finished(tmp_path / str(number), 0.5 + length / 100, total_timesteps=steps, memory_kwargs=memory)
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert [task.name for task in comparison.tasks] == ["TMaze-v0, 1,000 steps", "TMaze-v0, 2,000 steps"]
+    assert comparison.agents == ("memory_length=8", "memory_length=4")
+
+
+def test_agents_are_called_by_arguments_or_folders(tmp_path: Path) -> None:
+    finished(tmp_path / "ours-s0", 1.0)
+    finished(tmp_path / "theirs-s0", 0.5, policy="MemoryPolicy", memory_class="lstm", algorithm_kwargs={"gamma": 0.9})
+    for label, names in (
+        ("arguments", ("CompressiveMemoryPolicy", "MemoryPolicy, lstm, gamma=0.9")),
+        ("folder", ("ours", "theirs")),
+    ):
+        (comparison,) = read_study([tmp_path], label).comparisons
+        assert comparison.agents == names
+
+
+def test_what_did_not_end_is_listed(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    begun(tmp_path / "running", 7)
+    failed = begun(tmp_path / "failed", 8)
+    (failed / "error.txt").write_text("Traceback (most recent call last):\nValueError: no\n")
+    torn = begun(tmp_path / "torn", 9)
+    (torn / "evaluation.json").write_text('{"mean_return": 0.')
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    (odd / "config.json").write_text("{}")
+    regression = tmp_path / "regression"
+    regression.mkdir()
+    (regression / "config.json").write_text("{}")
+    (regression / "regression.json").write_text("{}")
+    study = read_study([tmp_path])
+    reasons = {problem.folder.name: problem.reason for problem in study.problems}
+    assert reasons.keys() == {"running", "failed", "torn", "odd", "regression"}
+    assert reasons["running"] == "not finished: no evaluation.json"
+    assert reasons["failed"] == "failed: ValueError: no"
+    assert "is not the evaluation of a training run" in reasons["torn"]
+    assert reasons["odd"] == "config.json is not that of a training run"
+    assert "copy-first" in reasons["regression"]
+    assert len(study.numbers) == 12
+
+
+def test_an_agent_that_failed_everywhere_on_a_task_leaves_the_comparison_whole(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    for seed in range(3):
+        folder = tmp_path / "TMaze-v0" / f"memoryless-s{seed}"
+        (folder / "evaluation.json").unlink()
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert len(comparison.tasks) == 2
+    assert [task.name for task in comparison.scored_tasks] == ["RepeatFirst-v0"]
+    assert comparison.cells["MlpPolicy", "TMaze-v0"] == ()
+
+
+def test_a_run_counts_once(tmp_path: Path) -> None:
+    finished(tmp_path / "a", 1.0)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    study = read_study([tmp_path, tmp_path / "a"])
+    assert [folder.name for folder in study.numbers] == ["a"]
+    (problem,) = study.problems
+    assert problem.folder.name == "b"
+    assert "same arguments and seed" in problem.reason
+
+
+def test_runs_that_broke_off_or_have_no_anchors_have_no_score(tmp_path: Path) -> None:
+    finished(tmp_path / "a", None, env=TMAZE)
+    finished(tmp_path / "b", 0.5, 1, env=TMAZE)
+    finished(tmp_path / "c", 0.5, env=REPEAT, anchors=None)
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert [task.name for task in comparison.scored_tasks] == ["TMaze-v0"]
+    assert comparison.scores("CompressiveMemoryPolicy")[0].tolist() == [0.5]
+
+
+def test_nothing_to_report(tmp_path: Path) -> None:
+    begun(tmp_path / "running")
+    with pytest.raises(UsageError, match="no finished run"):
+        read_study([tmp_path])
+    (tmp_path / "running" / "evaluation.json").write_text("not JSON")
+    with pytest.raises(UsageError, match="can be read"):
+        read_study([tmp_path])
+
+
+def test_runs_of_earlier_versions(tmp_path: Path) -> None:
+    folder = finished(tmp_path / "a", 0.5)
+    recorded = json.loads((folder / "config.json").read_text())
+    del recorded["arguments"]["judger_kwargs"], recorded["arguments"]["algorithm"]
+    (folder / "config.json").write_text(json.dumps(recorded))
+    assert len(read_study([tmp_path]).numbers) == 1
