@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,13 @@ FLAGS = (
     "--remote-debugging-pipe",
 )
 PATIENCE = 60
+#: The browser reads from file 3 and writes to file 4, whatever numbers the ends of the pipes have here.
+LAUNCHER = """
+import fcntl, os, sys
+for number, end in zip((3, 4), [fcntl.fcntl(int(end), fcntl.F_DUPFD_CLOEXEC, 10) for end in sys.argv[1:3]]):
+    os.dup2(end, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Page:
@@ -162,11 +170,12 @@ def browser(profile: Path) -> Iterator[Page]:
     theirs_in, ours_out = os.pipe()
     ours_in, theirs_out = os.pipe()
     process = subprocess.Popen(
-        ["sh", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}', CHROMIUM, *FLAGS, f"--user-data-dir={profile}"],
+        [sys.executable, "-c", LAUNCHER, str(theirs_in), str(theirs_out), CHROMIUM, *FLAGS,
+         f"--user-data-dir={profile}"],
         pass_fds=(theirs_in, theirs_out),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )
+    )  # fmt: skip
     os.close(theirs_in)
     os.close(theirs_out)
     try:

@@ -109,8 +109,9 @@ function drawAttention() {
   const at = Math.min(step, last - 1);
   const { recent, slots, items } = attention(at, layer());
   make("rect", { x: at + 1, y: 0, width: last - at, height: 100, fill: "var(--rule)", opacity: 0.5 }, svg);
+  const most = Math.max(...recent.map((weight, token) => weight + slots[token])) || 1;
   for (let token = 0; token <= at; token++) {
-    const below = 100 * slots[token], above = 100 * recent[token];
+    const below = (100 * slots[token]) / most, above = (100 * recent[token]) / most;
     if (below > 0.05) make("rect", { x: token, y: 100 - below, width: 1, height: below, fill: "var(--series-1)" }, svg);
     if (above > 0.05) make("rect", { x: token, y: 100 - below - above, width: 1, height: above, fill: "var(--series-0)" }, svg);
   }
@@ -119,7 +120,7 @@ function drawAttention() {
   }
   cursor(svg, 100);
   const toSlots = slots.reduce((sum, weight) => sum + weight, 0);
-  find("attention-now").textContent = `full height 100 %; ${percent(toSlots)} to slots`;
+  find("attention-now").textContent = `highest ${percent(most)} a step; ${percent(toSlots)} to slots`;
   const top = find("top");
   top.replaceChildren();
   items.sort((one, other) => other.weight - one.weight);
@@ -200,6 +201,8 @@ function draw() {
   find("value-now").textContent = [v === undefined || over ? "" : `value ${v.toFixed(3)}`, reward].filter(Boolean).join(", ");
   drawAttention();
   drawJudger();
+  const here = find("map-cursor");
+  if (here) here.style.left = (100 * Math.min(step + 0.5, last)) / last + "%";
 }
 
 function go(to) {
@@ -219,7 +222,7 @@ slider.addEventListener("input", () => go(Number(slider.value)));
 find("back").addEventListener("click", () => go(step - 1));
 find("forth").addEventListener("click", () => go(step + 1));
 find("play").addEventListener("click", () => play(!timer));
-if (find("layer")) find("layer").addEventListener("change", () => { drawAttention(); redrawMap(); });
+if (find("layer")) find("layer").addEventListener("change", () => { drawAttention(); drawMap(); });
 document.addEventListener("keydown", (event) => {
   // The slider and the list of layers know what to do with these keys themselves.
   if (event.altKey || event.ctrlKey || event.metaKey || event.target.matches("input, select")) return;
@@ -239,11 +242,7 @@ for (const panel of [...document.querySelectorAll(".jump"), find("map")].filter(
     go(Math.floor(((event.clientX - box.left) / box.width) * columns));
   });
 }
-function redrawMap() {
-  const canvas = find("map");
-  if (canvas) drawMap();
-}
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawMap);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawMap);
 prepareValue();
 draw();
-redrawMap();
+drawMap();
