@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +107,8 @@ def save_mp4(recordings: Sequence[Recording], path: Path) -> None:
 
     fps = recordings[0].fps
     # H.264 halves colours in both directions, so sizes must be even.
-    with imageio.get_writer(path, fps=fps, macro_block_size=2) as writer:
+    open_writer: Any = imageio.get_writer
+    with open_writer(path, fps=fps, macro_block_size=2) as writer:
         for recording in recordings:
             for frame in recording.frames + [recording.frames[-1]] * round(fps * LAST_FRAME_MS / 1000):
                 writer.append_data(np.pad(frame, [(0, size % 2) for size in frame.shape[:2]] + [(0, 0)], mode="edge"))

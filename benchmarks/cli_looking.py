@@ -85,7 +85,9 @@ def play(
     sample: Sample = False,
     env_kwargs: EnvKwargs = None,
     max_steps: Annotated[int, typer.Option(min=1, help="Steps of an episode at most.")] = ANIMATION_STEPS,
-    fps: Annotated[float | None, typer.Option(min=0.1, help="Steps a second; default: what the environment says.")] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.1, help="Steps a second; default: what the environment says.")
+    ] = None,
     device: Device = "auto",
 ) -> None:
     """Play episodes with a trained agent and save them as an animation."""

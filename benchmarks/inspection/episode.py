@@ -106,7 +106,8 @@ def play_episode(
     if memory is not None and memory.judging is not None:
         notes = EpisodeNotes(memory.judging.shape, deterministic, info)
     _add_frame(episode, env)
-    state, start, over = None, True, False
+    state: Any = None
+    start, over = True, False
     while not over:
         if mind is not None:
             episode.thoughts.append(mind.at(obs, state, start))

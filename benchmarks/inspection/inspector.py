@@ -24,7 +24,13 @@ PRECISION = 1000
 
 
 def write_inspector(
-    episode: Episode, path: Path, *, title: str, about: Sequence[tuple[str, str]], first_action: Sequence[int], command: str
+    episode: Episode,
+    path: Path,
+    *,
+    title: str,
+    about: Sequence[tuple[str, str]],
+    first_action: Sequence[int],
+    command: str,
 ) -> None:
     """
     Write a page that needs nothing but itself: frames on a slider; at each step the probabilities of the actions, the
@@ -47,9 +53,7 @@ def write_inspector(
         "firstAction": list(first_action),
         "rewards": episode.rewards,
         "thoughts": [_thought(thought, layers) for thought in episode.thoughts],
-        "layers": [
-            {"name": f"layer {layer + 1}", "rate": episode.shapes[layer].compression_rate} for layer in layers
-        ],
+        "layers": [{"name": f"layer {layer + 1}", "rate": episode.shapes[layer].compression_rate} for layer in layers],
         "recentLength": max((episode.shapes[layer].memory_length for layer in layers), default=0),
         "blocks": _blocks(episode),
         "important": _important(episode),
@@ -100,7 +104,8 @@ def _missing(episode: Episode) -> list[str]:
 def _pictures(frames: Sequence[NDArray[np.uint8]]) -> dict[str, Any]:
     """Every picture once, and which of them is seen at which step."""
     known: dict[bytes, int] = {}
-    pictures, shown = [], []
+    pictures: list[str] = []
+    shown: list[int] = []
     for frame in frames:
         key = frame.tobytes()
         if key not in known:
@@ -140,7 +145,9 @@ def _reading(reading: Reading) -> dict[str, Any]:
     while recent and recent[-1] == 0:
         recent.pop()
     weights = (reading.slots[0] * PRECISION).round().int().tolist()
-    slots = [[first, weight] for first, weight in zip(reading.slot_tokens[0].tolist(), weights, strict=True) if first >= 0]
+    slots = [
+        [first, weight] for first, weight in zip(reading.slot_tokens[0].tolist(), weights, strict=True) if first >= 0
+    ]
     return {"r": recent, "s": slots}
 
 

@@ -158,8 +158,10 @@ def interval_picture(
         y = top - height + 0.28
         color = light(series(index))
         drawn: list[Artist] = []
-        if estimate.low is not None:
-            drawn += axes.plot([estimate.low, estimate.high], [y, y], color=color, linewidth=5, alpha=0.35, solid_capstyle="butt")
+        if estimate.low is not None and estimate.high is not None:
+            drawn += axes.plot(
+                [estimate.low, estimate.high], [y, y], color=color, linewidth=5, alpha=0.35, solid_capstyle="butt"
+            )
         drawn += axes.plot([estimate.value], [y], color=color, marker="o", markersize=5)
         drawn.append(
             axes.text(0, y + 0.22, label, transform=axes.get_yaxis_transform(), fontsize=FONT_SIZE - 0.5,

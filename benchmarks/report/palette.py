@@ -57,9 +57,7 @@ def stylesheet() -> str:
     """
     :return: the colours as CSS variables, dark where the reader's system is dark
     """
-    light_rules, dark_rules = (
-        "".join(f"--{name}:{pair[side]};" for name, pair in COLORS.items()) for side in (0, 1)
-    )
+    light_rules, dark_rules = ("".join(f"--{name}:{pair[side]};" for name, pair in COLORS.items()) for side in (0, 1))
     return (
         f":root{{color-scheme:light dark;{light_rules}}}\n@media (prefers-color-scheme:dark){{:root{{{dark_rules}}}}}"
     )

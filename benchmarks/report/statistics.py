@@ -34,7 +34,7 @@ COVERAGE = {3: 75, 5: 83, 10: 90, 20: 93}
 class Estimate:
     """
     :param value: the figure, of all runs
-    :param low: lower end of its confidence interval; None where there is a single run per task and so nothing to resample
+    :param low: lower end of its confidence interval; None where each task has a single run
     :param high: upper end
     """
 
@@ -109,7 +109,12 @@ def resample(scores: Scores, rng: np.random.Generator, repetitions: int) -> list
 
 
 def interval(
-    statistic: Statistic, scores: Scores, *, seed: int = 0, repetitions: int = REPETITIONS, confidence: float = CONFIDENCE
+    statistic: Statistic,
+    scores: Scores,
+    *,
+    seed: int = 0,
+    repetitions: int = REPETITIONS,
+    confidence: float = CONFIDENCE,
 ) -> Estimate:
     """
     :param statistic: the figure
@@ -173,9 +178,7 @@ def bands(
     draws = [rng.integers(task.shape[-1], size=(repetitions, task.shape[-1])) for task in curves]
     # One point at a time: all at once would be (repetitions, points, runs) of every task.
     ends = [
-        np.quantile(
-            statistic([task[point][draw] for task, draw in zip(curves, draws, strict=True)]), _ends(confidence)
-        )
+        np.quantile(statistic([task[point][draw] for task, draw in zip(curves, draws, strict=True)]), _ends(confidence))
         for point in range(curves[0].shape[0])
     ]
     low, high = np.array(ends).reshape(-1, 2).T
@@ -188,7 +191,9 @@ def _check(scores: Scores, repetitions: int, confidence: float) -> None:
         raise ValueError(f"confidence must lie between 0 and 1, got {confidence}; use 0.95")
     sizes = [task.shape[-1] for task in scores]
     if not sizes or min(sizes) == 0:
-        raise ValueError(f"scores must have one run or more of each of one task or more, got {sizes} runs; leave empty tasks out")
+        raise ValueError(
+            f"scores must have one run or more of each of one task or more, got {sizes} runs; leave empty tasks out"
+        )
 
 
 def _ends(confidence: float) -> tuple[float, float]:

@@ -77,9 +77,7 @@ class Comparison:
         :param tasks: tasks (default: all)
         :return: its runs on them
         """
-        return tuple(
-            run for task in (self.tasks if tasks is None else tasks) for run in self.cells[agent, task.name]
-        )
+        return tuple(run for task in (self.tasks if tasks is None else tasks) for run in self.cells[agent, task.name])
 
     @property
     def scored_tasks(self) -> tuple[Task, ...]:
@@ -287,7 +285,7 @@ def _told(all_arguments: Sequence[dict[str, Any]], word: Callable[[str, Any], st
 
 def _word(name: str, value: Any) -> str | None:
     if name in ("policy", "memory_class", "algorithm"):
-        return value
+        return None if value is None else str(value)
     return _pair(name, value)
 
 

@@ -6,6 +6,7 @@ import re
 from html import escape
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ from memory_agents.benchmarks.report.figures import Picture
 from memory_agents.benchmarks.report.palette import COLORS
 
 #: Text stays text, and names inside the file follow from its content, so that equal figures are equal files.
-SETTINGS = {"svg.fonttype": "none", "svg.hashsalt": "memory_agents"}
+SETTINGS: dict[Any, Any] = {"svg.fonttype": "none", "svg.hashsalt": "memory_agents"}
 DPI = 200
 
 

@@ -113,7 +113,9 @@ def aggregate_table(comparison: Comparison, name: str) -> Table:
     rows = []
     for agent in comparison.agents if comparison.scored_tasks else ():
         runs = tuple(run for run in comparison.runs(agent, comparison.scored_tasks) if len(scores([run])))
-        figures = {key: statistics.interval(figure, comparison.scores(agent)) for key, (_, figure) in AGGREGATES.items()}
+        figures = {
+            key: statistics.interval(figure, comparison.scores(agent)) for key, (_, figure) in AGGREGATES.items()
+        }
         values: Values = {"agent": agent, "tasks": len(comparison.scored_tasks), "n_runs": len(runs)}
         for key, estimate in figures.items():
             values.update(_flat(key, estimate))
@@ -183,7 +185,7 @@ def score_table(comparison: Comparison, name: str) -> Table:
             [run.evaluation.get(key) for run in runs] for key in ("mean_return", "success_rate", "normalized_return")
         )
         broken = sum(bool(run.evaluation.get("train_broken_off")) for run in runs)
-        values = {
+        values: Values = {
             "task": task,
             "agent": agent,
             "seeds": " ".join(str(run.config.seed) for run in runs),
@@ -231,7 +233,7 @@ def speed_table(comparison: Comparison, name: str, threshold: float) -> Table:
         steps = [None if one is None else one.steps for one in found]
         seconds = [None if one is None else one.seconds for one in found]
         got_there = [one for one in found if one is not None]
-        values = {
+        values: Values = {
             "task": task,
             "agent": agent,
             "seeds": " ".join(str(run.config.seed) for run in runs),
@@ -272,7 +274,7 @@ def cost_table(comparison: Comparison, name: str) -> Table:
     """
     rows = []
     for task, agent, runs in _each_cell(comparison):
-        values = {
+        values: Values = {
             "task": task,
             "agent": agent,
             "train_steps": _mean([run.evaluation.get("train_steps") for run in runs]),
@@ -303,7 +305,7 @@ def run_table(numbered: Sequence[tuple[int, str, str, Run]]) -> Table:
     rows = []
     for number, task, agent, run in numbered:
         evaluation = run.evaluation
-        values = {
+        values: Values = {
             "run": number,
             "task": task,
             "agent": agent,

@@ -243,7 +243,9 @@ def _markdown(
 
 def _run_lines(runs: Table, out: Path) -> str:
     linked = tuple(
-        tables.Row(row.values, (f"[{row.cells[0]}]({shlex.quote(link_to(row.runs[0].folder, out))})", *row.cells[1:]), row.runs)
+        tables.Row(
+            row.values, (f"[{row.cells[0]}]({shlex.quote(link_to(row.runs[0].folder, out))})", *row.cells[1:]), row.runs
+        )
         for row in runs.rows
     )
     return tables.Table(runs.name, runs.title, runs.note, runs.headings, runs.words, linked).markdown()

@@ -40,7 +40,7 @@ def test_curves_have_bands_of_confidence(comparison: Comparison) -> None:
     # Returns 0.5 + 0.05 step + 0.004 seed, normalised; the middle seed is the mean.
     assert np.asarray(line.get_ydata())[-1] == pytest.approx((0.5 + 0.004) / 0.5)
     band = next(part for part in axes.collections if isinstance(part, PolyCollection))
-    heights = band.get_paths()[0].vertices[:, 1]
+    heights = np.asarray(band.get_paths()[0].vertices)[:, 1]
     assert heights.max() <= (0.5 + 0.008) / 0.5 + 1e-9
     assert "CompressiveMemoryPolicy ends at 1.01" in picture.alt
     assert "TMaze-v0" in picture.alt
@@ -52,7 +52,7 @@ def test_a_band_is_what_it_is_asked_to_be() -> None:
         axes = Figure().subplots()
         _, area = plot_seeds(axes, "name", curves, None, band)
         assert isinstance(area, PolyCollection)
-        assert area.get_paths()[0].vertices[:, 1].max() == top
+        assert np.asarray(area.get_paths()[0].vertices)[:, 1].max() == top
     axes = Figure().subplots()
     (line,) = plot_seeds(axes, "name", curves[:1], None, color="red", linestyle="dotted")
     assert axes.get_lines()[0].get_color() == "red"

@@ -38,7 +38,7 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
-        self.names |= {found["id"]} if found.get("id") else set()
+        self.names.add(found.get("id") or "")
         if tag == "a" and found.get("href"):
             self.targets.append(found["href"] or "")
 
@@ -128,7 +128,9 @@ def test_the_page_in_a_browser(report: Path, tmp_path: Path) -> None:
         assert len(figures) >= 6
         assert all(200 < width <= 390 for width in figures)
         assert page.run("[...document.querySelectorAll('figure svg')].every(svg => svg.getAttribute('aria-label'))")
-        assert page.run("[...document.querySelectorAll('table')].every(table => table.querySelector('thead th[scope]'))")
+        assert page.run(
+            "[...document.querySelectorAll('table')].every(table => table.querySelector('thead th[scope]'))"
+        )
 
         seen = "getComputedStyle(document.querySelector('#comparison-1 figure .s-1')).display"
         assert page.run(seen) != "none"

@@ -65,8 +65,8 @@ def test_as_by_rliable(name: str, matrix: np.ndarray) -> None:
     found = [interval(figure, by_task(matrix)) for figure in FIGURES]
     assert_allclose([one.value for one in found], values, atol=1e-8)
     # Two runs of rliable itself with other seeds differ by 0.01.
-    assert_allclose([one.low for one in found], low, atol=0.03)
-    assert_allclose([one.high for one in found], high, atol=0.03)
+    assert_allclose(np.array([one.low for one in found], float), low, atol=0.03)
+    assert_allclose(np.array([one.high for one in found], float), high, atol=0.03)
 
 
 def test_improvement_as_by_rliable() -> None:

@@ -44,9 +44,7 @@ def test_improvement(comparison: Comparison) -> None:
 def test_scores_task_by_task(comparison: Comparison) -> None:
     rows = tables.score_table(comparison, "a").rows
     assert [row.cells[:2] for row in rows] == [
-        (task, agent)
-        for task in ("RepeatFirst-v0", "TMaze-v0")
-        for agent in ("CompressiveMemoryPolicy", "MlpPolicy")
+        (task, agent) for task in ("RepeatFirst-v0", "TMaze-v0") for agent in ("CompressiveMemoryPolicy", "MlpPolicy")
     ]
     assert rows[0].cells[3] == "0.96, 0.97, 0.98"
     assert rows[0].values["mean_return"] == pytest.approx(0.985)
