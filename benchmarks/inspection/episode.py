@@ -11,6 +11,7 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
+from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import BernoulliDistribution, Distribution, MultiCategoricalDistribution
 from stable_baselines3.common.policies import ActorCriticPolicy
@@ -153,9 +154,20 @@ class _Mind:
             return Thought()
         policy.set_training_mode(False)
         seen = policy.obs_to_tensor(obs)[0]
-        if not isinstance(policy, MemoryActorCriticPolicy):
-            return self._thought(policy.get_distribution(seen), policy.predict_values(seen), ())
         starts = th.tensor([start], device=policy.device)
+        if isinstance(policy, RecurrentActorCriticPolicy):
+            # Its states are the actor's alone, so there is no value to be had.
+            assert isinstance(seen, th.Tensor)
+            layers, _, width = policy.lstm_hidden_state_shape
+            before = np.zeros((2, layers, 1, width), np.float32) if state is None else state
+            hidden, cell = (th.as_tensor(part, device=policy.device) for part in before)
+            return self._thought(policy.get_distribution(seen, (hidden, cell), starts.float())[0])
+        if not isinstance(policy, MemoryActorCriticPolicy):
+            # Policies from elsewhere may want to be told more.
+            stock = (type(policy).get_distribution, type(policy).predict_values)
+            if stock != (ActorCriticPolicy.get_distribution, ActorCriticPolicy.predict_values):
+                return Thought()
+            return self._thought(policy.get_distribution(seen), policy.predict_values(seen))
         before = policy.initial_state(1) if state is None else state
         readings: tuple[Reading, ...] = ()
         if isinstance(self.memory, CompressiveMemory):
@@ -166,8 +178,10 @@ class _Mind:
         )
 
     @staticmethod
-    def _thought(distribution: Distribution, values: th.Tensor, readings: tuple[Reading, ...]) -> Thought:
-        told: dict[str, Any] = {}
+    def _thought(
+        distribution: Distribution, values: th.Tensor | None = None, readings: tuple[Reading, ...] = ()
+    ) -> Thought:
+        told: dict[str, Any] = {} if values is None else {"value": float(values[0, 0])}
         inner: Any = distribution.distribution
         if isinstance(distribution, MultiCategoricalDistribution):
             told["probabilities"] = [part.probs[0].tolist() for part in inner]
@@ -177,7 +191,7 @@ class _Mind:
             told["probabilities"] = [inner.probs[0].tolist()]
         elif isinstance(inner, th.distributions.Normal):
             told |= {"mean": inner.mean[0].tolist(), "std": inner.stddev[0].tolist()}
-        return Thought(value=float(values[0, 0]), readings=readings, **told)
+        return Thought(readings=readings, **told)
 
 
 def first_action(space: spaces.Space[Any]) -> list[int]:

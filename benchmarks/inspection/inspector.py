@@ -91,7 +91,7 @@ def _missing(episode: Episode) -> list[str]:
     if not any(thought.probabilities or thought.mean for thought in episode.thoughts):
         found.append("Probabilities of actions: the agent's policy tells none.")
     if all(thought.value is None for thought in episode.thoughts):
-        found.append("Value: the agent has no critic of states.")
+        found.append("Value: the agent has no critic of states, or one that does not tell.")
     if not _attentive_layers(episode):
         found.append("Attention: the agent has no memory that it attends to, or one that does not tell.")
     elif not any(shape.compressed_length for shape in episode.shapes):

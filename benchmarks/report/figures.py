@@ -91,22 +91,24 @@ def efficiency_picture(comparison: Comparison, name: str) -> Picture | None:
     :param name: name of its files
     :return: the picture; None where there are fewer than two tasks with normalised curves of all agents
     """
-    tasks = [task for task in comparison.scored_tasks if _normalised_curves(comparison, task) is not None]
+    indices = [index for index, agent in enumerate(comparison.agents) if agent in comparison.learners]
+    agents = [comparison.agents[index] for index in indices]
+    tasks = [task for task in comparison.scored_tasks if _normalised_curves(comparison, agents, task)]
     if len(tasks) < 2:
         return None
-    grids = [found for task in tasks if (found := _normalised_curves(comparison, task)) is not None]
+    grids = [found for task in tasks if (found := _normalised_curves(comparison, agents, task))]
     begin = max(shares[0] for by_agent in grids for shares, _ in by_agent)
     at = np.linspace(begin, 1, SHARED_POINTS)
     estimates = []
-    for index in range(len(comparison.agents)):
+    for position in range(len(agents)):
         shared = [
             np.array([np.interp(at, shares, line) for line in returns]).T
-            for shares, returns in (by_agent[index] for by_agent in grids)
+            for shares, returns in (by_agent[position] for by_agent in grids)
         ]
         estimates.append(statistics.bands(statistics.interquartile_mean, shared))
 
     figure, axes = _empty(f"All {len(tasks)} tasks: interquartile mean while training")
-    for index, (value, low, high) in enumerate(estimates):
+    for index, (value, low, high) in zip(indices, estimates, strict=True):
         (line,) = axes.plot(at, value, label=comparison.agents[index], **_style(index))
         band = axes.fill_between(at, low, high, color=light(series(index)), alpha=0.15, linewidth=0)
         _mark([line, band], index)
@@ -114,22 +116,22 @@ def efficiency_picture(comparison: Comparison, name: str) -> Picture | None:
     axes.set_ylabel("normalised return")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{share:.0%}"))
     finals = ", ".join(
-        f"{agent} ends at {value[-1]:.2f}" for agent, (value, _, _) in zip(comparison.agents, estimates, strict=True)
+        f"{agent} ends at {value[-1]:.2f}" for agent, (value, _, _) in zip(agents, estimates, strict=True)
     )
     alt = f"Interquartile mean of normalised training returns over {len(tasks)} tasks by share of the budget: {finals}."
     return _with_legend(name, alt, figure, axes)
 
 
 def _normalised_curves(
-    comparison: Comparison, task: Task
-) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]] | None:
-    """For each agent shares of the budget, and its normalised returns there; None where one has none."""
+    comparison: Comparison, agents: Sequence[str], task: Task
+) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """For each agent shares of the budget, and its normalised returns there; nothing where one has none."""
     assert task.anchors is not None
     found = []
-    for agent in comparison.agents:
+    for agent in agents:
         curves = [curve for run in comparison.cells[agent, task.name] if (curve := measures.curve(run))]
         if not curves:
-            return None
+            return []
         grid, returns = common_grid(curves)
         found.append((grid / grid[-1], task.anchors.normalize(returns)))
     return found

@@ -69,8 +69,8 @@ def steps_per_second(run: Run) -> float | None:
     :param run: a run
     :return: environment steps of training per second on the clock
     """
-    seconds = run.evaluation.get("train_seconds")
-    return run.evaluation["train_steps"] / seconds if seconds else None
+    steps, seconds = run.evaluation.get("train_steps"), run.evaluation.get("train_seconds")
+    return steps / seconds if steps and seconds else None
 
 
 def state_bytes(run: Run) -> float | None:

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.collect import Run, find_runs, flatten, folder_labels, read_runs
+from memory_agents.benchmarks.collect import Run, find_runs, folder_labels, read_runs
 from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_config
 from memory_agents.benchmarks.copy_first import FIGURES_FILE
 from memory_agents.benchmarks.evaluation import EVALUATION_FILE, Anchors
+from memory_agents.benchmarks.report.sorting import Sorting, agent_names, task_names
 from memory_agents.benchmarks.report.statistics import ENOUGH_RUNS, interquartile_mean
 
-#: Arguments of a run that say what it was on, and under which conditions. All others but the seed are the agent's.
-TASK = (
-    "env", "env_kwargs", "total_timesteps", "pretrain_timesteps", "pretrain_env_kwargs", "eval_episodes", "device",
-    "threads",
-)  # fmt: skip
-AGENT = tuple(field.name for field in fields(TrainingConfig) if field.name not in (*TASK, "seed"))
-
-#: Files in which an attempt that failed may have left why.
-ERROR_FILES = ("error.txt", "traceback.txt", "error.json")
+#: The traceback of a run that failed.
+FAILURE_FILE = "failure.txt"
+#: What sweeps say of the runs that they planned, in the folder of these.
+SWEEP_FILES = "sweeps/*.json"
 
 
 @dataclass(frozen=True)
@@ -70,6 +65,11 @@ class Comparison:
     agents: tuple[str, ...]
     tasks: tuple[Task, ...]
     cells: dict[tuple[str, str], tuple[Run, ...]]
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """The agents but for those who follow a script."""
+        return tuple(agent for agent in self.agents if any(run.config.total_timesteps for run in self.runs(agent)))
 
     def runs(self, agent: str, tasks: Iterable[Task] | None = None) -> tuple[Run, ...]:
         """
@@ -136,17 +136,18 @@ def read_study(folders: Iterable[Path], label: str = "arguments") -> Study:
     roots = list(folders)
     runs, problems = _read(find_runs(roots))
     known = {run.folder.resolve() for run in runs} | {problem.folder.resolve() for problem in problems}
-    begun = sorted({path.parent for root in roots for path in root.rglob(CONFIG_FILE)})
-    problems += [_unfinished(folder) for folder in begun if folder.resolve() not in known]
+    begun = {path.parent.resolve(): path.parent for root in roots for path in root.rglob(CONFIG_FILE)}
+    problems += [_unfinished(begun[folder]) for folder in sorted(begun) if folder not in known]
+    problems += _not_begun(roots, {*known, *begun})
     runs, repeated = _once_each(runs)
     problems += repeated
     if not runs:
         raise UsageError(f"no run in {', '.join(map(str, roots))} can be read: {problems[0].reason}")
     comparisons = _compare(runs, [problem for problem in problems if problem.config is not None], label)
-    ordered = [run for comparison in comparisons for agent in comparison.agents for run in comparison.runs(agent)]
-    return Study(
-        tuple(comparisons), {run.folder: number for number, run in enumerate(ordered, start=1)}, tuple(problems)
+    ordered = dict.fromkeys(
+        run.folder for comparison in comparisons for agent in comparison.agents for run in comparison.runs(agent)
     )
+    return Study(tuple(comparisons), {folder: number for number, folder in enumerate(ordered, 1)}, tuple(problems))
 
 
 def _read(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
@@ -178,11 +179,24 @@ def _unfinished(folder: Path) -> Problem:
     config = _config(folder)
     if config is None:
         return Problem(folder, None, f"{CONFIG_FILE} is not that of a training run")
-    for name in ERROR_FILES:
-        if (folder / name).is_file():
-            lines = (folder / name).read_text(errors="replace").strip().splitlines()
-            return Problem(folder, config, f"failed: {lines[-1].strip() if lines else 'no reason given'}")
+    if (folder / FAILURE_FILE).is_file():
+        lines = (folder / FAILURE_FILE).read_text(errors="replace").strip().splitlines()
+        return Problem(folder, config, f"failed: {lines[-1].strip() if lines else 'no reason given'}")
     return Problem(folder, config, f"not finished: no {EVALUATION_FILE}")
+
+
+def _not_begun(roots: Iterable[Path], known: Container[Path]) -> list[Problem]:
+    """Runs that a sweep planned and that have left nothing."""
+    problems = {}
+    for path in (path for root in roots for path in sorted(root.rglob(SWEEP_FILES))):
+        try:
+            planned = json.loads(path.read_text())["runs"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        for folder in (path.parent.parent / str(name) for name in planned):
+            if folder.resolve() not in known:
+                problems[folder.resolve()] = Problem(folder, None, "planned by a sweep, not begun")
+    return list(problems.values())
 
 
 def _once_each(runs: Iterable[Run]) -> tuple[list[Run], list[Problem]]:
@@ -196,42 +210,42 @@ def _once_each(runs: Iterable[Run]) -> tuple[list[Run], list[Problem]]:
     return list(first.values()), repeated
 
 
-def _key(config: TrainingConfig, names: Sequence[str]) -> str:
-    arguments = asdict(config)
-    return json.dumps({name: arguments[name] for name in names}, sort_keys=True)
-
-
 def _compare(runs: Sequence[Run], problems: Sequence[Problem], label: str) -> list[Comparison]:
-    players: dict[str, set[str]] = {}
     # Agents whose runs all failed were compared, too; without them their task would count as another comparison.
-    for config in (*(run.config for run in runs), *(problem.config for problem in problems if problem.config)):
-        players.setdefault(_key(config, TASK), set()).add(_key(config, AGENT))
+    configs = [run.config for run in runs] + [problem.config for problem in problems if problem.config]
+    sorting = Sorting(configs)
+    known = {sorting.task(config): config for config in configs if config.total_timesteps}
+    players: dict[str, set[str]] = {}
+    for config in configs:
+        for task in sorting.tasks(config, known):
+            players.setdefault(task, set()).add(sorting.agent(config))
     by_task: dict[str, list[Run]] = {}
     for run in runs:
-        by_task.setdefault(_key(run.config, TASK), []).append(run)
-    task_names = _task_names({task: played[0].config for task, played in by_task.items()})
+        for task in sorting.tasks(run.config, known):
+            by_task.setdefault(task, []).append(run)
+    called = task_names({task: known.get(task, played[0].config) for task, played in by_task.items()})
     groups: dict[tuple[str, ...], list[str]] = {}
     for task in by_task:
         groups.setdefault(tuple(sorted(players[task])), []).append(task)
-    return sorted(
-        (_comparison([by_task[task] for task in tasks], [task_names[task] for task in tasks], label)
-         for tasks in groups.values()),
-        key=lambda comparison: (len(comparison.agents) == 1, -sum(map(len, comparison.cells.values()))),
-    )  # fmt: skip
+    comparisons = [
+        _comparison([by_task[task] for task in tasks], [called[task] for task in tasks], sorting, label)
+        for tasks in groups.values()
+    ]
+    return sorted(comparisons, key=lambda one: (len(one.agents) == 1, -sum(map(len, one.cells.values()))))
 
 
-def _comparison(played: Sequence[Sequence[Run]], names: Sequence[str], label: str) -> Comparison:
+def _comparison(played: Sequence[Sequence[Run]], names: Sequence[str], sorting: Sorting, label: str) -> Comparison:
     by_agent: dict[str, list[Run]] = {}
     for run in (run for runs in played for run in runs):
-        by_agent.setdefault(_key(run.config, AGENT), []).append(run)
-    called = dict(zip(by_agent, _agent_names(list(by_agent.values()), label), strict=True))
+        by_agent.setdefault(sorting.agent(run.config), []).append(run)
+    called = dict(zip(by_agent, _names(list(by_agent.values()), sorting, label), strict=True))
     tasks = tuple(
         Task(name, runs[0].config, next((Anchors(**anchors) for anchors in map(_anchors, runs) if anchors), None))
         for name, runs in zip(names, played, strict=True)
     )
     cells = {
         (called[agent], name): tuple(
-            sorted((run for run in runs if _key(run.config, AGENT) == agent), key=lambda run: run.config.seed)
+            sorted((run for run in runs if sorting.agent(run.config) == agent), key=lambda run: run.config.seed)
         )
         for agent in by_agent
         for name, runs in zip(names, played, strict=True)
@@ -243,59 +257,12 @@ def _comparison(played: Sequence[Sequence[Run]], names: Sequence[str], label: st
     return Comparison(tuple(best_first), tasks, cells)
 
 
+def _names(groups: Sequence[list[Run]], sorting: Sorting, label: str) -> list[str]:
+    if label == "folder":
+        return folder_labels(groups)
+    return agent_names([sorting.of_agent(group[0].config) for group in groups])
+
+
 def _anchors(run: Run) -> dict[str, float] | None:
     anchors: dict[str, float] | None = run.evaluation.get("anchors")
     return anchors
-
-
-def _agent_names(groups: Sequence[list[Run]], label: str) -> list[str]:
-    if label == "folder":
-        return folder_labels(groups)
-    agents = [flatten({name: getattr(group[0].config, name) for name in AGENT}) for group in groups]
-    # The policy's name says more than no name at all.
-    return [", ".join(words) or agent["policy"] for agent, words in zip(agents, _told(agents, _word), strict=True)]
-
-
-def _task_names(configs: dict[str, TrainingConfig]) -> dict[str, str]:
-    plain = {key: _environment(config) for key, config in configs.items()}
-    names = {}
-    for name in dict.fromkeys(plain.values()):
-        alike = [key for key in plain if plain[key] == name]
-        tasks = [flatten({part: getattr(configs[key], part) for part in TASK[2:]}) for key in alike]
-        for key, words in zip(alike, _told(tasks, _pair), strict=True):
-            names[key] = ", ".join([name, *words])
-    return names
-
-
-def _environment(config: TrainingConfig) -> str:
-    arguments = ", ".join(f"{name}={_shown(value)}" for name, value in config.env_kwargs.items())
-    return config.env.removeprefix("MemoryAgents/") + (f" ({arguments})" if arguments else "")
-
-
-def _told(all_arguments: Sequence[dict[str, Any]], word: Callable[[str, Any], str | None]) -> list[list[str]]:
-    """Of each those arguments in which they differ; one that is left out is not one that is null."""
-    names = list(dict.fromkeys(name for arguments in all_arguments for name in arguments))
-    values = {name: {json.dumps(arguments.get(name, "left out")) for arguments in all_arguments} for name in names}
-    told = [name for name in names if len(values[name]) > 1]
-    return [
-        [text for name in told if name in arguments and (text := word(name, arguments[name])) is not None]
-        for arguments in all_arguments
-    ]
-
-
-def _word(name: str, value: Any) -> str | None:
-    if name in ("policy", "memory_class", "algorithm"):
-        return None if value is None else str(value)
-    return _pair(name, value)
-
-
-def _pair(name: str, value: Any) -> str:
-    if name == "total_timesteps":
-        return f"{value:,} steps"
-    group, _, rest = name.partition(".")
-    short = name if group in ("judger_kwargs", "pretrain_env_kwargs") else rest or name
-    return f"{short}={_shown(value)}"
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -227,7 +227,7 @@ def speed_table(comparison: Comparison, name: str, threshold: float) -> Table:
     anchors = {task.name: task.anchors for task in comparison.tasks}
     for task, agent, runs in _each_cell(comparison):
         level = measures.threshold_return(anchors[task], threshold)
-        if level is None:
+        if level is None or agent not in comparison.learners:
             continue
         found = [measures.reached(run, level) for run in runs]
         steps = [None if one is None else one.steps for one in found]

@@ -128,7 +128,7 @@ def _section(comparison: Comparison, number: int, of: int, out: Path, threshold:
     pictures: list[Picture | None] = []
     if comparison.scored_tasks:
         pictures += [_final_picture(comparison, name), figures.efficiency_picture(comparison, f"{name}-training")]
-    if comparison.scored_tasks and len(comparison.agents) > 1:
+    if comparison.scored_tasks and comparison.learners and len(comparison.agents) > 1:
         pictures.insert(1, _improvement_picture(comparison, name))
     pictures += [
         figures.curve_picture(comparison, task, f"{name}-curve-{index}")
@@ -154,25 +154,24 @@ def _final_picture(comparison: Comparison, name: str) -> Picture:
 
 
 def _improvement_picture(comparison: Comparison, name: str) -> Picture:
-    best, *others = comparison.agents
+    best = comparison.learners[0]
     rows = [
         (index, f"over {other}", statistics.improvement_interval(comparison.scores(best), comparison.scores(other)))
-        for index, other in enumerate(others, start=1)
+        for index, other in enumerate(comparison.agents)
+        if other != best
     ]
     title = f"Probability of improvement of {best}"
     return figures.interval_picture(title, "P(a run of it scores higher)", rows, f"{name}-improvement", guide=0.5)
 
 
 def _numbered(study: Study) -> list[tuple[int, str, str, Run]]:
-    return sorted(
-        (
-            (study.numbers[run.folder], task, agent, run)
-            for comparison in study.comparisons
-            for (agent, task), runs in comparison.cells.items()
-            for run in runs
-        ),
-        key=lambda entry: entry[0],
-    )
+    """Number, tasks and agent of each run; a player who learns nothing may stand for several tasks."""
+    found: dict[int, tuple[list[str], str, Run]] = {}
+    for comparison in study.comparisons:
+        for (agent, task), runs in comparison.cells.items():
+            for run in runs:
+                found.setdefault(study.numbers[run.folder], ([], agent, run))[0].append(task)
+    return [(number, "; ".join(tasks), agent, run) for number, (tasks, agent, run) in sorted(found.items())]
 
 
 def _problem_groups(problems: Sequence[Problem], out: Path) -> list[tuple[str, list[tuple[str, str]]]]:

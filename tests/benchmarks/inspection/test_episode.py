@@ -11,6 +11,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 from numpy.testing import assert_allclose
+from sb3_contrib import RecurrentPPO
 from stable_baselines3 import DQN
 
 from memory_agents import PPO
@@ -114,6 +115,18 @@ def test_agents_without_attention(tmp_path: Path, arguments: dict[str, Any]) -> 
         assert thought.readings == ()
         assert thought.probabilities is not None
         assert thought.value is not None
+
+
+def test_recurrent_agents_of_sb3_contrib(tmp_path: Path) -> None:
+    env = gym.make("CartPole-v1")
+    agent = RecurrentPPO("MlpLstmPolicy", env, n_steps=8, batch_size=8, seed=0, device="cpu")
+    episode = play_episode(agent, env, 0, max_steps=4, think=True)
+    for thought, action in zip(episode.thoughts, episode.actions, strict=True):
+        assert thought.probabilities is not None
+        assert int(np.argmax(thought.probabilities[0])) == action
+        assert thought.value is None
+    # What came before counts.
+    assert episode.thoughts[0].probabilities != episode.thoughts[1].probabilities
 
 
 def test_agents_without_anything() -> None:

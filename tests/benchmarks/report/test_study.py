@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.report.study import read_study
 from tests.benchmarks.report.runs import REPEAT, TMAZE, begun, finished, sweep
 
@@ -44,6 +46,53 @@ def test_budgets_are_tasks_and_kwargs_are_agents(tmp_path: Path) -> None:
     assert comparison.agents == ("memory_length=8", "memory_length=4")
 
 
+def test_what_all_agents_of_a_task_share_is_a_condition(tmp_path: Path) -> None:
+    for policy in ("CompressiveMemoryPolicy", "MlpPolicy"):
+        finished(tmp_path / f"a-{policy}", 0.5, policy=policy)
+        more: dict[str, Any] = dict(normalize_reward=True, n_envs=8, algorithm_kwargs={"n_epochs": 8})
+        finished(tmp_path / f"b-{policy}", 0.5, env=REPEAT, policy=policy, **more)
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert comparison.agents == ("CompressiveMemoryPolicy", "MlpPolicy")
+    assert len(comparison.tasks) == 2
+    # Once two agents of a task differ in one, it is theirs everywhere.
+    finished(tmp_path / "c", 0.5, env=REPEAT, n_envs=8, algorithm_kwargs={"n_epochs": 8})
+    wide, alone = sorted(read_study([tmp_path]).comparisons, key=lambda one: -len(one.agents))
+    assert set(wide.agents) == {
+        "CompressiveMemoryPolicy", "CompressiveMemoryPolicy, normalize_reward=true", "MlpPolicy, normalize_reward=true"
+    }  # fmt: skip
+    assert [task.name for task in alone.tasks] == ["TMaze-v0"]
+
+
+def test_players_who_learn_nothing_are_on_every_task_of_their_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TrainingConfig, "__post_init__", lambda self: None)
+    for steps in (1_000, 2_000):
+        finished(tmp_path / str(steps), 0.5, total_timesteps=steps)
+    script: dict[str, Any] = dict(policy="Oracle", algorithm="Scripted", total_timesteps=0)
+    folder = finished(tmp_path / "oracle", 1.0, **script)
+    (folder / "progress.csv").unlink()
+    study = read_study([tmp_path])
+    (comparison,) = study.comparisons
+    assert len(comparison.tasks) == 2
+    assert comparison.agents == ("Oracle", "CompressiveMemoryPolicy")
+    assert comparison.learners == ("CompressiveMemoryPolicy",)
+    assert len(study.numbers) == 3
+    for run_folder in (tmp_path / "1000", tmp_path / "2000"):
+        shutil.rmtree(run_folder)
+    (alone,) = read_study([tmp_path]).comparisons
+    assert alone.agents == ("Oracle",)
+
+
+def test_runs_that_were_planned_and_not_begun_are_listed(tmp_path: Path) -> None:
+    finished(tmp_path / "one", 0.5)
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "smoke.json").write_text(json.dumps({"runs": ["one", "two"]}))
+    (tmp_path / "sweeps" / "torn.json").write_text("{")
+    (problem,) = read_study([tmp_path]).problems
+    assert (problem.folder, problem.reason) == (tmp_path / "two", "planned by a sweep, not begun")
+
+
 def test_agents_are_called_by_arguments_or_folders(tmp_path: Path) -> None:
     finished(tmp_path / "ours-s0", 1.0)
     finished(tmp_path / "theirs-s0", 0.5, policy="MemoryPolicy", memory_class="lstm", algorithm_kwargs={"gamma": 0.9})
@@ -59,7 +108,7 @@ def test_what_did_not_end_is_listed(tmp_path: Path) -> None:
     sweep(tmp_path)
     begun(tmp_path / "running", 7)
     failed = begun(tmp_path / "failed", 8)
-    (failed / "error.txt").write_text("Traceback (most recent call last):\nValueError: no\n")
+    (failed / "failure.txt").write_text("Traceback (most recent call last):\nValueError: no\n")
     torn = begun(tmp_path / "torn", 9)
     (torn / "evaluation.json").write_text('{"mean_return": 0.')
     odd = tmp_path / "odd"
