@@ -71,6 +71,11 @@ def test_a_bare_checkout_sees_the_installed_names(folder: str) -> None:
     assert link.readlink() == Path("..", folder)
 
 
+def test_pages_have_their_templates(pyproject: dict[str, Any]) -> None:
+    assert pyproject["tool"]["setuptools"]["package-data"]["memory_agents.benchmarks.report"] == ["templates/*"]
+    assert (ROOT / "benchmarks" / "report" / "templates" / "base.html").is_file()
+
+
 def test_version_is_the_same_everywhere(pyproject: dict[str, Any]) -> None:
     version = pyproject["project"]["version"]
 

@@ -25,6 +25,13 @@ def test_list_shows_everything(capsys: pytest.CaptureFixture[str]) -> None:
         assert name in shown
 
 
+def test_pages_are_imported_when_they_are_written() -> None:
+    late = ["memory_agents.benchmarks.report.write", "memory_agents.benchmarks.inspection.inspector", "imageio"]
+    code = f"import sys, memory_agents.benchmarks.cli; print([name for name in {late} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 def test_list_can_be_narrowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["list", "--envs"]) == 0
     envs = capsys.readouterr().out
