@@ -8,9 +8,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import sb3_contrib
 import torch as th
 from gymnasium import spaces
 from numpy.typing import NDArray
+from sb3_contrib.common.maskable.distributions import MaskableMultiCategoricalDistribution
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.distributions import BernoulliDistribution, Distribution, MultiCategoricalDistribution
@@ -109,10 +112,16 @@ def play_episode(
     _add_frame(episode, env)
     state: Any = None
     start, over = True, False
+    # Agents that learn with masks are told which actions are valid, as in evaluations.
+    is_masked = isinstance(agent, sb3_contrib.MaskablePPO)
     while not over:
+        masks = env.get_wrapper_attr("action_masks")()[None] if is_masked else None
         if mind is not None:
-            episode.thoughts.append(mind.at(obs, state, start))
-        action, state = agent.predict(obs, state=state, episode_start=np.array([start]), deterministic=deterministic)
+            episode.thoughts.append(mind.at(obs, state, start, masks))
+        told: dict[str, Any] = {"action_masks": masks} if is_masked else {}
+        action, state = agent.predict(
+            obs, state=state, episode_start=np.array([start]), deterministic=deterministic, **told
+        )
         obs, reward, terminated, truncated, info = env.step(action)
         start, over = False, terminated or truncated
         episode.actions.append(np.asarray(action).tolist())
@@ -148,42 +157,45 @@ class _Mind:
         self.memory = policy.memories[0] if isinstance(policy, MemoryActorCriticPolicy) else None
 
     @th.no_grad()
-    def at(self, obs: Any, state: Any, start: bool) -> Thought:
+    def at(self, obs: Any, state: Any, start: bool, masks: NDArray[np.bool_] | None) -> Thought:
         policy = self.policy
-        if not isinstance(policy, ActorCriticPolicy):
+        if not isinstance(policy, ActorCriticPolicy | MaskableActorCriticPolicy):
             return Thought()
         policy.set_training_mode(False)
         seen = policy.obs_to_tensor(obs)[0]
         starts = th.tensor([start], device=policy.device)
+        if isinstance(policy, MemoryActorCriticPolicy):
+            before = policy.initial_state(1) if state is None else state
+            readings: tuple[Reading, ...] = ()
+            if isinstance(self.memory, CompressiveMemory):
+                step = SequenceBatch(seen, starts[:, None], (), ())
+                readings = self.memory.attention(policy.memory_inputs(step)[0][:, 0], before[0], starts)
+            chances = policy.get_distribution(seen, before, starts, masks)
+            return self._thought(chances, policy.predict_values(seen, before, starts), readings)
         if isinstance(policy, RecurrentActorCriticPolicy):
             # Its states are the actor's alone, so there is no value to be had.
             assert isinstance(seen, th.Tensor)
             layers, _, width = policy.lstm_hidden_state_shape
-            before = np.zeros((2, layers, 1, width), np.float32) if state is None else state
-            hidden, cell = (th.as_tensor(part, device=policy.device) for part in before)
+            parts = np.zeros((2, layers, 1, width), np.float32) if state is None else state
+            hidden, cell = (th.as_tensor(part, device=policy.device) for part in parts)
             return self._thought(policy.get_distribution(seen, (hidden, cell), starts.float())[0])
-        if not isinstance(policy, MemoryActorCriticPolicy):
-            # Policies from elsewhere may want to be told more.
-            stock = (type(policy).get_distribution, type(policy).predict_values)
-            if stock != (ActorCriticPolicy.get_distribution, ActorCriticPolicy.predict_values):
-                return Thought()
-            return self._thought(policy.get_distribution(seen), policy.predict_values(seen))
-        before = policy.initial_state(1) if state is None else state
-        readings: tuple[Reading, ...] = ()
-        if isinstance(self.memory, CompressiveMemory):
-            step = SequenceBatch(seen, starts[:, None], (), ())
-            readings = self.memory.attention(policy.memory_inputs(step)[0][:, 0], before[0], starts)
-        return self._thought(
-            policy.get_distribution(seen, before, starts), policy.predict_values(seen, before, starts), readings
-        )
+        if isinstance(policy, MaskableActorCriticPolicy):
+            return self._thought(policy.get_distribution(seen, masks), policy.predict_values(seen))
+        # Policies from elsewhere may want to be told more.
+        stock = (type(policy).get_distribution, type(policy).predict_values)
+        if stock != (ActorCriticPolicy.get_distribution, ActorCriticPolicy.predict_values):
+            return Thought()
+        return self._thought(policy.get_distribution(seen), policy.predict_values(seen))
 
     @staticmethod
     def _thought(
         distribution: Distribution, values: th.Tensor | None = None, readings: tuple[Reading, ...] = ()
     ) -> Thought:
         told: dict[str, Any] = {} if values is None else {"value": float(values[0, 0])}
-        inner: Any = distribution.distribution
-        if isinstance(distribution, MultiCategoricalDistribution):
+        inner: Any = getattr(distribution, "distribution", None)
+        if isinstance(distribution, MaskableMultiCategoricalDistribution):
+            told["probabilities"] = [part.probs[0].tolist() for part in distribution.distributions]
+        elif isinstance(distribution, MultiCategoricalDistribution):
             told["probabilities"] = [part.probs[0].tolist() for part in inner]
         elif isinstance(distribution, BernoulliDistribution):
             told["probabilities"] = [[1 - chance, chance] for chance in inner.probs[0].tolist()]

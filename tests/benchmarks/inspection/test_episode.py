@@ -129,6 +129,23 @@ def test_recurrent_agents_of_sb3_contrib(tmp_path: Path) -> None:
     assert episode.thoughts[0].probabilities != episode.thoughts[1].probabilities
 
 
+@pytest.mark.parametrize("arguments", [{"policy": "MlpPolicy"}, {"memory_kwargs": SMALL}])
+def test_agents_that_learn_with_masks_are_told_what_is_valid(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    config, agent = make_run(tmp_path / "run", "MemoryAgents/Concentration-v0", algorithm="MaskablePPO", **arguments)
+    env = make_env(config)
+    episode = play_episode(agent, env, 0, deterministic=False, max_steps=20, think=True)
+    env.reset(seed=0)
+    masks = []
+    for action in episode.actions:
+        masks.append(env.get_wrapper_attr("action_masks")())
+        env.step(action)
+    assert not np.all(masks)
+    for mask, thought, action in zip(masks, episode.thoughts, episode.actions, strict=True):
+        assert thought.probabilities is not None
+        assert_allclose(np.array(thought.probabilities[0])[~mask], 0, atol=1e-7)
+        assert mask[action]
+
+
 def test_agents_without_anything() -> None:
     env = gym.make("CartPole-v1")
     episode = play_episode(DQN("MlpPolicy", env, seed=0), env, 0, max_steps=3, think=True)
