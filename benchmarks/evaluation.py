@@ -181,7 +181,7 @@ def _play(agent: BaseAlgorithm, config: TrainingConfig, deterministic: bool) -> 
             notes.add(step["i"], step["states"], step["reward"], step["done"], step["info"])
 
     venv = make_vec_env(config, min(config.n_envs, config.eval_episodes))
-    _compare_spaces(agent, venv, config)
+    _check_spaces(agent, venv, config)
     venv.seed(evaluation_seed(config.seed))
     policy = agent.policy
     notes = None
@@ -211,11 +211,11 @@ def check_spaces(agent: BaseAlgorithm, config: TrainingConfig) -> None:
     :raises UsageError: when the environment cannot be made, or the agent cannot play in it
     """
     venv = make_vec_env(config, 1)
-    _compare_spaces(agent, venv, config)
+    _check_spaces(agent, venv, config)
     venv.close()
 
 
-def _compare_spaces(agent: BaseAlgorithm, venv: VecEnv, config: TrainingConfig) -> None:
+def _check_spaces(agent: BaseAlgorithm, venv: VecEnv, config: TrainingConfig) -> None:
     seen = stable_baselines3.PPO._wrap_env(venv).observation_space  # images channel first, as agents have them
     for name, known, found in (
         ("observations", agent.observation_space, seen),
