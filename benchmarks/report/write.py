@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from memory_agents.benchmarks.collect import Run
 from memory_agents.benchmarks.config import CONFIG_FILE
@@ -24,6 +24,7 @@ from memory_agents.benchmarks.report.tables import Table
 
 PAGE_FILE, MARKDOWN_FILE = "index.html", "report.md"
 FIGURES, TABLES = "figures", "tables"
+PREFIX = "comparison-"
 #: Files of a run that a report links to where they are there.
 RAW_FILES = ("config.json", "evaluation.json", "evaluation.csv", "progress.csv", "monitor.csv", "judger.png")
 
@@ -65,6 +66,9 @@ def write_report(study: Study, out: Path, title: str, threshold: float, command:
     """
     for folder in (out, out / FIGURES, out / TABLES):
         make_folder(folder)
+    for path in (path for folder in (FIGURES, TABLES) for path in (out / folder).glob(f"{PREFIX}*")):
+        # An earlier report may have had more of them.
+        path.unlink()
     sections = [
         _section(comparison, number, len(study.comparisons), out, threshold)
         for number, comparison in enumerate(study.comparisons, start=1)
@@ -110,14 +114,14 @@ def link_to(target: Path, folder: Path) -> str:
     :return: the address of the link
     """
     try:
-        return Path(os.path.relpath(target.resolve(), folder.resolve())).as_posix()
+        return quote(Path(os.path.relpath(target.resolve(), folder.resolve())).as_posix())
     except ValueError:
         # Windows: on another drive.
         return target.resolve().as_uri()
 
 
 def _section(comparison: Comparison, number: int, of: int, out: Path, threshold: float) -> Section:
-    name = f"comparison-{number}"
+    name = f"{PREFIX}{number}"
     made = [
         tables.aggregate_table(comparison, f"{name}-aggregates"),
         tables.improvement_table(comparison, f"{name}-improvement"),
@@ -242,9 +246,7 @@ def _markdown(
 
 def _run_lines(runs: Table, out: Path) -> str:
     linked = tuple(
-        tables.Row(
-            row.values, (f"[{row.cells[0]}]({shlex.quote(link_to(row.runs[0].folder, out))})", *row.cells[1:]), row.runs
-        )
+        tables.Row(row.values, (f"[{row.cells[0]}]({link_to(row.runs[0].folder, out)})", *row.cells[1:]), row.runs)
         for row in runs.rows
     )
     return tables.Table(runs.name, runs.title, runs.note, runs.headings, runs.words, linked).markdown()
