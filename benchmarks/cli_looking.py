@@ -142,13 +142,14 @@ def inspect(
         env_kwargs=env_kwargs,
         max_steps=None if max_steps == PAGE_STEPS else max_steps,
     )
+    memory = {} if config.memory_class is None else {"memory_class": config.memory_class}
     write_inspector(
         episode,
         out,
         title=f"Memory inspector: {config.env.rpartition('/')[2]}",
         about=[
             ("environment", config.env + _arguments(config.env_kwargs)),
-            ("agent", f"{config.policy}{_arguments(config.memory_kwargs)}, {config.algorithm}"),
+            ("agent", f"{config.policy}{_arguments({**memory, **config.memory_kwargs})}, {config.algorithm}"),
             ("run", f"{run}, seed {config.seed}"),
             ("episode", f"seed {first}, {'drawn' if sample else 'likeliest'} actions: {_told(episode)}"),
         ],

@@ -119,6 +119,7 @@ def test_cores_without_attention(folder: Path, tmp_path: Path) -> None:
     assert "Where the attention goes" not in text
     assert content(tmp_path / "lstm.html")["steps"] == 5
     assert "--max-steps 5" in text
+    assert "MemoryPolicy (memory_class=lstm), PPO" in text
 
 
 @needs_chromium
