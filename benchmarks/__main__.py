@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 
-EXTRA = ("jinja2", "matplotlib", "PIL", "rich", "tensorboard", "tqdm", "typer")
+EXTRA = ("filelock", "jinja2", "matplotlib", "PIL", "rich", "tensorboard", "tqdm", "typer")
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -10,6 +10,7 @@ import gymnasium as gym
 import sb3_contrib
 from sb3_contrib.common.maskable.utils import is_masking_supported
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize
 
 from memory_agents import FlatDictObservation
@@ -17,7 +18,16 @@ from memory_agents.benchmarks.algorithms import ALGORITHMS, Algorithm
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.env_ids import check_env
+from memory_agents.benchmarks.frame_stack import FrameStack
+from memory_agents.benchmarks.other_agents import (
+    make_other,
+    memory_arguments,
+    memory_policy_kwargs,
+    other_algorithm,
+    policy_of,
+)
 from memory_agents.benchmarks.suites import reports_success, suite_of
+from memory_agents.common import MemoryActorCriticPolicy
 from memory_agents.common.building import default_features_extractor
 from memory_agents.common.observations import is_nested
 from memory_agents.envs import MemoryEnv, ShowImportance
@@ -52,9 +62,10 @@ def make_env(config: TrainingConfig, render_mode: str | None = None) -> gym.Env[
             if memory_env(env) is not None and "max_episode_steps" in kwargs:
                 raise ValueError("max_episode_steps cuts episodes short, for which its known returns do not hold")
             env = show_importance(env, config)
-            return FlatDictObservation(env) if is_nested(env.observation_space) else env
+            return stack_frames(FlatDictObservation(env) if is_nested(env.observation_space) else env, config)
         # What Gymnasium's checker finds in an environment by others is not for the user to mend.
         env = show_importance(suite.adapt(gym.make(config.env, disable_env_checker=True, **kwargs)), config)
+        env = stack_frames(env, config)
         # Some refuse their arguments only here, and the folder for the results shall not exist by then.
         env.reset()
         return env
@@ -80,6 +91,15 @@ def show_importance(env: gym.Env[Any, Any], config: TrainingConfig) -> gym.Env[A
             "info['important']; use one that does, such as MemoryAgents/CueStream-v0, or another judger"
         )
     return ShowImportance(env)
+
+
+def stack_frames(env: gym.Env[Any, Any], config: TrainingConfig) -> gym.Env[Any, Any]:
+    """
+    :param env: an environment
+    :param config: the run's arguments
+    :return: it, its observations stacked where the agent has no other memory
+    """
+    return env if config.n_stack == 1 else FrameStack(env, config.n_stack)
 
 
 def memory_env(env: gym.Env[Any, Any]) -> MemoryEnv | None:
@@ -125,9 +145,7 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
     :return: the untrained agent
     :raises UsageError: when the algorithm, the policy or a memory argument is unknown, or they do not fit together
     """
-    check_name("--algorithm", config.algorithm, ALGORITHMS, f"use {', '.join(ALGORITHMS)}")
-    algorithm = ALGORITHMS[config.algorithm]
-    check_name("--policy", config.policy, policy_names(), f"use {', '.join(policy_names())}")
+    other = other_algorithm(config)
     device = check_device(config.device)
     if issubclass(algorithm.memoryless, sb3_contrib.MaskablePPO) and not is_masking_supported(venv):
         raise UsageError(
@@ -135,18 +153,22 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
             "action_masks() to tell it; use PPO, or an environment that does, such as MemoryAgents/Concentration-v0"
         )
     try:
-        if config.policy == MEMORYLESS:
-            return _memoryless(algorithm, config, venv, device)
-        policy_kwargs: dict[str, Any] = {"memory_kwargs": dict(config.memory_kwargs)}
+        if other is not None:
+            return make_other(other, config, venv, device)
+        algorithm = ALGORITHMS[config.algorithm]
+        policy = policy_of(config)
+        if isinstance(policy, str):
+            check_name("--policy", policy, policy_names(), f"use {', '.join(policy_names())}, or module:Class")
+        if not has_memory(policy):
+            return _memoryless(algorithm, policy, config, venv, device)
         if config.memory_class is not None:
             check_name("--memory-class", config.memory_class, memory_registry, f"use {', '.join(memory_registry)}")
-            policy_kwargs["memory_class"] = config.memory_class
         judger = {"judger_kwargs": dict(config.judger_kwargs)} if config.judger_kwargs else {}
         make: Callable[..., BaseAlgorithm] = algorithm.remembering
         return make(
-            config.policy,
+            policy,
             venv,
-            policy_kwargs=policy_kwargs,
+            policy_kwargs=memory_policy_kwargs(config),
             seed=config.seed,
             device=device,
             **judger,
@@ -158,6 +180,14 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
         ) from error
 
 
+def has_memory(policy: str | type[BasePolicy]) -> bool:
+    """
+    :param policy: a policy of this library's algorithms by name, or a class
+    :return: whether it is for the algorithm with memory, rather than for the stock one
+    """
+    return policy != MEMORYLESS if isinstance(policy, str) else issubclass(policy, MemoryActorCriticPolicy)
+
+
 def load_agent(config: TrainingConfig, path: Path) -> BaseAlgorithm:
     """
     :param config: the arguments of the run that trained it
@@ -165,27 +195,33 @@ def load_agent(config: TrainingConfig, path: Path) -> BaseAlgorithm:
     :return: the agent
     :raises UsageError: when it cannot be read
     """
-    algorithm = ALGORITHMS[config.algorithm]
-    kind = algorithm.memoryless if config.policy == MEMORYLESS else algorithm.remembering
+    kind = other_algorithm(config)
+    if kind is None:
+        algorithm = ALGORITHMS[config.algorithm]
+        kind = algorithm.remembering if has_memory(policy_of(config)) else algorithm.memoryless
     try:
         return kind.load(path, device=check_device(config.device))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise UsageError(f"{path} is not the agent of a training run ({error})") from error
 
 
-def _memoryless(algorithm: Algorithm, config: TrainingConfig, venv: VecEnv, device: str) -> BaseAlgorithm:
-    if config.memory_kwargs or config.memory_class or config.judger_kwargs:
+def _memoryless(
+    algorithm: Algorithm, policy: str | type[BasePolicy], config: TrainingConfig, venv: VecEnv, device: str
+) -> BaseAlgorithm:
+    if memory_arguments(config):
         raise UsageError(
-            f"--policy {MEMORYLESS!r} has no memory; leave out --memory-class, --memory-kwargs and --judger-kwargs"
+            f"--policy {config.policy!r} has no memory; leave out --memory-class, --memory-kwargs and --judger-kwargs"
         )
     make: Callable[..., BaseAlgorithm] = algorithm.memoryless
     channel_first = algorithm.memoryless._wrap_env(venv)
-    defaults = dict(
-        policy_kwargs=dict(features_extractor_class=default_features_extractor(channel_first.observation_space)),
-        **algorithm.hyperparameters(venv.num_envs),
-    )
+    policy_kwargs = dict(config.policy_kwargs)
+    if isinstance(policy, str):
+        extractor = default_features_extractor(channel_first.observation_space)
+        policy_kwargs = {"features_extractor_class": extractor, **policy_kwargs}
+        policy = "MultiInputPolicy" if isinstance(venv.observation_space, gym.spaces.Dict) else MEMORYLESS
+    defaults = dict(policy_kwargs=policy_kwargs, **algorithm.hyperparameters(venv.num_envs))
     return make(
-        "MultiInputPolicy" if isinstance(venv.observation_space, gym.spaces.Dict) else MEMORYLESS,
+        policy,
         channel_first,
         seed=config.seed,
         device=device,

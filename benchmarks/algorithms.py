@@ -85,3 +85,27 @@ ALGORITHMS: dict[str, Algorithm] = {
     "DQN": Algorithm(DQN, stable_baselines3.DQN, _q_learning),
     "QRDQN": Algorithm(QRDQN, sb3_contrib.QRDQN, _q_learning),
 }
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """
+    An algorithm by others with a memory of its own.
+
+    :param algorithm: its class
+    :param policy: what ``--policy`` takes
+    :param dict_policy: what that is where observations are dictionaries
+    :param hyperparameters: what it needs to have the defaults of this library's PPO; called with the number of
+        environments
+    """
+
+    algorithm: type[BaseAlgorithm]
+    policy: str
+    dict_policy: str
+    hyperparameters: Callable[[int], dict[str, Any]]
+
+
+#: Further algorithms by name.
+BASELINES: dict[str, Baseline] = {
+    "RecurrentPPO": Baseline(sb3_contrib.RecurrentPPO, "MlpLstmPolicy", "MultiInputLstmPolicy", _ppo),
+}

@@ -6,36 +6,41 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch as th
 import typer
 
 from memory_agents.benchmarks import demo as demonstration
-from memory_agents.benchmarks.algorithms import ALGORITHMS
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
 from memory_agents.benchmarks.cli_looking import add_commands as add_looking
-from memory_agents.benchmarks.collect import LABELS, TABLES, THRESHOLD, find_runs, group_by_seed, read_runs, save_csv
+from memory_agents.benchmarks.cli_measuring import Threads
+from memory_agents.benchmarks.cli_measuring import add_commands as add_measuring
+from memory_agents.benchmarks.collect import (
+    LABELS,
+    TABLES,
+    THRESHOLD,
+    find_runs,
+    group_by_seed,
+    learners,
+    read_runs,
+    save_csv,
+)
 from memory_agents.benchmarks.collect import collect as collect_runs
 from memory_agents.benchmarks.collect import markdown as runs_markdown
 from memory_agents.benchmarks.config import TrainingConfig, hardware, load_config, versions
-from memory_agents.benchmarks.copy_first import RegressionConfig, run_regression
-from memory_agents.benchmarks.copy_first_report import plot_regressions, regression_groups, regression_table
 from memory_agents.benchmarks.curves import plot_curves
-from memory_agents.benchmarks.env_ids import check_env
-from memory_agents.benchmarks.env_speed import steps_per_second
 from memory_agents.benchmarks.evaluation import EVALUATION_FILE, anchors
 from memory_agents.benchmarks.evaluation_again import evaluate_run
-from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
 from memory_agents.benchmarks.listing import environment_markdown, environment_table, memory_table, policy_table
+from memory_agents.benchmarks.other_agents import algorithm_names
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.suites.listing import suite_table
+from memory_agents.benchmarks.sweeps.cli import add_commands as add_sweeps
+from memory_agents.benchmarks.sweeps.listing import suite_file_table
 from memory_agents.benchmarks.tables import make_console, result_table
 from memory_agents.benchmarks.training import train as run_training
-from memory_agents.envs import ENVIRONMENTS
-from memory_agents.memory import memory_registry
 
 app = typer.Typer(
     name="memory-bench",
@@ -47,7 +52,6 @@ app = typer.Typer(
 add_looking(app)
 
 Seed = Annotated[int, typer.Option(help="Seed of everything: two runs with the same seed on the CPU are identical.")]
-Threads = Annotated[int | None, typer.Option(help="PyTorch's threads; without it, PyTorch's choice.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.")]
 
 
@@ -82,13 +86,18 @@ def _complain(message: str, code: int) -> int:
 def list_(
     envs: Annotated[bool, typer.Option("--envs", help="Environments only.")] = False,
     policies: Annotated[bool, typer.Option("--policies", help="Policies and memory cores only.")] = False,
+    suites: Annotated[bool, typer.Option("--suites", help="Suites of runs, for run, only.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Environments only, as a Markdown table.")] = False,
 ) -> None:
-    """Show environments with their known returns, policies, and memory cores."""
+    """Show environments with their known returns, policies, memory cores, and suites of runs."""
     if markdown:
         typer.echo(environment_markdown())
         return
     console = make_console()
+    if suites or not (envs or policies):
+        console.print(suite_file_table())
+    if suites:
+        return
     if envs or not policies:
         console.print(environment_table())
         console.print(suite_table())
@@ -104,13 +113,19 @@ def train(
         list[str] | None, typer.Option(help="Arguments of the environment: key=value (repeatable) or a JSON object.")
     ] = None,
     policy: Annotated[
-        str, typer.Option(help="Policy; see [bold]memory-bench list --policies[/bold].")
+        str, typer.Option(help="Policy; see [bold]memory-bench list --policies[/bold], or module:Class.")
     ] = "CompressiveMemoryPolicy",
+    policy_kwargs: Annotated[
+        list[str] | None,
+        typer.Option(help="Arguments of the policy, those of its memory excepted: key=value (repeatable) or JSON."),
+    ] = None,
     memory_class: Annotated[str | None, typer.Option(help="Memory core of the policy, by its name.")] = None,
     memory_kwargs: Annotated[
         list[str] | None, typer.Option(help="Arguments of the memory core: key=value (repeatable) or a JSON object.")
     ] = None,
-    algorithm: Annotated[str, typer.Option(help=f"Algorithm: {', '.join(ALGORITHMS)}.")] = "PPO",
+    algorithm: Annotated[
+        str, typer.Option(help=f"Algorithm: {', '.join(algorithm_names())}, or module:Class.")
+    ] = "PPO",
     algorithm_kwargs: Annotated[
         list[str] | None,
         typer.Option(help="Arguments of the algorithm, as gamma=0.9 (repeatable) or a JSON object."),
@@ -136,6 +151,7 @@ def train(
             help="Scale rewards while training: for returns far above 1, whose critic drowns the actor's learning.",
         ),
     ] = False,
+    n_stack: Annotated[int, typer.Option(help="Newest observations that the agent sees as one.")] = 1,
     n_envs: Annotated[int, typer.Option(help="Environments side by side.")] = 16,
     total_timesteps: Annotated[int, typer.Option(help="Environment steps to train for, over all of them.")] = 200_000,
     seed: Seed = 0,
@@ -143,6 +159,9 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder for the results; default: runs/ENV-POLICY-sSEED.")] = None,
     eval_episodes: Annotated[int, typer.Option(help="Episodes of the final evaluation.")] = 100,
     threads: Threads = None,
+    checkpoint_freq: Annotated[
+        int | None, typer.Option(min=1, help="Environment steps between checkpoints; without it there is none.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
     no_progress: NoProgress = False,
 ) -> None:
@@ -151,6 +170,8 @@ def train(
         env=env,
         env_kwargs=parse_kwargs("--env-kwargs", env_kwargs or []),
         policy=policy,
+        policy_kwargs=parse_kwargs("--policy-kwargs", policy_kwargs or []),
+        n_stack=n_stack,
         memory_class=memory_class,
         memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
         algorithm=algorithm,
@@ -167,7 +188,9 @@ def train(
         threads=threads,
     )
     folder = out or Path("runs", f"{env.rpartition('/')[2]}-{policy}-s{seed}")
-    result = run_training(config, folder, progress=not no_progress, overwrite=overwrite)
+    result = run_training(
+        config, folder, progress=not no_progress, overwrite=overwrite, checkpoint_freq=checkpoint_freq
+    )
     console = make_console()
     console.print(result_table(f"{env}: {eval_episodes} evaluation episodes", {policy: result}))
     typer.echo(f"Agent, logs and evaluation: {folder}")
@@ -278,7 +301,7 @@ def curves(
 ) -> None:
     """Draw learning curves of finished runs on one environment: mean over seeds, and a band from lowest to highest."""
     check_name("--label", label, LABELS, f"use {' or '.join(LABELS)}")
-    groups = group_by_seed(read_runs(find_runs(folders)))
+    groups = group_by_seed(learners(read_runs(find_runs(folders))))
     environments = {(config.env, json.dumps(config.env_kwargs)) for config in (group[0].config for group in groups)}
     if len(environments) > 1:
         raise UsageError(f"the runs are of {len(environments)} environments; choose folders with runs of one")
@@ -288,99 +311,5 @@ def curves(
     plot_curves(lines, anchors(config), title or config.env, out)
 
 
-@app.command("copy-first")
-def copy_first(
-    out: Annotated[Path, typer.Option(help="Folder for the runs; those that it already holds are not repeated.")],
-    memory_class: Annotated[list[str], typer.Option(help="Memory core, by its name (repeatable).")],
-    memory_kwargs: Annotated[
-        list[str] | None, typer.Option(help="Arguments of the memory cores: key=value (repeatable) or a JSON object.")
-    ] = None,
-    length: Annotated[list[int], typer.Option(help="Numbers in a sequence (repeatable).")] = [5, 100, 300, 600],  # noqa: B006
-    seed: Annotated[list[int], typer.Option(help="Seed of weights and sequences (repeatable).")] = [0],  # noqa: B006
-    gradient_steps: Annotated[int, typer.Option(help="Gradient steps of each run.")] = 500,
-    batch_size: Annotated[int, typer.Option(help="Fresh sequences per gradient step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 5e-3,
-    validate_every: Annotated[int, typer.Option(help="Gradient steps between looks at the validation set.")] = 50,
-    threads: Threads = None,
-) -> None:
-    """Regress the first of T random numbers at the end of them: which memory core outlasts how much noise."""
-    settings: dict[str, Any] = dict(
-        memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
-        gradient_steps=gradient_steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        validate_every=validate_every,
-    )
-    configs = [
-        RegressionConfig(memory_class=name, length=numbers, seed=number, **settings)
-        for number, numbers, name in product(seed, length, memory_class)
-    ]
-    if threads is not None:
-        th.set_num_threads(threads)
-    for config in configs:
-        run_regression(config, out)
-    groups = regression_groups(out)
-    typer.echo(regression_table(groups))
-    plot_regressions(groups, out / "curves.png")
-    typer.echo(f"Learning curves: {out / 'curves.png'}")
-
-
-@app.command("env-speed")
-def env_speed(
-    env: Annotated[
-        list[str] | None, typer.Option(help="Environment id (repeatable); default: every one of this library.")
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of a timed block.")] = 50_000,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed blocks, of which the median counts.")] = 5,
-    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
-) -> None:
-    """Measure how many steps a second of CPU time single environments make, resets included."""
-    figures = {name: round(steps_per_second(check_env(name), {}, steps, repeats)) for name in env or ENVIRONMENTS}
-    text = json.dumps({"steps_per_second": figures, "versions": versions(), "hardware": hardware()}, indent=2)
-    typer.echo(text)
-    if out is not None:
-        make_folder(out.parent)
-        out.write_text(text + "\n")
-
-
-@app.command()
-def gallery(out: Annotated[Path, typer.Option(help="Picture to write, a PNG file.")] = Path("gallery.png")) -> None:
-    """Draw beginning, middle and end of an episode of every environment with an oracle."""
-    make_folder(out.parent)
-    draw_gallery(environments_with_oracle(), out)
-    typer.echo(f"Gallery: {out}")
-
-
-@app.command("episode-cost")
-def episode_cost(
-    memory_class: Annotated[str, typer.Option(help="Memory core, by its name.")] = "compressive",
-    memory_kwargs: Annotated[
-        list[str] | None, typer.Option(help="Arguments of the memory core: key=value (repeatable) or a JSON object.")
-    ] = None,
-    n_envs: Annotated[int, typer.Option(min=1, help="Environments acting at once.")] = 16,
-    early: Annotated[int, typer.Option(min=1, help="An early step of the episode.")] = 1_000,
-    late: Annotated[int, typer.Option(min=2, help="A late step of the episode.")] = 100_000,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed blocks at each of the two.")] = 20,
-    threads: Threads = None,
-    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
-) -> None:
-    """Compare the time and memory of a step late in an episode with one early in it."""
-    # Only here: it measures the process by a module that Windows lacks.
-    from memory_agents.benchmarks.episode_cost import episode_cost as measure
-
-    check_name("--memory-class", memory_class, memory_registry, f"use {', '.join(memory_registry)}")
-    if early >= late:
-        raise UsageError(f"--early {early} must be smaller than --late {late}; lower --early")
-    if threads is not None:
-        th.set_num_threads(threads)
-    try:
-        figures = measure(
-            memory_class, parse_kwargs("--memory-kwargs", memory_kwargs or []), n_envs, early, late, repeats
-        )
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"--memory-class {memory_class!r} cannot be made: {error}") from error
-    text = json.dumps({**figures, "versions": versions(), "hardware": hardware()}, indent=2)
-    typer.echo(text)
-    if out is not None:
-        make_folder(out.parent)
-        out.write_text(text + "\n")
+add_sweeps(app)
+add_measuring(app)

@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_config
+from memory_agents.benchmarks.config import CONFIG_FILE, SCRIPTED, TrainingConfig, load_config
 from memory_agents.benchmarks.evaluation import EVALUATION_FILE, Anchors
 from memory_agents.benchmarks.progress import has_collapsed, read_curve, steps_to
 from memory_agents.benchmarks.tables import number
@@ -82,6 +82,18 @@ def _read_evaluation(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not the evaluation of a training run ({error})") from error
     return evaluation
+
+
+def learners(runs: Iterable[Run]) -> list[Run]:
+    """
+    :param runs: runs
+    :return: those of agents that learn, which have learning curves
+    :raises UsageError: when all are of scripted players
+    """
+    found = [run for run in runs if run.config.algorithm != SCRIPTED]
+    if not found:
+        raise UsageError("all of the runs are of scripted players, who learn nothing; choose folders with other runs")
+    return found
 
 
 def group_by_seed(runs: Iterable[Run]) -> list[list[Run]]:
@@ -204,11 +216,21 @@ def _environment(group: list[Run], threshold: float) -> str:
 def _agent(group: list[Run], threshold: float) -> str:
     config = group[0].config
     memory = {} if config.memory_class is None else {"memory_class": config.memory_class}
+    policy = {**({"n_stack": config.n_stack} if config.n_stack > 1 else {}), **config.policy_kwargs}
     reward = {"normalize_reward": True} if config.normalize_reward else {}
     judger = {"judger_kwargs": config.judger_kwargs} if config.judger_kwargs else {}
     # The default goes without saying.
     name = config.policy if config.algorithm == TrainingConfig.algorithm else f"{config.policy}, {config.algorithm}"
-    return name + _arguments({**memory, **config.memory_kwargs, **judger, **config.algorithm_kwargs, **reward})
+    return name + _arguments(
+        {
+            **policy,
+            **memory,
+            **config.memory_kwargs,
+            **judger,
+            **config.algorithm_kwargs,
+            **reward,
+        }
+    )
 
 
 def _seeds(group: list[Run], threshold: float) -> str:
@@ -291,6 +313,14 @@ TABLES: dict[str, dict[str, Column]] = {
         "normalised return, by seed": _by_seed("normalized_return"),
         "steps": _steps,
         "CPU seconds": _cpu_seconds,
+    },
+    # What came out alone: nothing that depends on the clock, so that the same runs give the same table.
+    "scores": {
+        **_WHAT,
+        "success rate, by seed": _by_seed("success_rate"),
+        "return, by seed": _by_seed("mean_return"),
+        "normalised return, by seed": _by_seed("normalized_return"),
+        "steps": _steps,
     },
     "learning": {
         **_WHAT,

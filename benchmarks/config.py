@@ -14,9 +14,13 @@ from typing import Any
 import torch as th
 
 from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.files import write_whole
+from memory_agents.benchmarks.provenance import commit, source_hashes
 from memory_agents.benchmarks.suites import suite_of
 
 CONFIG_FILE = "config.json"
+#: The algorithm of players who follow a script and learn nothing.
+SCRIPTED = "Scripted"
 PACKAGES = ("memory_agents", "torch", "gymnasium", "stable_baselines3", "sb3_contrib", "numpy")
 
 
@@ -25,17 +29,19 @@ class TrainingConfig:
     """
     :param env: environment id
     :param env_kwargs: keyword arguments of the environment
-    :param policy: name of the policy
+    :param n_stack: the newest observations that the agent sees as one (1: the current one alone)
+    :param policy: name of the policy, or ``module:Class``
+    :param policy_kwargs: its keyword arguments, those of the memory excepted
     :param memory_class: registered name of the memory core (None: the policy's default)
     :param memory_kwargs: keyword arguments of the memory core
-    :param algorithm: name of the algorithm
+    :param algorithm: name of the algorithm, or ``module:Class``
     :param algorithm_kwargs: its keyword arguments
     :param judger_kwargs: how a learned judger of the memory is trained, the algorithm's ``judger_kwargs``
     :param pretrain_timesteps: how many of the environment steps come first, in an easier environment
     :param pretrain_env_kwargs: its keyword arguments, where they differ from ``env_kwargs``
     :param normalize_reward: divide rewards, while training, by a running estimate of the standard deviation of returns
     :param n_envs: environments side by side
-    :param total_timesteps: environment steps to train for, over all environments
+    :param total_timesteps: environment steps to train for, over all environments; 0 for a scripted player
     :param seed: seed of everything
     :param device: PyTorch device, or ``"auto"``
     :param eval_episodes: episodes of the final evaluation
@@ -60,13 +66,19 @@ class TrainingConfig:
     device: str = "auto"
     eval_episodes: int = 100
     threads: int | None = None
+    n_stack: int = 1
+    policy_kwargs: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("n_envs", "total_timesteps", "eval_episodes", "threads"):
+        scripted = self.algorithm == SCRIPTED
+        counts = ("n_envs", "eval_episodes", "threads", "n_stack", *(() if scripted else ("total_timesteps",)))
+        for name in counts:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {value} is too small; use 1 or more")
-        if not 0 <= self.pretrain_timesteps < self.total_timesteps:
+        if scripted and self.total_timesteps:
+            raise UsageError(f"--total-timesteps {self.total_timesteps}: a scripted player learns nothing; use 0")
+        if not 0 <= self.pretrain_timesteps < max(1, self.total_timesteps):
             raise UsageError(
                 f"--pretrain-timesteps {self.pretrain_timesteps} is a part of --total-timesteps; use 0 to "
                 f"{self.total_timesteps - 1}"
@@ -95,7 +107,8 @@ class TrainingConfig:
 
 def save_config(config: TrainingConfig, folder: Path) -> None:
     """
-    Write ``config.json``: arguments, the command that repeats the run, versions, hardware.
+    Write ``config.json``: arguments, the command that repeats the run, commit, versions, hardware, and what identifies
+    the code of policies, algorithms and environments that came from elsewhere.
 
     :param config: the run's arguments
     :param folder: the run's folder
@@ -104,10 +117,12 @@ def save_config(config: TrainingConfig, folder: Path) -> None:
     text = {
         "arguments": asdict(config),
         "command": config.command(),
+        "commit": commit(),
+        "sources": source_hashes(config.policy, config.algorithm, config.env),
         "versions": versions() if suite is None else versions(suite.distribution),
         "hardware": hardware(),
     }
-    (folder / CONFIG_FILE).write_text(json.dumps(text, indent=2) + "\n")
+    write_whole(folder / CONFIG_FILE, json.dumps(text, indent=2) + "\n")
 
 
 def load_config(folder: Path) -> TrainingConfig:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import gymnasium as gym
 
 from memory_agents.benchmarks.arguments import UsageError, check_name
+from memory_agents.benchmarks.dotted import import_from_here
 from memory_agents.benchmarks.suites import load_installed_suites, suite_of
 
 
@@ -27,7 +26,7 @@ def check_env(env_id: str) -> str:
         raise UsageError(f"--env {env_id!r}: {error}") from error
     try:
         if colon:
-            import_module(module)
+            import_from_here(module)
     except (ImportError, ValueError) as error:
         raise UsageError(f"--env {env_id!r}: {error}; check that {module!r} is spelt right and installed") from error
     if name not in gym.registry:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,7 +20,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.benchmarks.agents import make_env, make_vec_env, memory_env
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
+from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.judger_notes import DecisionNotes
 from memory_agents.benchmarks.masked_play import WatchedPlayer
 from memory_agents.common import MemoryActorCriticPolicy, decision_summary
@@ -180,7 +182,10 @@ def _play(agent: BaseAlgorithm, config: TrainingConfig, deterministic: bool) -> 
         if notes is not None:
             notes.add(step["i"], step["states"], step["reward"], step["done"], step["info"])
 
-    venv = make_vec_env(config, min(config.n_envs, config.eval_episodes))
+    # Environments that have played their share go on, their episodes begun at every step, as evaluate_policy tells it:
+    # an oracle would be at a loss there.
+    side_by_side = 1 if config.algorithm == SCRIPTED else min(config.n_envs, config.eval_episodes)
+    venv = make_vec_env(config, side_by_side)
     _check_spaces(agent, venv, config)
     venv.seed(evaluation_seed(config.seed))
     policy = agent.policy
@@ -230,16 +235,18 @@ def _check_spaces(agent: BaseAlgorithm, venv: VecEnv, config: TrainingConfig) ->
 
 def save_evaluation(evaluation: Evaluation, folder: Path, **more: Any) -> None:
     """
-    Write ``evaluation.json``, the summary, and ``evaluation.csv``, one line per episode.
+    Write ``evaluation.csv``, one line per episode, and then ``evaluation.json``, the summary; each as a whole.
 
     :param evaluation: the evaluation
     :param folder: the run's folder
     :param more: further entries of the summary
     """
-    (folder / EVALUATION_FILE).write_text(json.dumps({**evaluation.summary(), **more}, indent=2) + "\n")
-    with (folder / "evaluation.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["episode", "return", "length", "success"])
-        for number, episode in enumerate(evaluation.episodes):
-            success = "" if episode.success is None else int(episode.success)
-            writer.writerow([number, episode.episode_return, episode.length, success])
+    lines = io.StringIO()
+    writer = csv.writer(lines)
+    writer.writerow(["episode", "return", "length", "success"])
+    for number, episode in enumerate(evaluation.episodes):
+        success = "" if episode.success is None else int(episode.success)
+        writer.writerow([number, episode.episode_return, episode.length, success])
+    write_whole(folder / "evaluation.csv", lines.getvalue())
+    # Last: it tells that the run is finished.
+    write_whole(folder / EVALUATION_FILE, json.dumps({**evaluation.summary(), **more}, indent=2) + "\n")

@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import CONFIG_FILE
+from memory_agents.benchmarks.files import TEMPORARY
 
+#: The traceback of a run that failed.
+FAILURE_FILE = "failure.txt"
+#: Agents saved during training.
+CHECKPOINT_FOLDER = "checkpoints"
+#: Who works in the folder: the lock, and the words that the others read.
+LOCK_FILE, OWNER_FILE = "run.lock", "run.owner"
 RUN_FILES = (
     CONFIG_FILE,
+    FAILURE_FILE,
+    CHECKPOINT_FOLDER,
     "agent.zip",
     "evaluation.csv",
     "evaluation.json",
     "judger.npz",
     "judger.png",
     "monitor.csv",
+    "pretraining-monitor.csv",
     "progress.csv",
     "events.out.tfevents.*",
+    f"*{TEMPORARY}",
 )
+
+
+def check_run_folder(folder: Path, overwrite: bool) -> None:
+    """
+    :param folder: where a run shall be written; it may be missing
+    :param overwrite: whether an earlier run may be replaced
+    :raises UsageError: when it has foreign files, or has a run that may not be replaced
+    """
+    if not folder.is_dir():
+        return
+    # A run that was killed at once has left no more than these.
+    found = [path for path in folder.iterdir() if path.name not in (LOCK_FILE, OWNER_FILE)]
+    if all(path.suffix == TEMPORARY for path in found):
+        return
+    if not (folder / CONFIG_FILE).is_file():
+        raise UsageError(f"--out {str(folder)!r} has other files in it; choose a new or empty folder")
+    if not overwrite:
+        raise UsageError(f"--out {str(folder)!r} holds an earlier run; choose a new folder, or add --overwrite")
 
 
 def prepare_run(folder: Path, overwrite: bool) -> None:
@@ -28,15 +58,14 @@ def prepare_run(folder: Path, overwrite: bool) -> None:
     :param overwrite: whether an earlier run may be replaced
     :raises UsageError: when it is a file, cannot be written, has foreign files, or has a run that may not be replaced
     """
-    if folder.is_dir() and any(folder.iterdir()):
-        if not (folder / CONFIG_FILE).is_file():
-            raise UsageError(f"--out {str(folder)!r} has other files in it; choose a new or empty folder")
-        if not overwrite:
-            raise UsageError(f"--out {str(folder)!r} holds an earlier run; choose a new folder, or add --overwrite")
-        for pattern in RUN_FILES:
-            for path in folder.glob(pattern):
-                path.unlink()
+    check_run_folder(folder, overwrite)
     make_folder(folder)
+    for pattern in RUN_FILES:
+        for path in folder.glob(pattern):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
 
 def make_folder(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import time
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,8 +19,10 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from memory_agents.benchmarks.agents import make_agent, make_training_env
 from memory_agents.benchmarks.config import TrainingConfig, save_config
 from memory_agents.benchmarks.evaluation import Evaluation, anchors, evaluate, evaluation_seed, save_evaluation
+from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.judger_notes import record_run
-from memory_agents.benchmarks.output import prepare_run
+from memory_agents.benchmarks.output import CHECKPOINT_FOLDER, FAILURE_FILE, check_run_folder, prepare_run
+from memory_agents.benchmarks.run_lock import hold
 
 #: One line per episode: of the easier environment, if there is one, and of the real one.
 MONITOR_FILES = ("pretraining-monitor.csv", "monitor.csv")
@@ -47,7 +51,47 @@ class TrainingResult:
     seconds: float
 
 
-def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwrite: bool = False) -> TrainingResult:
+class Checkpoints(BaseCallback):
+    """
+    Saves the agent while it learns, as ``checkpoints/STEPS.zip``.
+
+    :param folder: the run's folder
+    :param checkpoint_freq: environment steps between two of them, over all environments
+    """
+
+    def __init__(self, folder: Path, checkpoint_freq: int) -> None:
+        super().__init__()
+        self.folder, self.checkpoint_freq = folder / CHECKPOINT_FOLDER, checkpoint_freq
+        self._next = checkpoint_freq
+
+    def _init_callback(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps >= self._next:
+            save_agent(self.model, self.folder / f"{self.num_timesteps}.zip")
+            self._next = self.num_timesteps - self.num_timesteps % self.checkpoint_freq + self.checkpoint_freq
+        return True
+
+
+def save_agent(agent: BaseAlgorithm, path: Path) -> None:
+    """
+    :param agent: an agent
+    :param path: its file, which is there as a whole or not at all
+    """
+    content = io.BytesIO()
+    agent.save(content)
+    write_whole(path, content.getvalue())
+
+
+def train(
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    progress: bool = True,
+    overwrite: bool = False,
+    checkpoint_freq: int | None = None,
+) -> TrainingResult:
     """
     Train, save the agent, evaluate it. Training that no longer gives numbers ends there, and nothing is evaluated.
 
@@ -56,41 +100,80 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
 
     The folder gets ``config.json``, ``monitor.csv`` (one line per episode), ``progress.csv`` and TensorBoard events
     (one entry per rollout), ``agent.zip``, ``evaluation.json`` and ``evaluation.csv``; where the agent's memory is
-    judged, ``judger.npz`` and ``judger.png``, an episode's record and its picture.
+    judged, ``judger.npz`` and ``judger.png``, an episode's record and its picture; and ``failure.txt``, a traceback,
+    where training ended by an error. ``evaluation.json`` comes last and as a whole: a run that has it is finished.
 
     :param config: the run's arguments
-    :param folder: where to write
+    :param folder: where to write; other processes are kept out of it
     :param progress: whether to show a progress bar
     :param overwrite: whether to replace an earlier run in this folder
+    :param checkpoint_freq: environment steps between two savings of the agent; None: at the end alone
     :return: the trained agent and its evaluation
-    :raises UsageError: when an argument cannot be used; nothing has been written then
+    :raises UsageError: when an argument cannot be used, or another process works in the folder; nothing has been
+        written then
+    """
+    rehearse(config)
+    check_run_folder(folder, overwrite)
+    with hold(folder):
+        prepare_run(folder, overwrite)
+        return train_in(folder, config, progress=progress, checkpoint_freq=checkpoint_freq)
+
+
+def rehearse(config: TrainingConfig) -> None:
+    """
+    Make everything once: a refused argument must neither replace an earlier run nor leave a folder behind.
+
+    :param config: the run's arguments
+    :raises UsageError: when an argument cannot be used
     """
     if config.threads is not None:
         th.set_num_threads(config.threads)
-    # A rehearsal: a refused argument must neither replace an earlier run nor leave a folder behind.
     for stage in _stages(config):
         rehearsal = make_training_env(stage)
         make_agent(stage, rehearsal)
         rehearsal.close()
 
-    prepare_run(folder, overwrite)
-    save_config(config, folder)
+
+def train_in(
+    folder: Path, config: TrainingConfig, *, progress: bool = False, checkpoint_freq: int | None = None
+) -> TrainingResult:
+    """
+    What :func:`train` does in a folder that is ready.
+
+    :param folder: the folder, empty but for foreign files, and held by this process
+    :param config: the run's arguments, rehearsed
+    :param progress: whether to show a progress bar
+    :param checkpoint_freq: environment steps between two savings of the agent; None: at the end alone
+    :return: the trained agent and its evaluation
+    """
+    try:
+        save_config(config, folder)
+        return _train(folder, config, progress, checkpoint_freq)
+    except Exception:
+        write_whole(folder / FAILURE_FILE, traceback.format_exc())
+        raise
+
+
+def _train(folder: Path, config: TrainingConfig, progress: bool, checkpoint_freq: int | None) -> TrainingResult:
     stages = _stages(config)
     venv = make_training_env(stages[0], folder / MONITOR_FILES[-len(stages)])
     agent = make_agent(stages[0], venv)
     agent.set_logger(configure(str(folder), ["csv", "tensorboard"]))
+    callbacks: list[BaseCallback] = [LogSteps()]
+    if checkpoint_freq is not None:
+        callbacks.append(Checkpoints(folder, checkpoint_freq))
     start, cpu_start = time.perf_counter(), time.process_time()
     broken_off = False
     try:
         # Some log far more seldom by default, and learning curves are made from the log.
         log: dict[str, Any] = {"log_interval": 1 if isinstance(agent, OnPolicyAlgorithm) else None}
-        agent.learn(stages[0].total_timesteps, LogSteps(), progress_bar=progress, **log)
+        agent.learn(stages[0].total_timesteps, callbacks, progress_bar=progress, **log)
         for stage in stages[1:]:
             venv.close()
             venv = make_training_env(stage, folder / MONITOR_FILES[-1])
             venv.seed(config.seed)
             agent.set_env(venv)
-            agent.learn(stage.total_timesteps, LogSteps(), progress_bar=progress, reset_num_timesteps=False, **log)
+            agent.learn(stage.total_timesteps, callbacks, progress_bar=progress, reset_num_timesteps=False, **log)
     except ValueError as error:
         # Training that blows up is a result like any other: what PyTorch says to actions that are not numbers.
         if "found invalid values" not in str(error):
@@ -100,9 +183,11 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
         agent.logger.close()
         venv.close()
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
-    agent.save(folder / "agent.zip")
+    save_agent(agent, folder / "agent.zip")
 
     evaluation = Evaluation((), anchors(config)) if broken_off else evaluate(agent, config)
+    if not broken_off:
+        record_run(agent, config, folder, evaluation_seed(config.seed))
     save_evaluation(
         evaluation,
         folder,
@@ -113,8 +198,6 @@ def train(config: TrainingConfig, folder: Path, *, progress: bool = True, overwr
         train_broken_off=broken_off,
         parameters=sum(parameter.numel() for parameter in agent.policy.parameters() if parameter.requires_grad),
     )
-    if not broken_off:
-        record_run(agent, config, folder, evaluation_seed(config.seed))
     return TrainingResult(config, folder, agent, evaluation, agent.num_timesteps, seconds)
 
 

@@ -269,3 +269,23 @@ def test_no_runs_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     complaint = capsys.readouterr().err.splitlines()
     assert len(complaint) == 1
     assert "no finished run" in complaint[0]
+
+
+def test_scripted_players_have_no_curve(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learned(tmp_path / "a", 0, [0.5, 1.0])
+    finished(tmp_path / "oracle", 0, 1.0)
+    oracle = TrainingConfig(
+        "MemoryAgents/TMaze-v0", {"corridor": 20}, policy="Oracle", algorithm="Scripted", total_timesteps=0
+    )
+    save_config(oracle, tmp_path / "oracle")
+    assert run(["curves", str(tmp_path), "--out", str(tmp_path / "curves.png")]) == 0
+    assert run(["curves", str(tmp_path / "oracle"), "--out", str(tmp_path / "curves.png")]) == 2
+    assert "learn nothing" in capsys.readouterr().err
+
+
+def test_scores_say_nothing_of_the_clock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learned(tmp_path / "a", 0, [1.0])
+    assert run(["collect", str(tmp_path), "--table", "scores"]) == 0
+    headings, _, row = capsys.readouterr().out.splitlines()
+    assert headings.endswith("| normalised return, by seed | steps |")
+    assert row.endswith("| 1.00 | 1.00 | 1.00 | 1,000 |")

@@ -37,6 +37,8 @@ def test_versions_and_hardware_are_written(tmp_path: Path) -> None:
     assert {"python", "torch", "gymnasium", "stable_baselines3", "sb3_contrib", "numpy"} <= set(written["versions"])
     assert written["hardware"]["cpus"] >= 1
     assert written["arguments"]["seed"] == 7
+    assert written["commit"] is None or len(written["commit"].removesuffix("+changes")) == 40
+    assert written["sources"] == {}
 
 
 def test_command_repeats_the_arguments() -> None:

@@ -62,3 +62,18 @@ def test_demo_takes_an_earlier_demo_only(tmp_path: Path) -> None:
     (folder / "thesis.tex").touch()
     with pytest.raises(UsageError, match=r"thesis\.tex"):
         check_folder(folder)
+
+
+def test_what_a_killed_run_leaves_is_cleared(tmp_path: Path) -> None:
+    # Before it had written its configuration.
+    for name in ("run.lock", "run.owner", ".config.json.abc.tmp"):
+        (tmp_path / name).touch()
+    prepare_run(tmp_path, overwrite=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.lock", "run.owner"}
+
+    earlier_run(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("pretraining-monitor.csv", "failure.txt", "checkpoints/5.zip", ".evaluation.json.abc.tmp"):
+        (tmp_path / name).touch()
+    prepare_run(tmp_path, overwrite=True)
+    assert {path.name for path in tmp_path.iterdir()} == {"run.lock", "run.owner"}

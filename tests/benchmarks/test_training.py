@@ -13,13 +13,14 @@ import stable_baselines3
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from memory_agents import PPO
-from memory_agents.benchmarks.agents import make_agent, make_training_env, make_vec_env, policy_names
+from memory_agents.benchmarks.agents import load_agent, make_agent, make_training_env, make_vec_env, policy_names
 from memory_agents.benchmarks.algorithms import ALGORITHMS
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig, load_config
 from memory_agents.benchmarks.curves import plot_curves
 from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation, anchors, evaluate, evaluation_seed
+from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.progress import read_curve
 from memory_agents.benchmarks.training import train
 from tests.ppo.toys import Toy
@@ -192,6 +193,58 @@ def test_other_errors_of_training_are_raised(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(ValueError, match="a bug"):
         train(config, tmp_path, progress=False)
     assert not (tmp_path / "evaluation.json").exists()
+    assert "ValueError: a bug" in (tmp_path / "failure.txt").read_text()
+
+
+def test_checkpoints_are_agents_of_their_time(tmp_path: Path) -> None:
+    small = dict(algorithm_kwargs={"n_steps": 32, "batch_size": 64}, n_envs=2, device="cpu", eval_episodes=2)
+    config = TrainingConfig(
+        "MemoryAgents/TMaze-v0",
+        {"corridor": 3},
+        policy="MlpPolicy",
+        total_timesteps=256,
+        **small,  # type: ignore[arg-type]
+    )
+    train(config, tmp_path / "plain", progress=False)
+    assert not (tmp_path / "plain" / "checkpoints").exists()
+    train(config, tmp_path / "saved", progress=False, checkpoint_freq=100)
+    found = sorted(int(path.stem) for path in (tmp_path / "saved" / "checkpoints").iterdir())
+    assert found == [100, 200]
+    agents = [load_agent(config, tmp_path / "saved" / "checkpoints" / f"{steps}.zip") for steps in found]
+    assert [agent.num_timesteps for agent in agents] == found
+    # Saving changes nothing.
+    for name in ("evaluation.csv", "monitor.csv"):
+        one, other = ((tmp_path / kind / name).read_text().splitlines() for kind in ("plain", "saved"))
+        assert [line.split(",")[:2] for line in one[2:]] == [line.split(",")[:2] for line in other[2:]]
+
+    args = ["train", *TMAZE, *TINY, "--policy", "MlpPolicy", "--no-progress", "--out", str(tmp_path / "asked")]
+    assert run([*args, "--checkpoint-freq", "500"]) == 0
+    assert [path.name for path in (tmp_path / "asked" / "checkpoints").iterdir()] == ["500.zip"]
+    assert run([*args, "--overwrite"]) == 0
+    assert not (tmp_path / "asked" / "checkpoints").exists()
+
+
+def test_every_option_of_train_reaches_the_run(tmp_path: Path) -> None:
+    args = ["--policy", "MlpPolicy", "--n-stack", "3", "--policy-kwargs", "net_arch=[5]", "--out", str(tmp_path)]
+    assert run(["train", *TMAZE, *TINY, *args, "--no-progress"]) == 0
+    config = load_config(tmp_path)
+    assert (config.n_stack, config.policy_kwargs) == (3, {"net_arch": [5]})
+    agent = load_agent(config, tmp_path / "agent.zip")
+    assert agent.observation_space.shape == (15,)
+
+
+def test_a_run_is_finished_last_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whenever it is killed, evaluation.json is there only if all the rest is."""
+    written: list[str] = []
+
+    def note(path: Path, content: str | bytes) -> None:
+        written.append(path.name)
+        write_whole(path, content)
+
+    for module in ("training", "evaluation", "config"):
+        monkeypatch.setattr(f"memory_agents.benchmarks.{module}.write_whole", note)
+    assert run(["train", *TMAZE, *TINY, "--policy", "MlpPolicy", "--no-progress", "--out", str(tmp_path)]) == 0
+    assert written == ["config.json", "agent.zip", "evaluation.csv", "evaluation.json"]
 
 
 def test_a_refused_argument_keeps_the_earlier_run(tmp_path: Path) -> None:

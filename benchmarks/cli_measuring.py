@@ -1,0 +1,128 @@
+"""The commands of ``memory-bench`` that measure environments and memory cores by themselves."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch as th
+import typer
+
+from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
+from memory_agents.benchmarks.config import hardware, versions
+from memory_agents.benchmarks.copy_first import RegressionConfig, run_regression
+from memory_agents.benchmarks.copy_first_report import plot_regressions, regression_groups, regression_table
+from memory_agents.benchmarks.env_ids import check_env
+from memory_agents.benchmarks.env_speed import steps_per_second
+from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
+from memory_agents.benchmarks.output import make_folder
+from memory_agents.envs import ENVIRONMENTS
+from memory_agents.memory import memory_registry
+
+Threads = Annotated[int | None, typer.Option(help="PyTorch's threads; without it, PyTorch's choice.")]
+
+
+def add_commands(app: typer.Typer) -> None:
+    """
+    :param app: the command line, which gets the commands
+    """
+    app.command("copy-first")(copy_first)
+    app.command("env-speed")(env_speed)
+    app.command("gallery")(gallery)
+    app.command("episode-cost")(episode_cost)
+
+
+def copy_first(
+    out: Annotated[Path, typer.Option(help="Folder for the runs; those that it already holds are not repeated.")],
+    memory_class: Annotated[list[str], typer.Option(help="Memory core, by its name (repeatable).")],
+    memory_kwargs: Annotated[
+        list[str] | None, typer.Option(help="Arguments of the memory cores: key=value (repeatable) or a JSON object.")
+    ] = None,
+    length: Annotated[list[int], typer.Option(help="Numbers in a sequence (repeatable).")] = [5, 100, 300, 600],  # noqa: B006
+    seed: Annotated[list[int], typer.Option(help="Seed of weights and sequences (repeatable).")] = [0],  # noqa: B006
+    gradient_steps: Annotated[int, typer.Option(help="Gradient steps of each run.")] = 500,
+    batch_size: Annotated[int, typer.Option(help="Fresh sequences per gradient step.")] = 32,
+    learning_rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 5e-3,
+    validate_every: Annotated[int, typer.Option(help="Gradient steps between looks at the validation set.")] = 50,
+    threads: Threads = None,
+) -> None:
+    """Regress the first of T random numbers at the end of them: which memory core outlasts how much noise."""
+    settings: dict[str, Any] = dict(
+        memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
+        gradient_steps=gradient_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        validate_every=validate_every,
+    )
+    configs = [
+        RegressionConfig(memory_class=name, length=numbers, seed=number, **settings)
+        for number, numbers, name in product(seed, length, memory_class)
+    ]
+    if threads is not None:
+        th.set_num_threads(threads)
+    for config in configs:
+        run_regression(config, out)
+    groups = regression_groups(out)
+    typer.echo(regression_table(groups))
+    plot_regressions(groups, out / "curves.png")
+    typer.echo(f"Learning curves: {out / 'curves.png'}")
+
+
+def env_speed(
+    env: Annotated[
+        list[str] | None, typer.Option(help="Environment id (repeatable); default: every one of this library.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps of a timed block.")] = 50_000,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed blocks, of which the median counts.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
+) -> None:
+    """Measure how many steps a second of CPU time single environments make, resets included."""
+    figures = {name: round(steps_per_second(check_env(name), {}, steps, repeats)) for name in env or ENVIRONMENTS}
+    text = json.dumps({"steps_per_second": figures, "versions": versions(), "hardware": hardware()}, indent=2)
+    typer.echo(text)
+    if out is not None:
+        make_folder(out.parent)
+        out.write_text(text + "\n")
+
+
+def gallery(out: Annotated[Path, typer.Option(help="Picture to write, a PNG file.")] = Path("gallery.png")) -> None:
+    """Draw beginning, middle and end of an episode of every environment with an oracle."""
+    make_folder(out.parent)
+    draw_gallery(environments_with_oracle(), out)
+    typer.echo(f"Gallery: {out}")
+
+
+def episode_cost(
+    memory_class: Annotated[str, typer.Option(help="Memory core, by its name.")] = "compressive",
+    memory_kwargs: Annotated[
+        list[str] | None, typer.Option(help="Arguments of the memory core: key=value (repeatable) or a JSON object.")
+    ] = None,
+    n_envs: Annotated[int, typer.Option(min=1, help="Environments acting at once.")] = 16,
+    early: Annotated[int, typer.Option(min=1, help="An early step of the episode.")] = 1_000,
+    late: Annotated[int, typer.Option(min=2, help="A late step of the episode.")] = 100_000,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed blocks at each of the two.")] = 20,
+    threads: Threads = None,
+    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
+) -> None:
+    """Compare the time and memory of a step late in an episode with one early in it."""
+    # Only here: it measures the process by a module that Windows lacks.
+    from memory_agents.benchmarks.episode_cost import episode_cost as measure
+
+    check_name("--memory-class", memory_class, memory_registry, f"use {', '.join(memory_registry)}")
+    if early >= late:
+        raise UsageError(f"--early {early} must be smaller than --late {late}; lower --early")
+    if threads is not None:
+        th.set_num_threads(threads)
+    try:
+        figures = measure(
+            memory_class, parse_kwargs("--memory-kwargs", memory_kwargs or []), n_envs, early, late, repeats
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"--memory-class {memory_class!r} cannot be made: {error}") from error
+    text = json.dumps({**figures, "versions": versions(), "hardware": hardware()}, indent=2)
+    typer.echo(text)
+    if out is not None:
+        make_folder(out.parent)
+        out.write_text(text + "\n")

@@ -1,0 +1,77 @@
+"""Policies, algorithms and environments of the user's own, by ``module:name``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+
+from memory_agents.benchmarks.arguments import UsageError, suggestions
+
+
+def import_from_here(module: str) -> ModuleType:
+    """
+    :param module: name of a module that is installed, or lies in the folder one stands in
+    :return: the module
+    :raises ImportError: when there is none, or it cannot be imported
+    """
+    # A console script, unlike `python -m`, does not look there. Last, so that no installed module is hidden.
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+    return import_module(module)
+
+
+def load_policy(option: str, dotted: str) -> type[BasePolicy]:
+    """
+    :param option: name of the option, for messages
+    :param dotted: ``module:Class``
+    :return: the policy's class
+    :raises UsageError: when it cannot be imported, or is no policy of Stable-Baselines3
+    """
+    found: type[BasePolicy] = load_class(option, dotted, BasePolicy)
+    return found
+
+
+def load_algorithm(option: str, dotted: str) -> type[BaseAlgorithm]:
+    """
+    :param option: name of the option, for messages
+    :param dotted: ``module:Class``
+    :return: the algorithm's class
+    :raises UsageError: when it cannot be imported, or is no algorithm of Stable-Baselines3
+    """
+    found: type[BaseAlgorithm] = load_class(option, dotted, BaseAlgorithm)
+    return found
+
+
+def load_class(option: str, dotted: str, *bases: Any) -> Any:
+    """
+    :param option: name of the option, for messages
+    :param dotted: ``module:Class``
+    :param bases: classes, of which it must be derived from one
+    :return: the class
+    :raises UsageError: when it cannot be imported, or is no such class
+    """
+    module_name, _, name = dotted.rpartition(":")
+    try:
+        module = import_from_here(module_name)
+    # Whatever the module does while it is imported, the user wants to know in a line.
+    except Exception as error:
+        raise UsageError(
+            f"{option} {dotted!r}: {module_name!r} cannot be imported ({type(error).__name__}: {error}); stand in its "
+            "folder, or install it"
+        ) from error
+    classes = {
+        key: value for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, bases)
+    }
+    if name in classes:
+        return classes[name]
+    near = suggestions(name, classes) or [key for key, value in classes.items() if value.__module__ == module_name]
+    hint = f"use {' or '.join(f'{module_name}:{each}' for each in near)}" if near else "derive it from one"
+    wanted = " or ".join(base.__name__ for base in bases)
+    raise UsageError(f"{option} {dotted!r} is no subclass of Stable-Baselines3's {wanted}; {hint}")

@@ -1,0 +1,1 @@
+"""Many runs from one file: planned, shared out to processes, taken up again where they stopped."""

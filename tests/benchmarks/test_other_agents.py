@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sb3_contrib
+import stable_baselines3
+
+from memory_agents import PPO
+from memory_agents.benchmarks.agents import load_agent, make_agent, make_training_env
+from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.benchmarks.dotted import import_from_here
+from memory_agents.benchmarks.training import train
+
+OWN = """
+import stable_baselines3
+from memory_agents import PPO, MemoryPolicy
+from stable_baselines3.common.policies import ActorCriticPolicy
+
+class Plain(ActorCriticPolicy):
+    def __init__(self, *args, width=8, **kwargs):
+        super().__init__(*args, net_arch=[width], **kwargs)
+
+class Remembering(MemoryPolicy):
+    pass
+
+class Ours(PPO):
+    pass
+
+class Theirs(stable_baselines3.A2C):
+    pass
+
+class Neither:
+    pass
+"""
+
+
+@pytest.fixture
+def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module in the folder one stands in."""
+    (tmp_path / "own_agents.py").write_text(OWN)
+    (tmp_path / "broken.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    yield "own_agents"
+    sys.modules.pop("own_agents", None)
+
+
+def config(env: str = "MemoryAgents/RepeatFirst-v0", **more: Any) -> TrainingConfig:
+    return TrainingConfig(env, **{**dict(n_envs=2, total_timesteps=64, eval_episodes=2, device="cpu"), **more})
+
+
+def made(asked: TrainingConfig) -> Any:
+    return make_agent(asked, make_training_env(asked))
+
+
+def test_recurrent_ppo_has_the_hyperparameters_of_ppo() -> None:
+    agent = made(config(algorithm="RecurrentPPO", policy="MlpLstmPolicy", policy_kwargs={"lstm_hidden_size": 12}))
+    ours = made(config())
+    assert agent.policy.lstm_actor.hidden_size == 12
+    assert type(agent) is sb3_contrib.RecurrentPPO
+    for name in ("n_epochs", "gamma", "gae_lambda", "ent_coef"):
+        assert getattr(agent, name) == getattr(ours, name), name
+    assert agent.lr_schedule(0.5) == ours.lr_schedule(0.5)
+
+
+@pytest.mark.parametrize("env", ["CartPole-v1", "MemoryAgents/TMaze-v0", "MemoryAgents/RepeatFirst-v0"])
+def test_recurrent_ppo_is_trained_and_loaded(env: str, tmp_path: Path) -> None:
+    small = dict(policy_kwargs={"lstm_hidden_size": 8}, algorithm_kwargs={"n_steps": 32, "n_epochs": 1})
+    asked = config(env, algorithm="RecurrentPPO", policy="MlpLstmPolicy", **small)
+    result = train(asked, tmp_path, progress=False)
+    assert result.steps == 64
+    loaded: Any = load_agent(asked, tmp_path / "agent.zip")
+    assert loaded.policy.lstm_actor.hidden_size == 8
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        (dict(policy="own_agents:Plain"), stable_baselines3.PPO),
+        (dict(policy="own_agents:Remembering", memory_class="gru"), PPO),
+        (dict(algorithm="own_agents:Ours", memory_kwargs={"memory_length": 4}), PPO),
+        (dict(algorithm="own_agents:Theirs", policy="MlpPolicy"), stable_baselines3.A2C),
+        (dict(algorithm="own_agents:Theirs", policy="own_agents:Plain"), stable_baselines3.A2C),
+    ],
+)
+def test_agents_of_ones_own(more: dict[str, Any], kind: type, own_module: str, tmp_path: Path) -> None:
+    asked = config(algorithm_kwargs={"n_steps": 32}, **more)
+    agent = made(asked)
+    assert issubclass(type(agent), kind)
+    assert type(agent).__name__ == asked.algorithm.rpartition(":")[2]
+    if ":" in asked.policy:
+        assert type(agent.policy).__name__ == asked.policy.rpartition(":")[2]
+
+    folder = tmp_path / "run"
+    train(asked, folder, progress=False)
+    assert type(load_agent(asked, folder / "agent.zip")) is type(agent)
+    assert list(json.loads((folder / "config.json").read_text())["sources"]) == [own_module]
+
+
+def test_the_policys_own_arguments_reach_it(own_module: str) -> None:
+    assert made(config(policy="own_agents:Plain", policy_kwargs={"width": 5})).policy.net_arch == [5]
+    assert made(config(policy_kwargs={"net_arch": [7]})).policy.net_arch == [7]
+    assert made(config(policy="MlpPolicy", policy_kwargs={"net_arch": [9]})).policy.net_arch == [9]
+
+
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        (dict(policy="own_agents:Plane"), "own_agents:Plane.* is no subclass.*BasePolicy; use own_agents:Plain"),
+        (dict(policy="own_agents:Neither"), "use own_agents:Plain or own_agents:Remembering"),
+        (dict(policy="broken:Policy"), r"'broken' cannot be imported \(ZeroDivisionError: division by zero\)"),
+        (dict(policy="no_such:Policy"), "No module named 'no_such'.*stand in its folder"),
+        (dict(algorithm="own_agents:Plain"), "no subclass of Stable-Baselines3's BaseAlgorithm; use own_agents:"),
+        (dict(algorithm="own_agents:Theirs"), "--policy 'CompressiveMemoryPolicy' is unknown; use MlpPolicy"),
+        (dict(policy="own_agents:Plain", memory_class="gru"), "has no memory; leave out --memory-class"),
+        (dict(policy="own_agents:Plain", policy_kwargs={"wide": 1}), "wide"),
+        (dict(policy_kwargs={"memory_kwargs": {}}), "use --memory-kwargs"),
+        (dict(algorithm="RecurentPPO"), "--algorithm 'RecurentPPO' is unknown; did you mean RecurrentPPO"),
+        (dict(algorithm="RecurrentPPO", policy="GTrXLPolicy"), "use MlpLstmPolicy"),
+        (
+            dict(algorithm="RecurrentPPO", policy="MlpLstmPolicy", memory_kwargs={"a": 1}),
+            "--algorithm 'RecurrentPPO' does not take --memory-kwargs",
+        ),
+    ],
+)
+def test_what_cannot_be_made_is_refused(more: dict[str, Any], complaint: str, own_module: str) -> None:
+    with pytest.raises(UsageError, match=complaint):
+        made(config(**more))
+
+
+def test_modules_here_hide_no_installed_ones(own_module: str, tmp_path: Path) -> None:
+    (tmp_path / "numpy.py").touch()
+    assert import_from_here("own_agents").__file__ == str(tmp_path / "own_agents.py")
+    assert sys.path[-1] == str(tmp_path)
