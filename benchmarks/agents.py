@@ -147,7 +147,9 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
     """
     other = other_algorithm(config)
     device = check_device(config.device)
-    if issubclass(algorithm.memoryless, sb3_contrib.MaskablePPO) and not is_masking_supported(venv):
+    if issubclass(
+        other or ALGORITHMS[config.algorithm].memoryless, sb3_contrib.MaskablePPO
+    ) and not is_masking_supported(venv):
         raise UsageError(
             f"--algorithm {config.algorithm!r} asks which actions are valid, and --env {config.env!r} has no "
             "action_masks() to tell it; use PPO, or an environment that does, such as MemoryAgents/Concentration-v0"
