@@ -15,6 +15,9 @@ from memory_agents import PPO
 from memory_agents.benchmarks.collect import Run, collect, find_runs, markdown, read_runs
 from memory_agents.benchmarks.copy_first_report import regression_groups, regression_table
 from memory_agents.benchmarks.listing import environment_markdown, environments
+from memory_agents.benchmarks.sweeps.plan import plan
+from memory_agents.benchmarks.sweeps.suite_file import parse_suite
+from memory_agents.benchmarks.sweeps.sweep import rehearse_all
 from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import CompressiveMemory, memory_registry
 from memory_agents.nn import (
@@ -189,3 +192,11 @@ def test_defaults_that_differ_from_sb3_are_told() -> None:
     assert "a learning rate that falls from 2e-3 to 2e-4" in README
     assert f"n_epochs={agent.n_epochs}" in README
     assert f"ent_coef={agent.ent_coef}" in README
+
+
+def test_the_suite_of_runs_can_be_planned(tmp_path: Path) -> None:
+    (block,) = re.findall(r"```toml\n(.*?)```", README, flags=re.DOTALL)
+    suite = parse_suite(block.replace("my_agents:MyPolicy", "gru"), "mine", "README.md")
+    runs = plan(suite, tmp_path)
+    assert len(runs) == 12
+    rehearse_all(runs)
