@@ -78,7 +78,8 @@ def run_suite(
     todo = unfinished(runs)
     rehearse_all(todo)
     kept = [run for run in runs if run not in todo]
-    workers = _engine(engine, jobs, len(todo))
+    # A Ray is not started for nothing.
+    workers = _engine(engine if todo else ENGINES[0], jobs, len(todo))
     try:
         record = record_path(loaded, runs, out)
         save_record(loaded, runs, _command(), record)

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from memory_agents.benchmarks.collect import collect, markdown, read_runs
-from memory_agents.benchmarks.config import hardware, versions
+from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
-from memory_agents.benchmarks.provenance import commit
+from memory_agents.benchmarks.provenance import commit, source_hashes
 from memory_agents.benchmarks.sweeps.plan import PlannedRun
 from memory_agents.benchmarks.sweeps.suite_file import SuiteFile
 
@@ -70,12 +71,20 @@ def other_code(runs: Sequence[PlannedRun]) -> list[str]:
     :return: warnings where they were made by other code than what runs now
     """
     now = commit()
-    commits: dict[str | None, int] = {}
+    commits: Counter[str | None] = Counter()
+    modules: Counter[str] = Counter()
     for run in runs:
-        written = json.loads((run.folder / "config.json").read_text())
-        commits[written.get("commit")] = commits.get(written.get("commit"), 0) + 1
+        written = json.loads((run.folder / CONFIG_FILE).read_text())
+        commits[written.get("commit")] += 1
+        then = written.get("sources", {})
+        current = source_hashes(run.config.policy, run.config.algorithm, run.config.env)
+        modules.update(module for module in current if then.get(module, current[module]) != current[module])
+    mend = "choose another --out to have all of one"
     return [
-        f"{count} of the finished runs are of commit {made}, and this is {now}; choose another --out to have all of one"
-        for made, count in commits.items()
-        if made != now
+        *(
+            f"{n} of the finished runs are of commit {old}, this is {now}; {mend}"
+            for old, n in commits.items()
+            if old != now
+        ),
+        *(f"{module} was another one when {n} of the finished runs were made; {mend}" for module, n in modules.items()),
     ]

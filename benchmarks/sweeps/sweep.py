@@ -54,6 +54,9 @@ def rehearse_all(runs: Sequence[PlannedRun]) -> None:
             rehearse(run.config)
         except UsageError as error:
             raise UsageError(f"{run.environment} with {run.agent}: {error}") from error
+        except Exception:
+            # A bug of an agent's own is a failure of its runs, which have the traceback, and does not stop the others.
+            continue
 
 
 def sweep(runs: Sequence[PlannedRun], engine: Engine, display: Display, checkpoint_freq: int | None) -> SweepResult:

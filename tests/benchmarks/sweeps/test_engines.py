@@ -36,6 +36,10 @@ class Dies(ActorCriticPolicy):
         if multiprocessing.parent_process() is not None:
             os.kill(os.getpid(), signal.SIGKILL)
 
+class Broken(ActorCriticPolicy):
+    def __init__(self, *args, **kwargs):
+        raise RuntimeError("broken from the start")
+
 class Fails(ActorCriticPolicy):
     def forward(self, *args, **kwargs):
         raise LookupError("a bug of mine")
@@ -73,7 +77,7 @@ def test_smoke_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_strangers_agents_from_another_folder(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    agents = "my_agents:Fails,my_agents:Dies,my_agents:Good"
+    agents = "my_agents:Fails,my_agents:Dies,my_agents:Broken,my_agents:Good"
     args = ["run", "mine.toml", "--out", "runs", "--seeds", "0", "--jobs", "1", "--policies", agents]
     assert run(args) == 1
     captured = capsys.readouterr()
@@ -81,7 +85,8 @@ def test_a_strangers_agents_from_another_folder(elsewhere: Path, capsys: pytest.
     assert "TMaze Dies s0: FAILED" in captured.out
     assert "ended by signal SIGKILL" in captured.err
     assert "LookupError: a bug of mine" in captured.err
-    assert "2 of 3 runs failed" in captured.err
+    assert "RuntimeError: broken from the start" in captured.err
+    assert "3 of 4 runs failed" in captured.err
 
 
 @pytest.mark.slow
@@ -137,6 +142,8 @@ def sweep_of_eight(folder: Path, out: str) -> subprocess.Popen[bytes]:
             stderr=complaints,
             # Ctrl-C goes to the whole group, as on a terminal.
             start_new_session=True,
+            # What is started in the background of a script ignores it, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -222,3 +223,23 @@ def test_other_code_is_told(
     monkeypatch.setattr("memory_agents.benchmarks.sweeps.record.commit", lambda: "abc")
     assert run(["run", small, "--out", str(out), "--seeds", "0"]) == 0
     assert "Note: 2 of the finished runs are of commit " in capsys.readouterr().out
+
+
+def test_changed_agents_of_ones_own_are_told(
+    small: str,
+    engines: list[HereEngine],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    own = tmp_path / "changing_agents.py"
+    own.write_text("from stable_baselines3.common.policies import ActorCriticPolicy as Mine\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    args = ["run", small, "--out", str(tmp_path / "runs"), "--policies", "changing_agents:Mine"]
+    for _ in range(2):
+        assert run(args) == 0
+        assert "Note" not in capsys.readouterr().out
+    own.write_text(own.read_text() + "# improved\n")
+    assert run(args) == 0
+    assert "Note: changing_agents was another one when 2 of the finished runs were made" in capsys.readouterr().out
+    sys.modules.pop("changing_agents", None)
