@@ -177,9 +177,10 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
             **config.algorithm_kwargs,
         )
     except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"--policy {config.policy!r} cannot be made: {error}; see memory-bench list --policies"
-        ) from error
+        asked = f"--policy {config.policy!r}"
+        if config.algorithm != TrainingConfig.algorithm:
+            asked = f"--algorithm {config.algorithm!r} with {asked}"
+        raise UsageError(f"{asked} cannot be made: {error}; see memory-bench list --policies") from error
 
 
 def has_memory(policy: str | type[BasePolicy]) -> bool:

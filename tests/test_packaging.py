@@ -63,6 +63,13 @@ def test_type_information_is_shipped(folder: str, pyproject: dict[str, Any]) -> 
     assert "py.typed" in pyproject["tool"]["setuptools"]["package-data"]["*"]
 
 
+def test_suites_of_runs_are_shipped(pyproject: dict[str, Any]) -> None:
+    patterns = pyproject["tool"]["setuptools"]["package-data"]["memory_agents.benchmarks"]
+    shipped = {path for pattern in patterns for path in (ROOT / "benchmarks").glob(pattern)}
+
+    assert set((ROOT / "benchmarks").rglob("*.toml")) <= shipped
+
+
 @pytest.mark.parametrize("folder", ["envs", "benchmarks"])
 def test_a_bare_checkout_sees_the_installed_names(folder: str) -> None:
     link = ROOT / "memory_agents" / folder

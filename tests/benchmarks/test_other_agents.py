@@ -124,6 +124,10 @@ def test_the_policys_own_arguments_reach_it(own_module: str) -> None:
         (dict(algorithm="RecurentPPO"), "--algorithm 'RecurentPPO' is unknown; did you mean RecurrentPPO"),
         (dict(algorithm="RecurrentPPO", policy="GTrXLPolicy"), "use MlpLstmPolicy"),
         (
+            dict(algorithm="own_agents:Theirs", policy="MlpPolicy", algorithm_kwargs={"n_epochs": 2}),
+            "--algorithm 'own_agents:Theirs' with --policy 'MlpPolicy' cannot be made: .*n_epochs",
+        ),
+        (
             dict(algorithm="RecurrentPPO", policy="MlpLstmPolicy", memory_kwargs={"a": 1}),
             "--algorithm 'RecurrentPPO' does not take --memory-kwargs",
         ),
