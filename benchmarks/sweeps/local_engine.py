@@ -66,20 +66,29 @@ class _Worker:
         """What became of its task; None while it is at it."""
         task = self.task
         assert task is not None
-        # It may have died in the middle of an answer.
-        with suppress(EOFError, OSError):
+        try:
             if self.channel.poll():
                 outcome: Outcome = self.channel.recv()
                 self.task = None
                 return outcome
+        except (EOFError, OSError):
+            # Nobody else has the other end, so it is dying, and may yet look alive for a moment.
+            self.end()
         if self.process.is_alive():
             return None
-        self.process.join()
+        self.task = None
         code = self.process.exitcode or 0
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         return Outcome(
             task.folder, FAILED, f"The process of this run ended by {how}; was there enough memory for it?\n"
         )
+
+    def end(self) -> None:
+        """Wait for its end, and bring it about if need be."""
+        self.process.join(STOP_SECONDS)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
 
 
 @contextmanager
@@ -117,7 +126,7 @@ class LocalEngine:
         """
         :param task: a task; fewer than :attr:`jobs` are running
         """
-        idle = next((worker for worker in self._workers if worker.task is None), None)
+        idle = next((each for each in self._workers if each.task is None and each.process.is_alive()), None)
         if idle is None:
             idle = _Worker()
             self._workers.append(idle)
@@ -131,10 +140,11 @@ class LocalEngine:
         busy = [worker for worker in self._workers if worker.task is not None]
         connection.wait([*(each.channel for each in busy), *(each.process.sentinel for each in busy)], seconds)
         outcomes = [outcome for worker in busy if (outcome := worker.outcome()) is not None]
-        for worker in self._workers:
-            if not worker.process.is_alive():
-                worker.channel.close()
-        self._workers = [worker for worker in self._workers if worker.process.is_alive()]
+        # One that dies only now has a task yet, whose end will be told the next time.
+        gone = [worker for worker in self._workers if worker.task is None and not worker.process.is_alive()]
+        for worker in gone:
+            worker.channel.close()
+        self._workers = [worker for worker in self._workers if worker not in gone]
         return outcomes
 
     def close(self) -> None:
@@ -143,9 +153,6 @@ class LocalEngine:
             # One without a task ends at once by itself; a run in progress is to be started anew in any case.
             worker.process.terminate()
         for worker in self._workers:
-            worker.process.join(STOP_SECONDS)
-            if worker.process.is_alive():
-                worker.process.kill()
-                worker.process.join()
+            worker.end()
             worker.channel.close()
         self._workers = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -14,10 +15,13 @@ import pytest
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
+from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.sweeps import ray_engine
+from memory_agents.benchmarks.sweeps.local_engine import LocalEngine, _Worker
 from memory_agents.benchmarks.sweeps.plan import Choice, plan
 from memory_agents.benchmarks.sweeps.ray_engine import RayEngine
 from memory_agents.benchmarks.sweeps.suite_file import load_suite
+from memory_agents.benchmarks.sweeps.worker import FAILED, Task
 from tests.benchmarks.sweeps.small import SMALL
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,6 +91,48 @@ def test_a_strangers_agents_from_another_folder(elsewhere: Path, capsys: pytest.
     assert "LookupError: a bug of mine" in captured.err
     assert "RuntimeError: broken from the start" in captured.err
     assert "3 of 4 runs failed" in captured.err
+
+
+class Dying:
+    """A process that has closed its end of the pipe, and looks alive when one asks for the first time after that."""
+
+    exitcode = -9
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.sentinel, self.other_end = os.pipe()
+
+    def is_alive(self) -> bool:
+        self.asked += 1
+        if self.asked == 1:
+            return True
+        os.close(self.other_end)
+        self.is_alive = lambda: False  # type: ignore[method-assign]
+        return False
+
+    def join(self, timeout: float | None = None) -> None:
+        pass
+
+    def kill(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_who_dies_while_one_looks_loses_no_run(closed: bool, tmp_path: Path) -> None:
+    engine = LocalEngine(1)
+    worker = object.__new__(_Worker)
+    ours, theirs = multiprocessing.Pipe()
+    if closed:
+        theirs.close()
+    worker.channel, worker.process = ours, Dying()  # type: ignore[assignment]
+    worker.task = Task(TrainingConfig("MemoryAgents/TMaze-v0"), tmp_path)
+    engine._workers = [worker]
+    outcomes = [outcome for _ in range(4) for outcome in (engine.wait(0.01) if engine._workers else [])]
+    assert [(outcome.folder, outcome.status) for outcome in outcomes] == [(tmp_path, FAILED)]
+    assert "SIGKILL" in outcomes[0].message
+    assert engine._workers == []
+    theirs.close()
+    ours.close()
 
 
 @pytest.mark.slow
