@@ -17,6 +17,7 @@ from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwa
 from memory_agents.benchmarks.cli_looking import add_commands as add_looking
 from memory_agents.benchmarks.cli_measuring import Threads
 from memory_agents.benchmarks.cli_measuring import add_commands as add_measuring
+from memory_agents.benchmarks.cli_tuning import add_commands as add_tuning
 from memory_agents.benchmarks.collect import (
     LABELS,
     TABLES,
@@ -50,6 +51,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 add_looking(app)
+add_tuning(app)
 
 Seed = Annotated[int, typer.Option(help="Seed of everything: two runs with the same seed on the CPU are identical.")]
 NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress bar.")]

@@ -91,6 +91,7 @@ def train(
     progress: bool = True,
     overwrite: bool = False,
     checkpoint_freq: int | None = None,
+    callback: BaseCallback | None = None,
 ) -> TrainingResult:
     """
     Train, save the agent, evaluate it. Training that no longer gives numbers ends there, and nothing is evaluated.
@@ -108,6 +109,7 @@ def train(
     :param progress: whether to show a progress bar
     :param overwrite: whether to replace an earlier run in this folder
     :param checkpoint_freq: environment steps between two savings of the agent; None: at the end alone
+    :param callback: watches the training, and may end it before its time
     :return: the trained agent and its evaluation
     :raises UsageError: when an argument cannot be used, or another process works in the folder; nothing has been
         written then
@@ -116,7 +118,7 @@ def train(
     check_run_folder(folder, overwrite)
     with hold(folder):
         prepare_run(folder, overwrite)
-        return train_in(folder, config, progress=progress, checkpoint_freq=checkpoint_freq)
+        return train_in(folder, config, progress=progress, checkpoint_freq=checkpoint_freq, callback=callback)
 
 
 def rehearse(config: TrainingConfig) -> None:
@@ -135,7 +137,12 @@ def rehearse(config: TrainingConfig) -> None:
 
 
 def train_in(
-    folder: Path, config: TrainingConfig, *, progress: bool = False, checkpoint_freq: int | None = None
+    folder: Path,
+    config: TrainingConfig,
+    *,
+    progress: bool = False,
+    checkpoint_freq: int | None = None,
+    callback: BaseCallback | None = None,
 ) -> TrainingResult:
     """
     What :func:`train` does in a folder that is ready.
@@ -144,24 +151,27 @@ def train_in(
     :param config: the run's arguments, rehearsed
     :param progress: whether to show a progress bar
     :param checkpoint_freq: environment steps between two savings of the agent; None: at the end alone
+    :param callback: watches the training, and may end it before its time
     :return: the trained agent and its evaluation
     """
+    callbacks: list[BaseCallback] = [LogSteps()]
+    if checkpoint_freq is not None:
+        callbacks.append(Checkpoints(folder, checkpoint_freq))
+    if callback is not None:
+        callbacks.append(callback)
     try:
         save_config(config, folder)
-        return _train(folder, config, progress, checkpoint_freq)
+        return _train(folder, config, progress, callbacks)
     except Exception:
         write_whole(folder / FAILURE_FILE, traceback.format_exc())
         raise
 
 
-def _train(folder: Path, config: TrainingConfig, progress: bool, checkpoint_freq: int | None) -> TrainingResult:
+def _train(folder: Path, config: TrainingConfig, progress: bool, callbacks: list[BaseCallback]) -> TrainingResult:
     stages = _stages(config)
     venv = make_training_env(stages[0], folder / MONITOR_FILES[-len(stages)])
     agent = make_agent(stages[0], venv)
     agent.set_logger(configure(str(folder), ["csv", "tensorboard"]))
-    callbacks: list[BaseCallback] = [LogSteps()]
-    if checkpoint_freq is not None:
-        callbacks.append(Checkpoints(folder, checkpoint_freq))
     start, cpu_start = time.perf_counter(), time.process_time()
     broken_off = False
     try:

@@ -14,7 +14,7 @@ from memory_agents.dqn import DQN
 from memory_agents.ppo import PPO
 from memory_agents.qrdqn import QRDQN
 from memory_agents.trpo import TRPO
-from memory_agents.zoo.search import (
+from memory_agents.common.search_spaces import (
     a2c_hyperparams,
     dqn_hyperparams,
     ppo_hyperparams,
