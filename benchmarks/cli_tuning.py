@@ -38,7 +38,7 @@ def tune_suite(
     seed: Annotated[int, typer.Option(min=0, help="Seed of every trial, and of what is drawn.")] = 0,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda. Default: the suite's.")] = None,
 ) -> None:
-    """Search for hyperparameters of the compressive memory and an algorithm with Optuna; print the best as a command."""
+    """Search for hyperparameters of the compressive memory and an algorithm; print the best as a command."""
     check_name("--algorithm", algorithm, SPACES, f"use {', '.join(SPACES)}")
     loaded = load_suite(suite)
     names = [entry.name for entry in loaded.environments]
@@ -49,7 +49,9 @@ def tune_suite(
     base = replace(run.config, algorithm=algorithm, threads=1 if run.config.threads is None else run.config.threads)
     study = tune(base, trials, out, typer.echo)
 
-    finished = sorted((trial for trial in study.trials if trial.value is not None), key=lambda trial: -(trial.value or 0))
+    finished = sorted(
+        (trial for trial in study.trials if trial.value is not None), key=lambda trial: -(trial.value or 0)
+    )
     finished = [trial for trial in finished if trial.state.name == "COMPLETE"]
     if not finished:
         raise UsageError(f"none of the trials in {out} came to its end with a score; look at their failure.txt")

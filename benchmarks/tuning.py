@@ -90,8 +90,8 @@ def score(evaluation: Evaluation) -> float:
 
 def tune(base: TrainingConfig, trials: int, folder: Path, progress: Callable[[str], None]) -> Study:
     """
-    Train with hyperparameters that Optuna's tree-structured Parzen estimator suggests. A search that was stopped, however
-    it was stopped, goes on where it was: finished trials count, and one that was begun is begun anew.
+    Train with hyperparameters that Optuna's tree-structured Parzen estimator suggests. A search that was stopped,
+    however it was, goes on where it stopped: finished trials count, and one that was begun is begun anew.
 
     :param base: arguments of the runs, its algorithm one of :data:`SPACES`
     :param trials: trials in all, with those that are there
@@ -134,7 +134,7 @@ def tune(base: TrainingConfig, trials: int, folder: Path, progress: Callable[[st
         )
         _check_base(study, base, folder)
         # Another draw for every start, else the same hyperparameters would be suggested again.
-        study.sampler = optuna.samplers.TPESampler(seed=base.seed + len(study.trials), multivariate=False)
+        study.sampler = optuna.samplers.TPESampler(seed=base.seed + len(study.trials))
         for trial in study.get_trials(states=[TrialState.RUNNING]):
             # Nobody else is in this folder, so whoever ran it is gone.
             study.tell(trial.number, state=TrialState.FAIL)

@@ -10,10 +10,6 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from memory_agents.a2c import A2C
-from memory_agents.dqn import DQN
-from memory_agents.ppo import PPO
-from memory_agents.qrdqn import QRDQN
-from memory_agents.trpo import TRPO
 from memory_agents.common.search_spaces import (
     a2c_hyperparams,
     dqn_hyperparams,
@@ -23,6 +19,10 @@ from memory_agents.common.search_spaces import (
     sample_ppo,
     sample_trpo,
 )
+from memory_agents.dqn import DQN
+from memory_agents.ppo import PPO
+from memory_agents.qrdqn import QRDQN
+from memory_agents.trpo import TRPO
 
 HYPERPARAMS = Path(__file__).parent / "hyperparams"
 ON_POLICY = HYPERPARAMS / "on_policy.yml"

@@ -1,0 +1,122 @@
+"""A search for hyperparameters goes on where it was, and its best trial is a command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from memory_agents.benchmarks.cli import run
+from memory_agents.benchmarks.config import TrainingConfig, load_config
+from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation
+from memory_agents.benchmarks.training import rehearse
+from memory_agents.benchmarks.tuning import SPACES, STUDY_FILE, Pruning, draw, score
+
+optuna = pytest.importorskip("optuna", reason="optuna is not installed")
+
+SUITE = """
+seeds = [0]
+total_timesteps = 64
+eval_episodes = 2
+n_envs = 2
+agents = ["compressive"]
+
+[[environments]]
+id = "MemoryAgents/TMaze-v0"
+env_kwargs = { corridor = 2 }
+
+[[environments]]
+id = "MemoryAgents/RepeatFirst-v0"
+"""
+
+
+def arguments(folder: Path, *more: str) -> list[str]:
+    suite = folder / "mine.toml"
+    suite.write_text(SUITE)
+    return ["tune", str(suite), "--env", "TMaze", "--out", str(folder / "search"), *more]
+
+
+def study_of(folder: Path) -> Any:
+    return optuna.load_study(study_name="tune", storage=f"sqlite:///{folder / 'search' / STUDY_FILE}")
+
+
+def test_a_search_is_told_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(arguments(tmp_path, "--trials", "2")) == 0
+    first = capsys.readouterr().out
+    assert "trial 0: score " in first
+    assert "trial 1: score " in first
+    study = study_of(tmp_path)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 2
+    best = load_config(tmp_path / "search" / "trials" / f"{study.best_trial.number:04d}")
+    assert f"{best.command()} --out runs/tuned" in first
+    assert best.algorithm_kwargs["n_steps"] % best.algorithm_kwargs["sequence_length"] == 0
+    evaluation = json.loads((tmp_path / "search" / "trials" / "0000" / "evaluation.json").read_text())
+    assert study.trials[0].value == evaluation["normalized_return"]
+
+    # A trial in which the process ended.
+    broken = study.ask()
+    params = SPACES["PPO"](broken, 0, 2, {})
+    assert run(arguments(tmp_path, "--trials", "3")) == 0
+    again = study_of(tmp_path).trials
+    assert [trial.state.name for trial in again] == ["COMPLETE", "COMPLETE", "FAIL", "COMPLETE"]
+    assert again[3].params == again[2].params
+    assert load_config(tmp_path / "search" / "trials" / "0003").algorithm_kwargs["gamma"] == params["gamma"]
+    # All are there: nothing is trained, the best is told again.
+    assert run(arguments(tmp_path, "--trials", "3")) == 0
+    assert len(study_of(tmp_path).trials) == 4
+    assert run(arguments(tmp_path, "--trials", "3", "--budget", "128")) == 2
+    assert "has a search with other arguments (total_timesteps); use another folder" in capsys.readouterr().err
+
+
+def test_what_cannot_be_searched_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = arguments(tmp_path)
+    assert run([*asked[:2], *asked[4:]]) == 2
+    assert "has 2 environments; choose with --env TMaze or RepeatFirst" in capsys.readouterr().err
+    assert run([*asked, "--algorithm", "SAC"]) == 2
+    assert "--algorithm 'SAC'" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert run(asked) == 2
+    assert "pip install 'memory_agents[tune]'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("algorithm", SPACES)
+def test_what_is_drawn_can_be_trained(algorithm: str) -> None:
+    kwargs = {"auto_advance": False} if algorithm == "MaskablePPO" else {}
+    base = TrainingConfig(
+        "MemoryAgents/TMaze-v0", kwargs, algorithm=algorithm, memory_kwargs={"compression": "mean"}, n_envs=2
+    )
+    config = draw(base, optuna.create_study().ask())
+    rehearse(config)
+    assert config.memory_kwargs["compression"] == "mean"
+    assert {"n_layers", "gating"} <= set(config.memory_kwargs)
+    assert "sequence_length" in config.algorithm_kwargs
+
+
+def test_what_is_maximised() -> None:
+    episodes = (Episode(3.0, 5, None),)
+    assert score(Evaluation(episodes, None)) == 3.0
+    assert score(Evaluation(episodes, Anchors(optimal=5.0, memoryless=1.0, random=0.0))) == 0.5
+    assert score(Evaluation((), None)) != score(Evaluation((), None))
+
+
+def test_a_training_below_the_median_ends() -> None:
+    reports: list[tuple[float, int]] = []
+    trial: Any = SimpleNamespace(
+        report=lambda value, step: reports.append((value, step)), should_prune=lambda: reports[-1][0] < 1
+    )
+    pruning = Pruning(trial, interval=10)
+    pruning.model = SimpleNamespace(ep_info_buffer=[])  # type: ignore[assignment]
+    going_on = []
+    for steps, returns in ((9, [5.0]), (10, []), (12, [5.0, 1.0]), (13, [5.0]), (20, [0.5])):
+        pruning.num_timesteps = steps
+        pruning.model.ep_info_buffer = [{"r": value} for value in returns]  # type: ignore[assignment]
+        going_on.append(pruning._on_step())
+    assert reports == [(3.0, 1), (0.5, 2)]
+    assert going_on == [True, True, True, True, False]
+    assert pruning.pruned
