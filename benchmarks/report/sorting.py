@@ -8,7 +8,7 @@ from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 from memory_agents.benchmarks.collect import flatten
-from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
 
 #: Arguments of a run that say what it was on, and under which conditions.
 TASK = (
@@ -22,8 +22,6 @@ EITHER = ("n_envs", "normalize_reward", "algorithm_kwargs")
 WITHOUT_LEARNING = ("env", "env_kwargs", "eval_episodes")
 
 DEFAULTS = {entry.name: entry.default for entry in fields(TrainingConfig)}
-#: The algorithm of players who learn nothing.
-SCRIPTED = "Scripted"
 
 
 class Sorting:

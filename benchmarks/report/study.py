@@ -15,11 +15,10 @@ from memory_agents.benchmarks.collect import Run, find_runs, folder_labels, read
 from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_config
 from memory_agents.benchmarks.copy_first import FIGURES_FILE
 from memory_agents.benchmarks.evaluation import EVALUATION_FILE, Anchors
+from memory_agents.benchmarks.output import FAILURE_FILE
 from memory_agents.benchmarks.report.sorting import Sorting, agent_names, task_names
 from memory_agents.benchmarks.report.statistics import ENOUGH_RUNS, interquartile_mean
 
-#: The traceback of a run that failed.
-FAILURE_FILE = "failure.txt"
 #: What sweeps say of the runs that they planned, in the folder of these.
 SWEEP_FILES = "sweeps/*.json"
 
