@@ -120,3 +120,18 @@ def test_a_training_below_the_median_ends() -> None:
     assert reports == [(3.0, 1), (0.5, 2)]
     assert going_on == [True, True, True, True, False]
     assert pruning.pruned
+
+
+def test_a_trial_that_ends_early_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def give_up(pruning: Pruning) -> bool:
+        pruning.pruned = True
+        return False
+
+    monkeypatch.setattr(Pruning, "_on_step", give_up)
+    assert run(arguments(tmp_path, "--trials", "1")) == 2
+    output = capsys.readouterr()
+    assert "trial 0: worse than the median, ended early" in output.out
+    assert "none of the trials" in output.err
+    assert [trial.state.name for trial in study_of(tmp_path).trials] == ["PRUNED"]
