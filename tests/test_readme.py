@@ -72,6 +72,7 @@ def rows_of(*folders: str, table: str = "results", evaluation: str = "evaluation
         ("gates", "stability", 8),
         ("judger", "judger", 7),
         ("masking", "masking", 6),
+        ("quick", "scores", 32),
         ("off-policy", "learning", 2),
     ],
 )
