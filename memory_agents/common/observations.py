@@ -10,7 +10,8 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
-from stable_baselines3.common.type_aliases import PyTorchObs
+from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs
+from stable_baselines3.common.vec_env import VecEnv
 
 #: Between the names of a nested entry. A dot would not do: networks of PyTorch refuse it in names.
 SEPARATOR = "/"
@@ -104,6 +105,18 @@ def check_observation_space(space: spaces.Space[Any]) -> None:
                 f"env has {where} {leaf}, which cannot be read; turn them into numbers, or leave them out "
                 "with FilterObservation of Gymnasium"
             )
+
+
+def readable(env: GymEnv) -> GymEnv:
+    """
+    :param env: environment, or vectorised environment, in which a policy shall learn
+    :return: the same, in a :class:`FlatDictObservation` where it needs one and is a single environment
+    :raises ValueError: when no policy can read its observations
+    """
+    if not isinstance(env, VecEnv) and is_nested(env.observation_space):
+        env = FlatDictObservation(env)
+    check_observation_space(env.observation_space)
+    return env
 
 
 def check_importance(space: spaces.Space[Any]) -> None:

@@ -16,10 +16,11 @@ from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.common.defaults import DEFAULT_REPLAY_WINDOWS, default_train_freq
-from memory_agents.common.observations import FlatDictObservation, check_observation_space, is_nested
+from memory_agents.common.observations import readable
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, SequenceReplayBuffer
 from memory_agents.common.sequences import check_sequence_length
+from memory_agents.common.stock import check_policy_name, stock_algorithm
 from memory_agents.common.value_networks import MemoryValuePolicy
 from memory_agents.memory import batch_size as tree_batch_size
 from memory_agents.memory import tree_leaves
@@ -82,11 +83,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         _init_setup_model: bool = True,
         **kwargs: Any,
     ) -> None:
-        if isinstance(policy, str) and policy not in self.policy_aliases:
-            raise ValueError(
-                f"policy={policy!r} is not known here; use one of {', '.join(self.policy_aliases)}. "
-                f"Policies without memory belong to {self._without_memory()}"
-            )
+        check_policy_name(type(self), policy)
         check_sequence_length(sequence_length)
         check_flags(double_q=double_q)
         n_envs = env.num_envs if isinstance(env, VecEnv) else 1
@@ -111,18 +108,9 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
             **kwargs,
         )
 
-    @classmethod
-    def _without_memory(cls) -> str:
-        parent = next(
-            base for base in cls.__mro__ if base.__module__.split(".")[0] in ("stable_baselines3", "sb3_contrib")
-        )
-        return f"{parent.__module__.split('.')[0]}.{parent.__name__}"
-
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        if not isinstance(env, VecEnv) and is_nested(env.observation_space):
-            env = FlatDictObservation(env)
-        check_observation_space(env.observation_space)
+        env = readable(env)
         if not isinstance(env.action_space, spaces.Discrete):
             raise ValueError(
                 f"env has actions in {env.action_space}, but values of every action need a Discrete space; "
@@ -173,7 +161,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
                 f"{package}"
             )
         raise TypeError(
-            f"policy={name} has no memory; use {self._without_memory()} for it, "
+            f"policy={name} has no memory; use {'.'.join(stock_algorithm(type(self)))} for it, "
             f"or one of {', '.join(self.policy_aliases)} here"
         )
 

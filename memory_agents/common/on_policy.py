@@ -18,10 +18,11 @@ from stable_baselines3.common.vec_env import VecEnv
 from memory_agents.common.actions import env_actions
 from memory_agents.common.buffers import SequenceDictRolloutBuffer, SequenceRolloutBuffer
 from memory_agents.common.judger_training import JudgerTraining, learned_judges
-from memory_agents.common.observations import FlatDictObservation, check_observation_space, is_nested
+from memory_agents.common.observations import readable
 from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState
 from memory_agents.common.presets import MEMORY_POLICIES
 from memory_agents.common.sequences import check_sequence_length, rollout_sizes
+from memory_agents.common.stock import check_policy_name, stock_algorithm
 from memory_agents.memory import batch_size, tree_select
 
 
@@ -80,11 +81,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         policy_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        if isinstance(policy, str) and policy not in self.policy_aliases:
-            raise ValueError(
-                f"policy={policy!r} is not known here; use one of {', '.join(self.policy_aliases)}. "
-                f"Policies without memory belong to {'.'.join(self._stock())}"
-            )
+        check_policy_name(type(self), policy)
         if kwargs.get("n_epochs", 1) < 1:
             raise ValueError(f"n_epochs={kwargs['n_epochs']!r} leaves nothing to learn; use 1 or more")
         sizes = rollout_sizes(
@@ -102,22 +99,13 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         self.judger_kwargs = judger_kwargs
         super().__init__(policy, env, n_steps=sizes.n_steps, policy_kwargs=dict(policy_kwargs or {}), **kwargs)
 
-    @classmethod
-    def _stock(cls) -> tuple[str, str]:
-        """Package and name of the algorithm that memory was given to."""
-        stock = next(base for base in cls.__mro__ if base.__module__.startswith(("stable_baselines3", "sb3_contrib")))
-        return stock.__module__.partition(".")[0], stock.__name__
-
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        if not isinstance(env, VecEnv) and is_nested(env.observation_space):
-            env = FlatDictObservation(env)
-        check_observation_space(env.observation_space)
-        return OnPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
+        return OnPolicyAlgorithm._wrap_env(readable(env), verbose, monitor_wrapper)
 
     def _setup_model(self) -> None:
         if not issubclass(self.policy_class, MemoryActorCriticPolicy):
-            package, name = self._stock()
+            package, name = stock_algorithm(type(self))
             raise TypeError(
                 f"policy={self.policy_class.__name__} has no memory; use {package}'s own {name} for it, "
                 f"or one of {', '.join(self.policy_aliases)} here"

@@ -12,6 +12,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from memory_agents import MemoryActorCriticPolicy
 from memory_agents.common.presets import MEMORY_POLICIES
+from memory_agents.common.stock import stock_algorithm
 from memory_agents.memory import tree_leaves
 from tests.algorithms.agents import ALGORITHMS, EVERY_CORE, SMALL, make, takes, venv
 from tests.ppo.toys import ACTIONS
@@ -190,7 +191,7 @@ def test_what_has_no_memory_belongs_to_the_stock_algorithm(name: str) -> None:
     from stable_baselines3.common.buffers import RolloutBuffer
     from stable_baselines3.common.policies import ActorCriticPolicy
 
-    package, stock = ALGORITHMS[name][0]._stock()
+    package, stock = stock_algorithm(ALGORITHMS[name][0])
     with pytest.raises(ValueError, match=f"belong to {package}.{stock}"):
         make(name, policy="MlpPolicy")
     with pytest.raises(TypeError, match=f"ActorCriticPolicy has no memory; use {package}'s own {stock}"):
