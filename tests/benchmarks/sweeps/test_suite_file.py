@@ -27,7 +27,7 @@ def test_standard_has_every_environment_and_every_memory() -> None:
     suite = load_suite("standard")
     assert sorted(entry.arguments["env"] for entry in suite.environments) == sorted(ENVIRONMENTS)
     assert {entry.name for entry in suite.agents} == set(named_agents()) >= set(memory_registry)
-    assert len(suite.seeds) == 5
+    assert len(suite.seeds) == 3
 
 
 @pytest.mark.parametrize("name", ["smoke", "quick", "standard"])
