@@ -36,8 +36,9 @@ class MemoryEnv(gym.Env[Observation, Action], ABC):
 
     Three returns anchor the score, each the expected return of an episode for this environment's arguments:
     the best there is, the best that can be had by acting on the current observation alone, and that of uniformly
-    random actions. A subclass takes its arguments by keyword, draws randomness from :attr:`np_random` only, and puts
-    ``is_success`` into the info of an episode's last step.
+    random actions. A subclass takes its arguments by keyword, and puts ``is_success`` into the info of an episode's
+    last step. An episode is a function of a row of uniform numbers, :attr:`draws` of them, and of the actions: nothing
+    is drawn later, so that many can be made at once (:mod:`memory_agents.envs.batched`).
 
     :param render_mode: None, or ``"rgb_array"`` for frames from :meth:`render`.
     """
@@ -50,6 +51,9 @@ class MemoryEnv(gym.Env[Observation, Action], ABC):
     #: Keyword arguments for the settings ``train``, ``interpolate`` (nothing longer than trained on) and
     #: ``extrapolate`` (at least twice as long as trained on).
     presets: ClassVar[dict[str, dict[str, Any]]]
+
+    #: How many uniform numbers make an episode; the constructor sets it.
+    draws: int
 
     def __init__(self, *, render_mode: str | None = None) -> None:
         if render_mode is not None:
@@ -68,11 +72,25 @@ class MemoryEnv(gym.Env[Observation, Action], ABC):
         """
         super().reset(seed=seed)
         self._begun = self._playing = True
-        return self._begin(), {}
+        if not hasattr(self, "draws"):  # Until the last environment is converted.
+            return self._begin(), {}  # type: ignore[call-arg]
+        return self._begin(self.np_random.random(self.draws)), {}
+
+    def plan(self, uniforms: NDArray[np.float64]) -> Any:
+        """Return what chance decides of episodes: a named tuple of arrays, whose first axis is the episode.
+
+        The other axes are the same for all episodes that these arguments allow.
+
+        :param uniforms: Uniform numbers from [0, 1), ``(episodes, draws)``.
+        """
+        raise NotImplementedError
 
     @abstractmethod
-    def _begin(self) -> Observation:
-        """Draw a new episode and return its first observation."""
+    def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
+        """Begin an episode and return its first observation.
+
+        :param uniforms: The uniform numbers that make it, ``(draws,)``.
+        """
 
     @property
     def optimum_varies(self) -> bool:

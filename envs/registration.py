@@ -21,6 +21,8 @@ class EnvironmentEntry:
     :param kwargs: Keyword arguments that :func:`gymnasium.make` passes unless told otherwise.
     :param max_episode_steps: Steps after which an episode is cut; None where its end belongs to the task.
     :param wrappers: What :func:`gymnasium.make` puts around it, innermost first.
+    :param batched: ``module:class`` of the :class:`~memory_agents.envs.batched.BatchedEnv` that plays many copies at
+        once; None where there is none.
     """
 
     entry_point: str
@@ -28,6 +30,7 @@ class EnvironmentEntry:
     kwargs: dict[str, Any] = field(default_factory=dict)
     max_episode_steps: int | None = None
     wrappers: tuple[WrapperSpec, ...] = ()
+    batched: str | None = None
 
 
 def without_velocities(env_id: str, summary: str) -> EnvironmentEntry:
@@ -109,6 +112,7 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/TMaze-v0": EnvironmentEntry(
         "memory_agents.envs.tmaze:TMaze",
         "Read a sign, walk down a corridor, turn into the arm that the sign named.",
+        batched="memory_agents.envs.batched.tmaze:BatchedTMaze",
     ),
     "MemoryAgents/VisualMatch-v0": EnvironmentEntry(
         "memory_agents.envs.visual_match:VisualMatch",
@@ -127,4 +131,5 @@ def register_environments() -> None:
                 kwargs=dict(entry.kwargs),
                 max_episode_steps=entry.max_episode_steps,
                 additional_wrappers=entry.wrappers,
+                vector_entry_point=entry.batched,
             )

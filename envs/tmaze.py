@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_flag, check_integer, check_span
 from memory_agents.envs.base import Action, Frame, Masks, MemoryEnv, Observation
+from memory_agents.envs.chance import below, within
 from memory_agents.envs.grid_view import EAST, NORTH, SOUTH, WEST
 from memory_agents.envs.tmaze_frame import Scene, draw
 
 PLACES = ("start", "corridor", "junction", "arm")
 START, CORRIDOR, JUNCTION, ARM = range(4)
 MAX_CUE_BITS = 8
+
+
+class TMazeEpisodes(NamedTuple):
+    """What chance decides of episodes.
+
+    :param lengths: Length of the corridor, ``(episodes,)``.
+    :param goals: The arm that the sign names, ``(episodes,)``.
+    """
+
+    lengths: NDArray[np.int64]
+    goals: NDArray[np.int64]
 
 
 class TMaze(MemoryEnv):
@@ -91,6 +104,8 @@ class TMaze(MemoryEnv):
         self.action_space = spaces.Discrete(self.n_actions)
         self.observation_space = spaces.Box(-1.0, 1.0, (len(PLACES) + self.cue_bits,), np.float32)
 
+        self.draws = 2
+
         self._views = np.eye(len(PLACES), len(PLACES) + self.cue_bits, dtype=np.float32)
         places, powers = len(PLACES), 2 ** np.arange(self.cue_bits)[::-1]
         self._signs = np.tile(self._views[START], (self.n_arms, 1))
@@ -133,10 +148,12 @@ class TMaze(MemoryEnv):
     def oracle(self) -> TMazeOracle:
         return TMazeOracle(self.active, self.auto_advance, self.cue_bits)
 
-    def _begin(self) -> Observation:
-        low, high = self.corridor
-        self._length = low if low == high else int(self.np_random.integers(low, high, endpoint=True))
-        self._goal = int(self.np_random.integers(self.n_arms))
+    def plan(self, uniforms: NDArray[np.float64]) -> TMazeEpisodes:
+        return TMazeEpisodes(within(uniforms[:, 0], self.corridor), below(uniforms[:, 1], self.n_arms))
+
+    def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
+        lengths, goals = self.plan(uniforms[None])
+        self._length, self._goal = int(lengths[0]), int(goals[0])
         self._horizon = self._length + 1 + self.active * (1 if self.auto_advance else 2)
         self._time = 0
         # Counted in cells east of the sign; in the original form the agent that must read it sets out one cell away.

@@ -1,0 +1,83 @@
+"""Episodes drawn ahead: making many at once costs little more than making one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from gymnasium.utils import seeding
+from numpy.typing import NDArray
+
+# Episodes drawn ahead per copy: more would make drawing hardly cheaper.
+MOST_AHEAD = 8
+# What the episodes of all copies, and the uniform numbers that some are made from, may take.
+MOST_BYTES = 1 << 26
+MOST_UNIFORMS = 1 << 20
+
+
+class Bank:
+    """The episodes being played and some to come, for every copy of an environment.
+
+    Each copy has a generator of its own, which is only ever asked for the uniform numbers of whole episodes, so that
+    it makes no difference how many are drawn at once.
+
+    :param n_envs: Number of copies.
+    :param draws: Uniform numbers that make an episode.
+    :param plan: Makes episodes: from uniform numbers, ``(episodes, draws)``, to a named tuple of arrays whose first
+        axis is the episode, and whose other axes are always the same.
+    """
+
+    def __init__(self, n_envs: int, draws: int, plan: Callable[[NDArray[np.float64]], Any]) -> None:
+        self.n_envs, self.draws, self.plan = n_envs, draws, plan
+        sample = plan(np.zeros((1, draws)))
+        size = max(1, sum(field.nbytes for field in sample))
+        # One place for the episode being played, the others for those to come.
+        self.depth = 1 + min(MOST_AHEAD, max(1, MOST_BYTES // (n_envs * size) - 1))
+        fields = (np.zeros((n_envs * self.depth, *field.shape[1:]), field.dtype) for field in sample)
+        #: The episodes, with one row per place: a copy's places follow each other.
+        self.episodes = type(sample)(*fields)
+        self.generators = [seeding.np_random()[0] for _ in range(n_envs)]
+        self._first_places = np.arange(n_envs) * self.depth
+        self._played = np.zeros(n_envs, np.int64)
+        self._ahead = np.zeros(n_envs, np.int64)
+
+    def seed(self, seeds: Sequence[int | None]) -> None:
+        """Seed the copies' generators as Gymnasium does, and forget what they had drawn.
+
+        :param seeds: A seed for each copy; None lets it go on.
+        """
+        for copy, seed in enumerate(seeds):
+            if seed is not None:
+                self.generators[copy] = seeding.np_random(seed)[0]
+                self._ahead[copy] = 0
+
+    def take(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Go on to the next episode of some copies, and return the rows of :attr:`episodes` that hold it.
+
+        :param which: Numbers of the copies.
+        """
+        if not self._ahead[which].all():
+            self._refill()
+        self._ahead[which] -= 1
+        self._played[which] = played = (self._played[which] + 1) % self.depth
+        rows: NDArray[np.int64] = self._first_places[which] + played
+        return rows
+
+    def _refill(self) -> None:
+        missing = self.depth - 1 - self._ahead
+        copies = np.repeat(np.arange(self.n_envs), missing)
+        ranks = np.arange(copies.size) - np.repeat(missing.cumsum() - missing, missing)
+        places = self._first_places[copies] + (self._played + self._ahead + 1)[copies] + ranks
+        places -= np.where(places >= self._first_places[copies] + self.depth, self.depth, 0)
+        uniforms = np.empty((copies.size, self.draws))
+        end = 0
+        for generator, count in zip(self.generators, missing.tolist(), strict=True):
+            begin, end = end, end + count
+            generator.random(out=uniforms[begin:end])
+        at_once = max(1, MOST_UNIFORMS // max(1, self.draws))
+        for begin in range(0, copies.size, at_once):
+            planned = self.plan(uniforms[begin : begin + at_once])
+            for field, values in zip(self.episodes, planned, strict=True):
+                field[places[begin : begin + at_once]] = values
+        self._ahead[:] = self.depth - 1

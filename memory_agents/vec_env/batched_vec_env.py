@@ -1,0 +1,219 @@
+"""Environments that are played all at once, as a vectorised environment of Stable-Baselines3."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from copy import deepcopy
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+from numpy.typing import NDArray
+from stable_baselines3.common.env_util import is_wrapped
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+from memory_agents.envs.batched import BatchedEnv, Infos, Step
+
+TIME_LIMIT = "TimeLimit.truncated"
+# What a single environment has of its own state.
+STATE = frozenset({"np_random", "np_random_seed", "reset", "step", "render", "close"})
+
+
+class BatchedVecEnv(VecEnv):
+    """Copies of an environment, played all at once; to the bit what as many single ones give in a ``DummyVecEnv``.
+
+    Attributes and methods are those of one single environment that is never played: what follows from the arguments,
+    such as ``optimal_return``, ``normalized_score`` or ``oracle``. ``action_masks`` are those of every copy.
+
+    :param batched: The copies.
+    :param monitor: Whether the info of an episode's last step tells its return, length and time, as ``Monitor`` does.
+    """
+
+    def __init__(self, batched: BatchedEnv, *, monitor: bool = True) -> None:
+        self.batched, self.monitor = batched, monitor
+        super().__init__(batched.num_envs, batched.single_observation_space, batched.single_action_space)
+        self._returns = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, np.int64)
+        self._start_time = time.time()
+
+    def reset(self) -> NDArray[Any]:
+        """Begin new episodes in all copies, with the seeds that :meth:`seed` has set.
+
+        :return: Observations, ``(n_envs, ...)``.
+        """
+        observations, infos = self.batched.begin(self._seeds)
+        self.reset_infos = _dictionaries(infos, self.num_envs)
+        self._returns[:] = self._lengths[:] = 0
+        self._reset_seeds()
+        self._reset_options()
+        return observations
+
+    def step_async(self, actions: NDArray[Any]) -> None:
+        """Keep the actions for :meth:`step_wait`.
+
+        :param actions: One action for each copy, ``(n_envs, ...)``.
+        """
+        self._actions = actions
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Take the step.
+
+        :return: Observations, rewards, whether episodes are over, and infos.
+        """
+        step = self.batched.advance(self._actions)
+        infos = _dictionaries(step.infos, self.num_envs, **{TIME_LIMIT: False})
+        if self.monitor:
+            self._returns += step.rewards
+            self._lengths += 1
+        dones = step.terminated | step.truncated
+        if step.ended.size:
+            self._finish(step, infos)
+        return step.observations, step.rewards.astype(np.float32), dones, infos
+
+    def _finish(self, step: Step, infos: list[dict[str, Any]]) -> None:
+        """Complete the infos of the copies whose episodes are over."""
+        ended = step.ended
+        copies = ended.tolist()
+        cut = (step.truncated[ended] & ~step.terminated[ended]).tolist()
+        for copy, observation, is_cut in zip(copies, step.final_observations, cut, strict=True):
+            info = infos[copy]
+            info["terminal_observation"], info[TIME_LIMIT] = observation, is_cut
+        for key, values in step.final_infos.items():
+            for copy, value in zip(step.finished.tolist(), values.tolist(), strict=True):
+                infos[copy][key] = value
+        if step.reset_infos:
+            for copy, info in zip(copies, _dictionaries(step.reset_infos, len(copies)), strict=True):
+                self.reset_infos[copy] = info
+        if self.monitor:
+            seconds = round(time.time() - self._start_time, 6)
+            returns, lengths = self._returns[ended].tolist(), self._lengths[ended].tolist()
+            for copy, total, length in zip(copies, returns, lengths, strict=True):
+                infos[copy]["episode"] = {"r": round(total, 6), "l": length, "t": seconds}
+            self._returns[ended] = self._lengths[ended] = 0
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """Return what all copies have in common, once for each; or ``action_masks``, a method for each.
+
+        :param attr_name: Its name.
+        :param indices: The copies; None means all.
+        :raises AttributeError: If there is none, or it is part of the state of a single environment.
+        """
+        copies = list(self._get_indices(indices))
+        if attr_name == "action_masks" and hasattr(self.batched, "action_masks"):
+            return [partial(self._masks_of, copy) for copy in copies]
+        if attr_name in STATE:
+            raise AttributeError(
+                f"{attr_name!r} is part of the state of one environment, and copies that are played all at once keep "
+                "theirs together: make a single environment with gymnasium.make."
+            )
+        return [self.batched.env.get_wrapper_attr(attr_name) for _ in copies]
+
+    def _masks_of(self, copy: int) -> NDArray[np.bool_]:
+        masks: NDArray[np.bool_] = self.batched.action_masks()[copy]  # type: ignore[attr-defined]
+        return masks
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Refuse: copies that are played all at once differ in their state only.
+
+        :param attr_name: Not used.
+        :param value: Not used.
+        :param indices: Not used.
+        :raises AttributeError: Always.
+        """
+        raise AttributeError(
+            f"{attr_name!r} cannot be set in copies that are played all at once: pass it to make_batched if it is an "
+            "argument, or use make_vec_env of Stable-Baselines3, which keeps single environments."
+        )
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Call a method that does not depend on the state, once for each copy; or return the ``action_masks`` of each.
+
+        :param method_name: Its name.
+        :param method_args: Its arguments.
+        :param indices: The copies; None means all.
+        :param method_kwargs: Its keyword arguments.
+        :raises AttributeError: If there is none, or it depends on the state.
+        """
+        if method_name == "action_masks" and hasattr(self.batched, "action_masks"):
+            masks = self.batched.action_masks()
+            return [masks[copy] for copy in self._get_indices(indices)]
+        return [method(*method_args, **method_kwargs) for method in self.get_attr(method_name, indices)]
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """Tell whether copies behave as if they had a wrapper around them.
+
+        :param wrapper_class: The wrapper; ``Monitor`` is there if it was asked for.
+        :param indices: The copies; None means all.
+        """
+        wrapped = self.monitor if wrapper_class is Monitor else is_wrapped(self.batched.env, wrapper_class)
+        return [wrapped for _ in self._get_indices(indices)]
+
+    def get_images(self) -> Sequence[NDArray[Any] | None]:
+        """Refuse: copies that are played all at once draw no frames.
+
+        :raises NotImplementedError: Always.
+        """
+        raise NotImplementedError(
+            "Environments that are played all at once draw no frames: make a single environment with "
+            "gymnasium.make(..., render_mode='rgb_array')."
+        )
+
+
+def _dictionaries(infos: Infos, count: int, **constants: Any) -> list[dict[str, Any]]:
+    """Return new dictionaries, one for each row of the arrays; all hold the constants as well."""
+    if not infos:
+        return [{**constants} for _ in range(count)] if constants else [{} for _ in range(count)]
+    keys = tuple(infos)
+    rows = zip(*(values.tolist() for values in infos.values()), strict=True)
+    return [dict(zip(keys, row, strict=True), **constants) for row in rows]
+
+
+def make_batched(
+    env_id: str | EnvSpec, n_envs: int, seed: int | None = None, *, monitor: bool = True, **kwargs: Any
+) -> BatchedVecEnv:
+    """Make copies of an environment that are played all at once.
+
+    It is what ``make_vec_env(env_id, n_envs, seed, env_kwargs=kwargs)`` of Stable-Baselines3 gives, many times faster.
+
+    :param env_id: An id, ``module:id``, or a specification.
+    :param n_envs: Number of copies.
+    :param seed: Seed of the first copy, those of the others follow it; None seeds them from the operating system.
+    :param monitor: Whether the info of an episode's last step tells its return, length and time, as ``Monitor`` does.
+    :param kwargs: Arguments of the environment; ``max_episode_steps`` cuts episodes, as in ``gymnasium.make``.
+    :raises ValueError: If the environment cannot be played so, or an argument is out of bounds.
+    """
+    if isinstance(env_id, str):
+        module, colon, name = env_id.rpartition(":")
+        if colon:
+            import_module(module)
+        spec = gym.spec(name)
+    else:
+        spec = env_id
+    entry_point = spec.vector_entry_point
+    creator: Any = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    if not (isinstance(creator, type) and issubclass(creator, BatchedEnv)):
+        raise ValueError(
+            f"env_id={spec.id!r} has no form in which copies are played all at once: use make_vec_env of "
+            "Stable-Baselines3."
+        )
+    arguments = {"max_episode_steps": spec.max_episode_steps, **spec.kwargs, **kwargs}
+    batched = creator(num_envs=n_envs, **arguments)
+    batched.env.unwrapped.spec = batched.spec = deepcopy(spec)
+    batched.spec.kwargs = arguments
+    vec_env = BatchedVecEnv(batched, monitor=monitor)
+    if seed is not None:
+        vec_env.seed(seed)
+    return vec_env
