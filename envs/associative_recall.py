@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_flag, check_integer, check_span
 from memory_agents.envs.base import Observation
-from memory_agents.envs.token_stream import ANSWER, MARK, TOKEN, SupervisedBatch, TokenStream, draw_lengths
+from memory_agents.envs.chance import orders, within
+from memory_agents.envs.token_stream import ANSWER, MARK, TOKEN, SupervisedBatch, TokenStream
 
 KEY = 1
 
@@ -76,22 +78,25 @@ class AssociativeRecall(TokenStream):
         self.n_queries = check_integer("n_queries", n_queries, 1)
         self.delay = check_span("delay", delay, 0)
         self.split = check_flag("split", split)
+        self.longest = (1 + self.split) * self.n_pairs + self.delay[1] + self.n_queries
+        # Rounds of queries, each an order of all pairs, the last one cut short.
+        self._rounds = -(-self.n_queries // self.n_pairs)
+        # The delay, an order of the keys, the values, and those rounds.
+        self.draws = 1 + self.n_keys + (1 + self._rounds) * self.n_pairs
 
     def oracle(self) -> AssociativeRecallOracle:
         return AssociativeRecallOracle()
 
-    def _draw(self, rng: np.random.Generator, batch_size: int) -> SupervisedBatch:
+    def plan(self, uniforms: NDArray[np.float64]) -> SupervisedBatch:
+        batch_size, steps = len(uniforms), 1 + self.split
         everyone = np.arange(batch_size)[:, None]
-        all_keys = np.tile(np.arange(1, self.n_keys + 1), (batch_size, 1))
-        keys = rng.permuted(all_keys, axis=1)[:, : self.n_pairs]
-        values = rng.integers(1, self.n_tokens, size=keys.shape, endpoint=True)
-        # Rounds of queries, each an order of all pairs, the last one cut short.
-        rounds = -(-self.n_queries // self.n_pairs)
-        orders = rng.permuted(np.tile(np.arange(self.n_pairs), (batch_size * rounds, 1)), axis=1)
-        asked = orders.reshape(batch_size, -1)[:, : self.n_queries]
+        for_keys, for_values, for_rounds = np.split(uniforms[:, 1:], [self.n_keys, self.n_keys + self.n_pairs], axis=1)
+        keys = 1 + orders(for_keys)[:, : self.n_pairs]
+        values = self._tokens_from(for_values)
+        rounds = orders(for_rounds.reshape(batch_size, self._rounds, self.n_pairs))
+        asked = rounds.reshape(batch_size, -1)[:, : self.n_queries]
 
-        steps = 1 + self.split
-        first_query = steps * self.n_pairs + draw_lengths(rng, self.delay, batch_size)
+        first_query = steps * self.n_pairs + within(uniforms[:, 0], self.delay)
         lengths = first_query + self.n_queries
         tokens = self._blank_tokens(batch_size, int(lengths.max()))
         shown = steps * np.arange(self.n_pairs)

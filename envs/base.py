@@ -79,8 +79,6 @@ class MemoryEnv(gym.Env[Observation, Action], ABC):
     def plan(self, uniforms: NDArray[np.float64]) -> Any:
         """Return what chance decides of episodes: a named tuple of arrays, whose first axis is the episode.
 
-        The other axes are the same for all episodes that these arguments allow.
-
         :param uniforms: Uniform numbers from [0, 1), ``(episodes, draws)``.
         """
         raise NotImplementedError

@@ -34,3 +34,17 @@ def orders(uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     """
     order: NDArray[Any] = uniforms.argsort(axis=-1, kind="stable")
     return order
+
+
+def geometric(uniforms: NDArray[np.float64], probability: float, most: int) -> NDArray[np.int64]:
+    """Return how many trials it takes until one succeeds.
+
+    :param uniforms: Uniform numbers from [0, 1), in any shape.
+    :param probability: Chance of success of each trial, above 0.
+    :param most: Larger numbers become this one.
+    """
+    if probability == 1.0:
+        return np.ones(uniforms.shape, np.int64)
+    failures = np.floor(np.log1p(-uniforms) / np.log1p(-probability))
+    trials: NDArray[np.int64] = np.minimum(failures + 1.0, most).astype(np.int64)
+    return trials

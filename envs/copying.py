@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_flag, check_integer, check_span
 from memory_agents.envs.base import Observation
-from memory_agents.envs.token_stream import ANSWER, MARK, TOKEN, SupervisedBatch, TokenStream, draw_lengths
+from memory_agents.envs.chance import orders, within
+from memory_agents.envs.token_stream import ANSWER, MARK, TOKEN, SupervisedBatch, TokenStream
 
 
 class Copy(TokenStream):
@@ -68,6 +69,9 @@ class Copy(TokenStream):
         self.length = check_integer("length", length, 1)
         self.delay = check_span("delay", delay, 0)
         self.selective = check_flag("selective", selective)
+        self.longest = 2 * self.length + self.delay[1]
+        # The delay, the tokens, and lots for the steps at which they are shown.
+        self.draws = 1 + self.length + self.selective * (self.length + self.delay[1])
         if self.selective and self.delay[1] == 0:
             raise ValueError(
                 f"selective=True has no use with delay={delay!r}, which gives no blanks: pass a longer delay, or "
@@ -77,27 +81,26 @@ class Copy(TokenStream):
     def oracle(self) -> CopyOracle:
         return CopyOracle(self.order)
 
-    def _draw(self, rng: np.random.Generator, batch_size: int) -> SupervisedBatch:
-        everyone = np.arange(batch_size)[:, None]
-        answers_begin = self.length + draw_lengths(rng, self.delay, batch_size)
+    def plan(self, uniforms: NDArray[np.float64]) -> SupervisedBatch:
+        everyone = np.arange(len(uniforms))[:, None]
+        answers_begin = self.length + within(uniforms[:, 0], self.delay)
         lengths = answers_begin + self.length
-        tokens = self._blank_tokens(batch_size, int(lengths.max()))
-        shown = rng.integers(1, self.n_tokens, size=(batch_size, self.length), endpoint=True)
-        tokens[everyone, self._draw_places(rng, answers_begin), TOKEN] = shown
+        tokens = self._blank_tokens(len(uniforms), int(lengths.max()))
+        shown = self._tokens_from(uniforms[:, 1 : 1 + self.length])
+        places = self._places_from(uniforms[:, 1 + self.length :], answers_begin)
+        tokens[everyone, places, TOKEN] = shown
         answers = answers_begin[:, None] + np.arange(self.length)
         tokens[everyone, answers, MARK] = ANSWER
         targets = np.zeros(tokens.shape[:2], np.int64)
         targets[everyone, answers] = shown[:, self.order] - 1
         return SupervisedBatch(tokens, targets, tokens[..., MARK] == ANSWER, tokens[..., TOKEN] > 0, lengths)
 
-    def _draw_places(self, rng: np.random.Generator, answers_begin: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _places_from(self, lots: NDArray[np.float64], answers_begin: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the steps at which the tokens are shown, in rising order."""
         if not self.selective:
             return np.arange(self.length)
-        lots = rng.random((answers_begin.size, int(answers_begin.max())))
-        lots[np.arange(lots.shape[1]) >= answers_begin[:, None]] = 1.0
-        places: NDArray[np.int64] = np.sort(lots.argsort(axis=1)[:, : self.length], axis=1)
-        return places
+        lots = np.where(np.arange(lots.shape[1]) < answers_begin[:, None], lots, 1.0)
+        return np.sort(orders(lots)[:, : self.length], axis=1)
 
     def _caption(self, mark: int) -> str:
         return f"SAY THEM {self.order_name}" if mark == ANSWER else "REMEMBER THIS"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_integer, check_probability, check_span
+from memory_agents.envs.chance import geometric, within
 from memory_agents.envs.token_stream import (
     ANSWER,
     MARK,
@@ -78,38 +79,42 @@ class CueStream(TokenStream):
         self.p_cue = check_probability("p_cue", p_cue, positive=True)
         self.delay = check_span("delay", delay, 1)
         self.query_rate = check_probability("query_rate", query_rate)
-        self.length = check_integer("length", length, self.delay[1] + 1)
+        self.length = self.longest = check_integer("length", length, self.delay[1] + 1)
+        self._most_cues = -(-self.length // (self.delay[1] + 1))
+        # The token and the chance of a query of each step, the gap before each cue and the delay of its first query.
+        self.draws = 2 * self.length + 2 * self._most_cues
 
     def oracle(self) -> MarkedTokenOracle:
         return MarkedTokenOracle()
 
-    def _draw(self, rng: np.random.Generator, batch_size: int) -> SupervisedBatch:
-        everyone, steps, (low, high) = np.arange(batch_size)[:, None], np.arange(self.length), self.delay
-        tokens = self._blank_tokens(batch_size, self.length)
-        tokens[..., TOKEN] = rng.integers(1, self.n_tokens, size=tokens.shape[:2], endpoint=True)
-        cues = self._draw_cues(rng, batch_size)
-        first_queries = cues + rng.integers(low, high, size=cues.shape, endpoint=True)
+    def plan(self, uniforms: NDArray[np.float64]) -> SupervisedBatch:
+        batch_size, length, (low, high) = len(uniforms), self.length, self.delay
+        everyone, steps = np.arange(batch_size)[:, None], np.arange(length)
+        tokens = self._blank_tokens(batch_size, length)
+        tokens[..., TOKEN] = self._tokens_from(uniforms[:, :length])
+        query_chances = uniforms[:, length : 2 * length]
+        cues = self._cues_from(uniforms[:, 2 * length : -self._most_cues])
+        first_queries = cues + within(uniforms[:, -self._most_cues :], self.delay)
 
         # One column more takes what lies beyond the end.
-        marks = np.zeros((batch_size, self.length + 1), np.int64)
-        marks[everyone, np.minimum(cues, self.length)] = REMEMBER
+        marks = np.zeros((batch_size, length + 1), np.int64)
+        marks[everyone, np.minimum(cues, length)] = REMEMBER
         newest = np.maximum.accumulate(np.where(marks[:, :-1] == REMEMBER, steps, -1), axis=1)
         due = (newest >= 0) & (steps - newest >= low) & (steps - newest <= high)
-        marks[:, :-1][due & (rng.random(due.shape) < self.query_rate)] = ANSWER
-        marks[everyone, np.minimum(first_queries, self.length)] = ANSWER
+        marks[:, :-1][due & (query_chances < self.query_rate)] = ANSWER
+        marks[everyone, np.minimum(first_queries, length)] = ANSWER
 
         tokens[..., MARK] = marks[:, :-1]
         mask = tokens[..., MARK] == ANSWER
         targets = np.where(mask, tokens[everyone, newest, TOKEN] - 1, 0)
         tokens[mask, TOKEN] = 0
-        lengths = np.full(batch_size, self.length, np.int64)
+        lengths = np.full(batch_size, length, np.int64)
         return SupervisedBatch(tokens, targets, mask, tokens[..., MARK] == REMEMBER, lengths)
 
-    def _draw_cues(self, rng: np.random.Generator, batch_size: int) -> NDArray[np.int64]:
+    def _cues_from(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the steps of cues, as many in each episode as could ever be; the last ones may lie beyond its end."""
         high = self.delay[1]
-        at_most = -(-self.length // (high + 1))
-        gaps = np.minimum(rng.geometric(self.p_cue, size=(batch_size, at_most)), self.length) + high
+        gaps = geometric(uniforms, self.p_cue, self.length) + high
         gaps[:, 0] = np.minimum(gaps[:, 0] - high - 1, self.length - 1 - high)
         cues: NDArray[np.int64] = gaps.cumsum(axis=1)
         return cues

@@ -51,6 +51,7 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/AssociativeRecall-v0": EnvironmentEntry(
         "memory_agents.envs.associative_recall:AssociativeRecall",
         "See pairs of keys and values, wait, then give the value of each key asked for.",
+        batched="memory_agents.envs.batched.token_stream:BatchedAssociativeRecall",
     ),
     "MemoryAgents/CartPoleNoVelocity-v0": without_velocities(
         "CartPole-v1", "Balance a pole on a cart, without seeing how fast either moves."
@@ -62,14 +63,17 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/Copy-v0": EnvironmentEntry(
         "memory_agents.envs.copying:Copy",
         "See a row of tokens, wait, then give them back in order.",
+        batched="memory_agents.envs.batched.token_stream:BatchedCopy",
     ),
     "MemoryAgents/CopyFirst-v0": EnvironmentEntry(
         "memory_agents.envs.repeat:CopyFirst",
         "See a token, wait, then say it.",
+        batched="memory_agents.envs.batched.token_stream:BatchedCopyFirst",
     ),
     "MemoryAgents/CueStream-v0": EnvironmentEntry(
         "memory_agents.envs.cue_stream:CueStream",
         "In a long stream of tokens, say that of the newest cue whenever asked.",
+        batched="memory_agents.envs.batched.token_stream:BatchedCueStream",
     ),
     "MemoryAgents/DelayedMatch-v0": EnvironmentEntry(
         "memory_agents.envs.delayed_match:DelayedMatch",
@@ -100,14 +104,17 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/RepeatFirst-v0": EnvironmentEntry(
         "memory_agents.envs.repeat:RepeatFirst",
         "Say the first token at every later step.",
+        batched="memory_agents.envs.batched.token_stream:BatchedRepeatFirst",
     ),
     "MemoryAgents/RepeatPrevious-v0": EnvironmentEntry(
         "memory_agents.envs.repeat:RepeatPrevious",
         "Say, at every step, the token of some steps ago.",
+        batched="memory_agents.envs.batched.token_stream:BatchedRepeatPrevious",
     ),
     "MemoryAgents/Reverse-v0": EnvironmentEntry(
         "memory_agents.envs.copying:Reverse",
         "See a row of tokens, wait, then give them back from last to first.",
+        batched="memory_agents.envs.batched.token_stream:BatchedReverse",
     ),
     "MemoryAgents/TMaze-v0": EnvironmentEntry(
         "memory_agents.envs.tmaze:TMaze",

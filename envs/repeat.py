@@ -6,9 +6,11 @@ from collections import deque
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_flag, check_integer, check_span
 from memory_agents.envs.base import Observation
+from memory_agents.envs.chance import within
 from memory_agents.envs.token_stream import (
     ANSWER,
     MARK,
@@ -17,7 +19,6 @@ from memory_agents.envs.token_stream import (
     MarkedTokenOracle,
     SupervisedBatch,
     TokenStream,
-    draw_lengths,
 )
 
 
@@ -63,21 +64,21 @@ class RepeatPrevious(TokenStream):
         n_tokens = check_integer("n_tokens", n_tokens, 2)
         super().__init__(n_tokens=n_tokens, columns=[2, n_tokens + 1], render_mode=render_mode)
         self.k = check_integer("k", k, 1)
-        self.length = check_integer("length", length, self.k + 1)
+        self.length = self.longest = self.draws = check_integer("length", length, self.k + 1)
 
     def oracle(self) -> RepeatPreviousOracle:
         return RepeatPreviousOracle(self.k)
 
-    def _draw(self, rng: np.random.Generator, batch_size: int) -> SupervisedBatch:
-        tokens = self._blank_tokens(batch_size, self.length)
-        tokens[..., TOKEN] = rng.integers(1, self.n_tokens, size=tokens.shape[:2], endpoint=True)
+    def plan(self, uniforms: NDArray[np.float64]) -> SupervisedBatch:
+        tokens = self._blank_tokens(len(uniforms), self.length)
+        tokens[..., TOKEN] = self._tokens_from(uniforms)
         tokens[:, self.k :, MARK] = ANSWER
         targets = np.zeros_like(tokens[..., TOKEN])
         targets[:, self.k :] = tokens[:, : -self.k, TOKEN] - 1
         important = np.zeros(targets.shape, np.bool_)
         important[:, : -self.k] = True
         return SupervisedBatch(
-            tokens, targets, tokens[..., MARK] == ANSWER, important, np.full(batch_size, self.length, np.int64)
+            tokens, targets, tokens[..., MARK] == ANSWER, important, np.full(len(uniforms), self.length, np.int64)
         )
 
     def _caption(self, mark: int) -> str:
@@ -128,14 +129,16 @@ class RepeatFirst(TokenStream):
         n_tokens = check_integer("n_tokens", n_tokens, 2)
         super().__init__(n_tokens=n_tokens, columns=[3, n_tokens + 1], render_mode=render_mode)
         self.length = check_span("length", length, 2)
+        self.longest = self.length[1]
+        self.draws = 1 + self.longest
 
     def oracle(self) -> MarkedTokenOracle:
         return MarkedTokenOracle()
 
-    def _draw(self, rng: np.random.Generator, batch_size: int) -> SupervisedBatch:
-        lengths = draw_lengths(rng, self.length, batch_size)
-        tokens = self._blank_tokens(batch_size, int(lengths.max()))
-        tokens[..., TOKEN] = rng.integers(1, self.n_tokens, size=tokens.shape[:2], endpoint=True)
+    def plan(self, uniforms: NDArray[np.float64]) -> SupervisedBatch:
+        lengths = within(uniforms[:, 0], self.length)
+        tokens = self._blank_tokens(len(uniforms), int(lengths.max()))
+        tokens[..., TOKEN] = self._tokens_from(uniforms[:, 1 : 1 + tokens.shape[1]])
         tokens[..., MARK] = ANSWER
         tokens[:, 0, MARK] = REMEMBER
         tokens[np.arange(tokens.shape[1]) >= lengths[:, None]] = 0
@@ -190,6 +193,9 @@ class CopyFirst(TokenStream):
         super().__init__(n_tokens=n_tokens, columns=[3, n_tokens + 1], render_mode=render_mode)
         self.delay = check_span("delay", delay, 0)
         self.distractors = check_flag("distractors", distractors)
+        self.longest = self.delay[1] + 2
+        # The delay, the first token, and those that pass meanwhile.
+        self.draws = 2 + self.distractors * self.delay[1]
         if self.distractors and self.delay[1] == 0:
             raise ValueError(
                 f"distractors=True has no use with delay={delay!r}: pass a longer delay, or distractors=False."
@@ -198,15 +204,15 @@ class CopyFirst(TokenStream):
     def oracle(self) -> MarkedTokenOracle:
         return MarkedTokenOracle()
 
-    def _draw(self, rng: np.random.Generator, batch_size: int) -> SupervisedBatch:
-        last = draw_lengths(rng, self.delay, batch_size) + 1
-        tokens = self._blank_tokens(batch_size, int(last.max()) + 1)
+    def plan(self, uniforms: NDArray[np.float64]) -> SupervisedBatch:
+        last = within(uniforms[:, 0], self.delay) + 1
+        tokens = self._blank_tokens(len(uniforms), int(last.max()) + 1)
         if self.distractors:
-            tokens[..., TOKEN] = rng.integers(1, self.n_tokens, size=tokens.shape[:2], endpoint=True)
+            tokens[:, 1:-1, TOKEN] = self._tokens_from(uniforms[:, 2 : tokens.shape[1]])
             tokens[np.arange(tokens.shape[1]) >= last[:, None], TOKEN] = 0
-        tokens[:, 0, TOKEN] = first = rng.integers(1, self.n_tokens, size=batch_size, endpoint=True)
+        tokens[:, 0, TOKEN] = first = self._tokens_from(uniforms[:, 1])
         tokens[:, 0, MARK] = REMEMBER
-        tokens[np.arange(batch_size), last, MARK] = ANSWER
+        tokens[np.arange(len(uniforms)), last, MARK] = ANSWER
         mask = tokens[..., MARK] == ANSWER
         targets = np.where(mask, first[:, None] - 1, 0)
         return SupervisedBatch(tokens, targets, mask, tokens[..., MARK] == REMEMBER, last + 1)

@@ -1,4 +1,4 @@
-"""What tasks on streams of tokens share: an episode is a script of rows with answers, drawn many at once."""
+"""What tasks on streams of tokens share: an episode is a script of rows with answers, made many at once."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import check_integer
 from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
+from memory_agents.envs.chance import within
 from memory_agents.envs.token_frame import SHOWN, Moment, Scene, draw
 
 # The first column of a row marks it; the last one holds a token, counted from 1, or 0 where there is none.
@@ -54,6 +55,9 @@ class TokenStream(MemoryEnv):
     :param render_mode: None or ``"rgb_array"``.
     """
 
+    #: Steps of the longest episode; the constructor sets it.
+    longest: int
+
     #: What a wrong answer is paid, where a correct one is paid 1.
     wrong_reward: ClassVar[float] = 0.0
 
@@ -85,15 +89,19 @@ class TokenStream(MemoryEnv):
         :param rng: A generator, or the seed of one; None seeds it from the operating system.
         :raises ValueError: If ``batch_size`` is below 1.
         """
-        return self._draw(np.random.default_rng(rng), check_integer("batch_size", batch_size, 1))
+        batch_size = check_integer("batch_size", batch_size, 1)
+        return self.plan(np.random.default_rng(rng).random((batch_size, self.draws)))
 
     @abstractmethod
-    def _draw(self, rng: np.random.Generator, batch_size: int) -> SupervisedBatch:
-        """Draw episodes, padded to the longest one's length.
+    def plan(self, uniforms: NDArray[np.float64]) -> SupervisedBatch:
+        """Return the episodes that uniform numbers make, padded to the length of the longest among them.
 
-        :param rng: The only source of randomness.
-        :param batch_size: Number of episodes.
+        :param uniforms: Uniform numbers from [0, 1), ``(episodes, draws)``.
         """
+
+    def _tokens_from(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return tokens from 1 to ``n_tokens``, all equally likely, in the shape of the uniform numbers."""
+        return within(uniforms, (1, self.n_tokens))
 
     def _blank_tokens(self, batch_size: int, time: int) -> NDArray[np.int64]:
         return np.zeros((batch_size, time, self._blank.size), np.int64)
@@ -109,8 +117,8 @@ class TokenStream(MemoryEnv):
         observation, info = super().reset(seed=seed, options=options)
         return observation, {**info, "important": self._important[0]}
 
-    def _begin(self) -> Observation:
-        episode = self._draw(self.np_random, 1)
+    def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
+        episode = self.plan(uniforms[None])
         self._rows: list[Observation] = list(episode.tokens[0])
         self._important: list[bool] = episode.important[0].tolist()
         # -1 where no answer is asked for: lists of plain numbers are what makes a step cheap.
@@ -180,16 +188,6 @@ class TokenStream(MemoryEnv):
             said=self._answers[when] + 1 if asked and past else 0,
             due=self._targets[when] + 1 if asked and past else 0,
         )
-
-
-def draw_lengths(rng: np.random.Generator, span: tuple[int, int], batch_size: int) -> NDArray[np.int64]:
-    """Draw one length per episode.
-
-    :param rng: The source of randomness.
-    :param span: Smallest and largest length.
-    :param batch_size: Number of episodes.
-    """
-    return rng.integers(*span, size=batch_size, endpoint=True)
 
 
 class MarkedTokenOracle:

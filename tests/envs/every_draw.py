@@ -22,6 +22,11 @@ class EveryDraw:
         env.np_random = cast(np.random.Generator, draws)
         return draws
 
+    def random(self, size: int | tuple[int, ...]) -> Any:
+        """Numbers of which nothing is known but the integers that they are turned into, or their order."""
+        uniforms = np.array([Uniform(self) for _ in range(int(np.prod(size)))], object)
+        return uniforms.reshape(size)
+
     def integers(
         self, low: int, high: int | None = None, size: int | tuple[int, ...] = (), endpoint: bool = False
     ) -> Any:
@@ -58,3 +63,23 @@ class EveryDraw:
     @property
     def probability(self) -> float:
         return float(np.prod([1 / bound for _, bound in self.path]))
+
+
+class Uniform:
+    """A uniform number that is multiplied by a bound, once, and then has the next integer below it; or is compared."""
+
+    def __init__(self, draws: EveryDraw) -> None:
+        self.draws = draws
+        self.order: list[Uniform] = []  # Those it has been compared with, and itself, in rising order.
+
+    def __mul__(self, bound: int) -> int:
+        return self.draws._next(int(bound))
+
+    def __lt__(self, other: Uniform) -> bool:
+        one, known = (self, other) if other.order else (other, self)
+        known.order = known.order or [known]
+        if not one.order:
+            one.order = known.order
+            one.order.insert(self.draws._next(len(one.order) + 1), one)
+        assert self.order is other.order, "two orders that are known cannot become one"
+        return self.order.index(self) < self.order.index(other)

@@ -123,7 +123,7 @@ def test_the_anchor_is_exact(env_class: type[TokenStream], kwargs: dict[str, Any
     paid: dict[bytes, Any] = defaultdict(lambda: np.zeros(env.n_tokens))
     probability = 0.0
     while True:
-        rows, targets, mask = (field[0] for field in env._draw(env.np_random, 1)[:3])
+        rows, targets, mask = (field[0] for field in env.plan(env.np_random.random((1, env.draws)))[:3])
         probability += draws.probability
         for row, target in zip(rows[mask], targets[mask], strict=True):
             pay = np.full(env.n_tokens, env.wrong_reward)
