@@ -25,6 +25,7 @@ from memory_agents.ppo import (
 )
 from memory_agents.qrdqn import QRDQN
 from memory_agents.trpo import TRPO
+from memory_agents.vec_env import BatchedVecEnv, make_batched
 from memory_agents.wrappers import HistoryWrapper, PreviousActionReward
 
 __version__ = "0.1.0"
@@ -37,6 +38,7 @@ __all__ = [
     "PPO",
     "QRDQN",
     "TRPO",
+    "BatchedVecEnv",
     "CompressiveMemoryExtractor",
     "CompressiveMemoryPolicy",
     "CompressiveTransformerPolicy",
@@ -55,5 +57,6 @@ __all__ = [
     "__version__",
     "export_onnx",
     "export_step",
+    "make_batched",
     "memory_registry",
 ]

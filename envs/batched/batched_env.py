@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import gymnasium as gym
@@ -223,14 +223,28 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         if not self._playing:
             raise ResetNeeded(f"No episode has begun: call reset() before {method}().")
 
+    def check_options(self, options: Collection[str]) -> None:
+        """Complain if there are options for the reset of single environments.
+
+        :param options: Their names.
+        :raises ValueError: If there are any.
+        """
+        if options:
+            raise ValueError(
+                f"options={sorted(options)!r} are for the reset of single environments, and copies that are played all "
+                "at once take none: leave them out."
+            )
+
     def _check_actions(self, actions: NDArray[Any]) -> NDArray[Any]:
         n_actions: int = self.env.action_space.n
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,):
-            raise ValueError(f"actions of shape {actions.shape} are not one for each of {self.num_envs} environments.")
+            raise ValueError(
+                f"actions of shape {actions.shape} do not fit {self.num_envs} environments: pass one for each."
+            )
         actions = actions.astype(np.int64)
         # Seen as unsigned numbers, negative ones are beyond all bounds.
-        if actions.view(np.uint64).max() >= n_actions:
+        if np.maximum.reduce(actions.view(np.uint64)) >= n_actions:
             unknown = int(actions[(actions < 0) | (actions >= n_actions)][0])
             raise ValueError(f"action={unknown} is unknown: pass integers from 0 to {n_actions - 1}.")
         return actions
@@ -243,10 +257,11 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         """Begin new episodes.
 
         :param seed: Seed of the first copy, those of the others follow it; or a seed for each; None draws on.
-        :param options: ``reset_mask``, ``(n,)`` of booleans, says which copies begin anew; others are not used.
+        :param options: ``reset_mask``, ``(n,)`` of booleans, says which copies begin anew; there are no others.
         :return: Observations, ``(n, ...)``, and infos.
-        :raises ValueError: If there are not as many seeds as copies, or the mask fits not.
+        :raises ValueError: If there are not as many seeds as copies, the mask does not fit, or there are other options.
         """
+        self.check_options(set(options or ()) - {"reset_mask"})
         seeds = [seed + copy for copy in range(self.num_envs)] if isinstance(seed, int) else seed
         if seeds is not None and len(seeds) != self.num_envs:
             raise ValueError(

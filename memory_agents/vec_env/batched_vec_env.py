@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -18,9 +18,11 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import VecEnv
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
+from memory_agents.envs.arguments import check_integer
 from memory_agents.envs.batched import BatchedEnv, Infos, Step
 
 TIME_LIMIT = "TimeLimit.truncated"
+MOST_FLAGS = 8
 # What a single environment has of its own state.
 STATE = frozenset({"np_random", "np_random_seed", "reset", "step", "render", "close"})
 
@@ -47,6 +49,7 @@ class BatchedVecEnv(VecEnv):
 
         :return: Observations, ``(n_envs, ...)``.
         """
+        self.batched.check_options({name for options in self._options for name in options})
         observations, infos = self.batched.begin(self._seeds)
         self.reset_infos = _dictionaries(infos, self.num_envs)
         self._returns[:] = self._lengths[:] = 0
@@ -67,7 +70,7 @@ class BatchedVecEnv(VecEnv):
         :return: Observations, rewards, whether episodes are over, and infos.
         """
         step = self.batched.advance(self._actions)
-        infos = _dictionaries(step.infos, self.num_envs, **{TIME_LIMIT: False})
+        infos = _step_infos(step.infos, self.num_envs)
         if self.monitor:
             self._returns += step.rewards
             self._lengths += 1
@@ -161,6 +164,15 @@ class BatchedVecEnv(VecEnv):
         wrapped = self.monitor if wrapper_class is Monitor else is_wrapped(self.batched.env, wrapper_class)
         return [wrapped for _ in self._get_indices(indices)]
 
+    def render(self, mode: str | None = None) -> NDArray[Any] | None:
+        """Refuse: copies that are played all at once draw no frames.
+
+        :param mode: Not used.
+        :raises NotImplementedError: Always.
+        """
+        self.get_images()
+        return None
+
     def get_images(self) -> Sequence[NDArray[Any] | None]:
         """Refuse: copies that are played all at once draw no frames.
 
@@ -172,13 +184,32 @@ class BatchedVecEnv(VecEnv):
         )
 
 
-def _dictionaries(infos: Infos, count: int, **constants: Any) -> list[dict[str, Any]]:
-    """Return new dictionaries, one for each row of the arrays; all hold the constants as well."""
+def _step_infos(infos: Infos, count: int) -> list[dict[str, Any]]:
+    """Return the infos of a step in which no episode ends, one new dictionary for each copy."""
     if not infos:
-        return [{**constants} for _ in range(count)] if constants else [{} for _ in range(count)]
-    keys = tuple(infos)
+        return [{TIME_LIMIT: False} for _ in range(count)]
+    if len(infos) > MOST_FLAGS or any(values.dtype != np.bool_ for values in infos.values()):
+        return [{**info, TIME_LIMIT: False} for info in _dictionaries(infos, count)]
+    # Of booleans there are few combinations, and copying a dictionary takes less time than filling one.
+    kinds = np.zeros(count, np.uint8)
+    for bit, values in enumerate(infos.values()):
+        kinds += values.view(np.uint8) << bit
+    return [kind.copy() for kind in _combinations(tuple(infos)).take(kinds).tolist()]
+
+
+@cache
+def _combinations(keys: tuple[str, ...]) -> NDArray[Any]:
+    """Return the infos that booleans with these names can make, the first name being the lowest bit of the index."""
+    values = ([bool(kind >> bit & 1) for bit in range(len(keys))] for kind in range(1 << len(keys)))
+    return np.array([{**dict(zip(keys, row, strict=True)), TIME_LIMIT: False} for row in values], object)
+
+
+def _dictionaries(infos: Infos, count: int) -> list[dict[str, Any]]:
+    """Return new dictionaries, one for each row of the arrays."""
+    if not infos:
+        return [{} for _ in range(count)]
     rows = zip(*(values.tolist() for values in infos.values()), strict=True)
-    return [dict(zip(keys, row, strict=True), **constants) for row in rows]
+    return [dict(zip(infos, row, strict=True)) for row in rows]
 
 
 def make_batched(
@@ -209,10 +240,13 @@ def make_batched(
             f"env_id={spec.id!r} has no form in which copies are played all at once: use make_vec_env of "
             "Stable-Baselines3."
         )
-    arguments = {"max_episode_steps": spec.max_episode_steps, **spec.kwargs, **kwargs}
-    batched = creator(num_envs=n_envs, **arguments)
-    batched.env.unwrapped.spec = batched.spec = deepcopy(spec)
-    batched.spec.kwargs = arguments
+    arguments = {**spec.kwargs, **kwargs}
+    max_episode_steps = arguments.pop("max_episode_steps", spec.max_episode_steps)
+    n_envs = check_integer("n_envs", n_envs, 1)
+    batched: BatchedEnv = creator(num_envs=n_envs, max_episode_steps=max_episode_steps, **arguments)
+    batched.spec = deepcopy(spec)
+    batched.spec.kwargs, batched.spec.max_episode_steps = arguments, max_episode_steps
+    batched.env.unwrapped.spec = batched.spec
     vec_env = BatchedVecEnv(batched, monitor=monitor)
     if seed is not None:
         vec_env.seed(seed)
