@@ -15,7 +15,7 @@ from memory_agents.benchmarks.config import hardware, versions
 from memory_agents.benchmarks.copy_first import RegressionConfig, run_regression
 from memory_agents.benchmarks.copy_first_report import plot_regressions, regression_groups, regression_table
 from memory_agents.benchmarks.env_ids import check_env
-from memory_agents.benchmarks.env_speed import steps_per_second
+from memory_agents.benchmarks.env_speed import steps_per_second, vectorised_steps_per_second
 from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.envs import ENVIRONMENTS
@@ -76,11 +76,29 @@ def env_speed(
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of a timed block.")] = 50_000,
     repeats: Annotated[int, typer.Option(min=1, help="Timed blocks, of which the median counts.")] = 5,
+    n_envs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Compare so many copies, played all at once, with as many in a DummyVecEnv; default: one environment.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
 ) -> None:
-    """Measure how many steps a second of CPU time single environments make, resets included."""
-    figures = {name: round(steps_per_second(check_env(name), {}, steps, repeats)) for name in env or ENVIRONMENTS}
-    text = json.dumps({"steps_per_second": figures, "versions": versions(), "hardware": hardware()}, indent=2)
+    """Measure how many steps a second of CPU time environments make, resets included."""
+    if n_envs is None:
+        single = {name: round(steps_per_second(check_env(name), {}, steps, repeats)) for name in env or ENVIRONMENTS}
+        figures: dict[str, Any] = {"steps_per_second": single}
+    else:
+        figures = {"n_envs": n_envs, "steps_per_second": {}}
+        for name in env or [name for name, entry in ENVIRONMENTS.items() if entry.batched is not None]:
+            try:
+                batched, dummy = vectorised_steps_per_second(check_env(name), {}, n_envs, steps, repeats)
+            except ValueError as error:
+                raise UsageError(f"--env {name!r}: {error}") from error
+            ratio = round(batched / dummy, 1)
+            figures["steps_per_second"][name] = {"batched": round(batched), "dummy": round(dummy), "ratio": ratio}
+    text = json.dumps({**figures, "versions": versions(), "hardware": hardware()}, indent=2)
     typer.echo(text)
     if out is not None:
         make_folder(out.parent)

@@ -24,6 +24,23 @@ def test_speed_of_chosen_environments(tmp_path: Path, capsys: pytest.CaptureFixt
     assert min(figures["steps_per_second"].values()) > 100
 
 
+def test_speed_of_copies(tmp_path: Path) -> None:
+    out = tmp_path / "speed.json"
+    assert run(["env-speed", "--env", MAZE, "--steps", "2000", "--n-envs", "100", "--out", str(out)]) == 0
+    figures = json.loads(out.read_text())
+    assert figures["n_envs"] == 100
+    assert list(figures["steps_per_second"]) == [MAZE]
+    speeds = figures["steps_per_second"][MAZE]
+    assert speeds["ratio"] == pytest.approx(speeds["batched"] / speeds["dummy"], abs=0.06)
+    # It is well above ten; a machine may be busy with other things meanwhile.
+    assert speeds["ratio"] > 3.0
+
+
+def test_speed_of_copies_needs_an_environment_that_has_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["env-speed", "--env", "FrozenLake-v1", "--n-envs", "4"]) == 2
+    assert "has no form in which copies are played all at once" in capsys.readouterr().err
+
+
 def test_speed_of_an_unknown_environment_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["env-speed", "--env", "MemoryAgents/TMaz-v0"]) == 2
     assert "did you mean MemoryAgents/TMaze-v0" in capsys.readouterr().err
