@@ -152,8 +152,11 @@ class TMaze(MemoryEnv):
         return TMazeEpisodes(within(uniforms[:, 0], self.corridor), below(uniforms[:, 1], self.n_arms))
 
     def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
-        lengths, goals = self.plan(uniforms[None])
-        self._length, self._goal = int(lengths[0]), int(goals[0])
+        # The plan of one episode; arrays of one number would take several times as long as numbers.
+        for_length, for_goal = uniforms.tolist()
+        low, high = self.corridor
+        self._length = low + int(for_length * (high - low + 1))
+        self._goal = int(for_goal * self.n_arms)
         self._horizon = self._length + 1 + self.active * (1 if self.auto_advance else 2)
         self._time = 0
         # Counted in cells east of the sign; in the original form the agent that must read it sets out one cell away.
