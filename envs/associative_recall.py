@@ -109,7 +109,8 @@ class AssociativeRecall(TokenStream):
         targets = np.zeros(tokens.shape[:2], np.int64)
         targets[everyone, queries] = values[everyone, asked] - 1
         mask = tokens[..., MARK] == ANSWER
-        return SupervisedBatch(tokens, targets, mask, tokens.any(axis=2) & ~mask, lengths)
+        seen = (tokens[..., KEY] | tokens[..., TOKEN]) > 0
+        return SupervisedBatch(tokens, targets, mask, seen & ~mask, lengths)
 
     def _caption(self, mark: int) -> str:
         return "WHICH VALUE HAD THIS KEY?" if mark == ANSWER else "REMEMBER THE PAIR"

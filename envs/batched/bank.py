@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 # Episodes drawn ahead per copy: more would make drawing hardly cheaper.
 MOST_AHEAD = 8
-# What the episodes of all copies, and the uniform numbers that some are made from, may take.
+# What the episodes of all copies may take.
 MOST_BYTES = 1 << 26
-MOST_UNIFORMS = 1 << 20
+# Uniform numbers that are made into episodes at once; arrays should stay within the processor's cache.
+MOST_UNIFORMS = 1 << 15
 
 
 class Bank:

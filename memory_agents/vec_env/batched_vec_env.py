@@ -70,7 +70,10 @@ class BatchedVecEnv(VecEnv):
         :return: Observations, rewards, whether episodes are over, and infos.
         """
         step = self.batched.advance(self._actions)
-        infos = _step_infos(step.infos, self.num_envs)
+        if step.infos:
+            infos = _dictionaries(step.infos, self.num_envs, **{TIME_LIMIT: False})
+        else:
+            infos = [{TIME_LIMIT: False} for _ in range(self.num_envs)]
         if self.monitor:
             self._returns += step.rewards
             self._lengths += 1
@@ -81,24 +84,27 @@ class BatchedVecEnv(VecEnv):
 
     def _finish(self, step: Step, infos: list[dict[str, Any]]) -> None:
         """Complete the infos of the copies whose episodes are over."""
-        ended = step.ended
-        copies = ended.tolist()
-        cut = (step.truncated[ended] & ~step.terminated[ended]).tolist()
-        for copy, observation, is_cut in zip(copies, step.final_observations, cut, strict=True):
-            info = infos[copy]
-            info["terminal_observation"], info[TIME_LIMIT] = observation, is_cut
+        ended, finished = step.ended.tolist(), step.finished.tolist()
+        last_infos = [infos[copy] for copy in ended]
+        for info, observation in zip(last_infos, step.final_observations, strict=True):
+            info["terminal_observation"] = observation
+        for copy in (step.truncated & ~step.terminated).nonzero()[0].tolist():
+            infos[copy][TIME_LIMIT] = True
+        finished_infos = last_infos if finished == ended else [infos[copy] for copy in finished]
         for key, values in step.final_infos.items():
-            for copy, value in zip(step.finished.tolist(), values.tolist(), strict=True):
-                infos[copy][key] = value
+            for info, value in zip(finished_infos, values.tolist(), strict=True):
+                info[key] = value
         if step.reset_infos:
-            for copy, info in zip(copies, _dictionaries(step.reset_infos, len(copies)), strict=True):
+            for copy, info in zip(ended, _dictionaries(step.reset_infos, len(ended)), strict=True):
                 self.reset_infos[copy] = info
         if self.monitor:
             seconds = round(time.time() - self._start_time, 6)
-            returns, lengths = self._returns[ended].tolist(), self._lengths[ended].tolist()
-            for copy, total, length in zip(copies, returns, lengths, strict=True):
-                infos[copy]["episode"] = {"r": round(total, 6), "l": length, "t": seconds}
-            self._returns[ended] = self._lengths[ended] = 0
+            returns, lengths = self._returns[step.ended].tolist(), self._lengths[step.ended].tolist()
+            # Rounding takes half a microsecond, and many episodes have the same return.
+            rounded = {total: round(total, 6) for total in set(returns)}
+            for info, total, length in zip(last_infos, returns, lengths, strict=True):
+                info["episode"] = {"r": rounded[total], "l": length, "t": seconds}
+            self._returns[step.ended] = self._lengths[step.ended] = 0
 
     def close(self) -> None:
         """Nothing is open."""
@@ -184,32 +190,23 @@ class BatchedVecEnv(VecEnv):
         )
 
 
-def _step_infos(infos: Infos, count: int) -> list[dict[str, Any]]:
-    """Return the infos of a step in which no episode ends, one new dictionary for each copy."""
-    if not infos:
-        return [{TIME_LIMIT: False} for _ in range(count)]
+def _dictionaries(infos: Infos, count: int, **always: Any) -> list[dict[str, Any]]:
+    """Return new dictionaries, one for each row of the arrays; all of them hold what is always there, too."""
     if len(infos) > MOST_FLAGS or any(values.dtype != np.bool_ for values in infos.values()):
-        return [{**info, TIME_LIMIT: False} for info in _dictionaries(infos, count)]
+        rows = zip(*(values.tolist() for values in infos.values()), strict=True)
+        return [{**dict(zip(infos, row, strict=True)), **always} for row in rows]
     # Of booleans there are few combinations, and copying a dictionary takes less time than filling one.
     kinds = np.zeros(count, np.uint8)
     for bit, values in enumerate(infos.values()):
         kinds += values.view(np.uint8) << bit
-    return [kind.copy() for kind in _combinations(tuple(infos)).take(kinds).tolist()]
+    return [kind.copy() for kind in _combinations(tuple(infos), tuple(always.items())).take(kinds).tolist()]
 
 
 @cache
-def _combinations(keys: tuple[str, ...]) -> NDArray[Any]:
-    """Return the infos that booleans with these names can make, the first name being the lowest bit of the index."""
+def _combinations(keys: tuple[str, ...], always: tuple[tuple[str, Any], ...]) -> NDArray[Any]:
+    """Return all dictionaries that booleans with these names can make; the first name is the index's lowest bit."""
     values = ([bool(kind >> bit & 1) for bit in range(len(keys))] for kind in range(1 << len(keys)))
-    return np.array([{**dict(zip(keys, row, strict=True)), TIME_LIMIT: False} for row in values], object)
-
-
-def _dictionaries(infos: Infos, count: int) -> list[dict[str, Any]]:
-    """Return new dictionaries, one for each row of the arrays."""
-    if not infos:
-        return [{} for _ in range(count)]
-    rows = zip(*(values.tolist() for values in infos.values()), strict=True)
-    return [dict(zip(infos, row, strict=True)) for row in rows]
+    return np.array([{**dict(zip(keys, row, strict=True)), **dict(always)} for row in values], object)
 
 
 def make_batched(
