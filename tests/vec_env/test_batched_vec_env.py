@@ -18,6 +18,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecMonitor, VecNormalize
 from memory_agents import PPO, BatchedVecEnv, make_batched
 from memory_agents.envs import TMaze
 from memory_agents.envs.batched.tmaze import BatchedTMaze
+from memory_agents.vec_env.batched_vec_env import _dictionaries
 
 MAZE = "MemoryAgents/TMaze-v0"
 STREAM = "MemoryAgents/CopyFirst-v0"
@@ -38,6 +39,7 @@ def test_training_gives_the_same_agent() -> None:
     assert all(th.equal(one[key], other[key]) for key in one)
 
 
+@pytest.mark.filterwarnings("ignore:The environment is already wrapped")
 def test_statistics_and_normalisation_are_the_same() -> None:
     pair = [VecNormalize(VecMonitor(made), gamma=0.9) for made in (make_vec_env(MAZE, 5), make_batched(MAZE, 5))]
     rng = np.random.default_rng(0)
@@ -229,3 +231,18 @@ def test_gymnasium_says_the_mend() -> None:
         env.reset(options={"reset_mask": np.zeros(3, bool)})
     with pytest.raises(ValueError, match=r"options=\['low'\] are for the reset of single environments"):
         env.reset(options={"low": 0})
+
+
+def test_infos_of_all_kinds_become_dictionaries() -> None:
+    flags = {name: np.array([True, False, True]) for name in "abc"} | {"d": np.array([False, False, True])}
+    mixed = {"count": np.array([3, 4, 5]), "flag": np.array([True, False, True]), "share": np.array([0.5, 1.0, 0.0])}
+    many = {f"flag {number}": np.arange(3) == number % 3 for number in range(9)}
+    for infos in (flags, mixed, many):
+        made = _dictionaries(infos, 3, told=False)
+        assert made == [
+            {**{key: values[row].item() for key, values in infos.items()}, "told": False} for row in range(3)
+        ]
+        assert {type(value) for info in made for value in info.values()} <= {bool, int, float}
+        made[0]["spoiled"] = True
+        assert "spoiled" not in _dictionaries(infos, 3, told=False)[0]
+    assert _dictionaries({}, 2) == [{}, {}]
