@@ -75,7 +75,7 @@ def env_speed(
         list[str] | None, typer.Option(help="Environment id (repeatable); default: every one of this library.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Steps of a timed block.")] = 50_000,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed blocks, of which the median counts.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed blocks; the median counts, of copies the fastest.")] = 5,
     n_envs: Annotated[
         int | None,
         typer.Option(

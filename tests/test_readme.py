@@ -143,6 +143,16 @@ def test_speed_of_environments_is_what_the_raw_numbers_say() -> None:
     assert f"makes {min(ours):.2f} to {max(ours):.2f} million steps a second" in README
 
 
+def test_speed_of_batched_environments_is_what_the_raw_numbers_say() -> None:
+    results = json.loads((RESULTS / "env_speed_batched.json").read_text())
+    figures = results["steps_per_second"]
+    assert list(figures) == [env_id for env_id, entry in ENVIRONMENTS.items() if entry.batched is not None]
+    speeds = [figure["batched"] / 1e6 for figure in figures.values()]
+    ratios = [figure["ratio"] for figure in figures.values()]
+    assert f"At {results['n_envs']} copies this makes {min(speeds):.1f} to {max(speeds):.1f} million steps" in README
+    assert f"{min(ratios):.0f} to {max(ratios):.0f} times as many as the" in README
+
+
 def test_cost_of_late_steps_is_what_the_raw_numbers_say() -> None:
     figures = json.loads((RESULTS / "episode_cost.json").read_text())
     early, late = figures["milliseconds_per_step"].values()

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import gymnasium as gym
 import numpy as np
+from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -89,6 +90,8 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         self.single_observation_space, self.single_action_space = self.env.observation_space, self.env.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+        space = self.single_action_space
+        self._n_actions = int(space.n) if isinstance(space, spaces.Discrete) else 0
         self._bank = Bank(self.num_envs, self._draws(), self._plan)
         self.episodes = self._bank.episodes
         self.row = np.zeros(self.num_envs, np.int64)
@@ -236,13 +239,13 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
             )
 
     def _check_actions(self, actions: NDArray[Any]) -> NDArray[Any]:
-        n_actions: int = self.env.action_space.n
+        n_actions = self._n_actions
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,):
             raise ValueError(
                 f"actions of shape {actions.shape} do not fit {self.num_envs} environments: pass one for each."
             )
-        actions = actions.astype(np.int64)
+        actions = actions.astype(np.int64, copy=False)
         # Seen as unsigned numbers, negative ones are beyond all bounds.
         if np.maximum.reduce(actions.view(np.uint64)) >= n_actions:
             unknown = int(actions[(actions < 0) | (actions >= n_actions)][0])
