@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import check_integer
 from memory_agents.envs.batched.bank import Bank
+from memory_agents.envs.batched.pickling import pack, unpack
 
 #: Numbers of copies, or all of them.
 Copies: TypeAlias = NDArray[np.int64] | slice
@@ -154,6 +155,14 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         :param which: Numbers of the copies.
         """
         return {}
+
+    # Arrays of a copy must share memory where the original's do.
+
+    def __getstate__(self) -> bytes:
+        return pack(self, vars(self))
+
+    def __setstate__(self, state: bytes) -> None:
+        vars(self).update(unpack(self, state))
 
     # What users of all kinds call.
 
