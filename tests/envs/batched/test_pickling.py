@@ -46,7 +46,7 @@ def test_views_stay_views() -> None:
 def test_a_copy_plays_on_identically(monkeypatch: pytest.MonkeyPatch, env_id: str, kwargs: dict[str, Any]) -> None:
     # So that episodes are drawn anew again and again.
     monkeypatch.setattr(bank, "MOST_AHEAD", 1)
-    env = make_batched(env_id, 3, 1, max_episode_steps=40, **kwargs)
+    env = make_batched(env_id, 3, 1, **{"max_episode_steps": 40, **kwargs})
     env.action_space.seed(0)
     env.reset()
     for steps in (5, 150):
