@@ -271,6 +271,7 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         :param seed: Seed of the first copy, those of the others follow it; or a seed for each; None draws on.
         :param options: ``reset_mask``, ``(n,)`` of booleans, says which copies begin anew; there are no others.
         :return: Observations, ``(n, ...)``, and infos.
+        :raises ResetNeeded: If some copies are to begin anew before all have begun.
         :raises ValueError: If there are not as many seeds as copies, the mask does not fit, or there are other options.
         """
         self.check_options(set(options or ()) - {"reset_mask"})
@@ -287,6 +288,8 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
                     f"options['reset_mask']={mask!r} does not say which of {self.num_envs} environments begin anew: "
                     "pass one boolean for each, at least one of them True."
                 )
+            if not mask.all():
+                self.check_begun("a partial reset")
             which = mask.nonzero()[0]
             if seeds is not None:
                 seeds = [one if chosen else None for one, chosen in zip(seeds, mask.tolist(), strict=True)]

@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.wrappers import TimeLimit
 from numpy.typing import NDArray
 from stable_baselines3.common.env_util import is_wrapped
 from stable_baselines3.common.monitor import Monitor
@@ -167,7 +168,12 @@ class BatchedVecEnv(VecEnv):
         :param wrapper_class: The wrapper; ``Monitor`` is there if it was asked for.
         :param indices: The copies; None means all.
         """
-        wrapped = self.monitor if wrapper_class is Monitor else is_wrapped(self.batched.env, wrapper_class)
+        if wrapper_class is Monitor:
+            wrapped = self.monitor
+        elif wrapper_class is TimeLimit:
+            wrapped = self.batched.max_episode_steps is not None
+        else:
+            wrapped = is_wrapped(self.batched.env, wrapper_class)
         return [wrapped for _ in self._get_indices(indices)]
 
     def render(self, mode: str | None = None) -> NDArray[Any] | None:

@@ -135,6 +135,8 @@ def test_the_monitor_can_be_left_out() -> None:
     assert watched.env_is_wrapped(Monitor) == [True, True]
     assert unwatched.env_is_wrapped(Monitor, 0) == [False]
     assert unwatched.env_is_wrapped(gym.wrappers.TimeLimit) == [False, False]
+    assert unwatched.env_is_wrapped(gym.wrappers.FlattenObservation) == [False, False]
+    assert make_batched(MAZE, 1, max_episode_steps=9).env_is_wrapped(gym.wrappers.TimeLimit) == [True]
     for env, told in ((watched, True), (unwatched, False)):
         env.reset()
         for _ in range(2):
@@ -225,6 +227,9 @@ def test_bad_actions_say_the_mend(actions: Any, message: str) -> None:
 
 def test_gymnasium_says_the_mend() -> None:
     env = gym.make_vec(MAZE, 3, vectorization_mode="vector_entry_point")
+    with pytest.raises(ResetNeeded, match=r"call reset\(\) before a partial reset"):
+        env.reset(options={"reset_mask": np.array([True, False, True])})
+    env.reset(options={"reset_mask": np.ones(3, bool)})
     with pytest.raises(ValueError, match=r"seed=\[1, 2\] has 2 seeds for 3 environments: pass one for each"):
         env.reset(seed=[1, 2])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="does not say which of 3 environments begin anew: pass one boolean"):
