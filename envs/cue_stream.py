@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_integer, check_probability, check_span
-from memory_agents.envs.chance import geometric, within
+from memory_agents.envs.chance import below, geometric
 from memory_agents.envs.token_stream import (
     ANSWER,
     MARK,
@@ -80,36 +80,45 @@ class CueStream(TokenStream):
         self.delay = check_span("delay", delay, 1)
         self.query_rate = check_probability("query_rate", query_rate)
         self.length = self.longest = check_integer("length", length, self.delay[1] + 1)
+        # As many cues as there could ever be, and the delays at which each can be followed by a query.
         self._most_cues = -(-self.length // (self.delay[1] + 1))
-        # The token and the chance of a query of each step, the gap before each cue and the delay of its first query.
-        self.draws = 2 * self.length + 2 * self._most_cues
+        self._n_delays = self.delay[1] - self.delay[0] + 1
+        # The token of each step; the gap before each cue, the delay of its first query, and the chance of one at each.
+        self.draws = self.length + self._most_cues * (2 + self._n_delays)
 
     def oracle(self) -> MarkedTokenOracle:
         return MarkedTokenOracle()
 
     def plan(self, uniforms: NDArray[np.float64]) -> SupervisedBatch:
-        batch_size, length, (low, high) = len(uniforms), self.length, self.delay
-        everyone, steps = np.arange(batch_size)[:, None], np.arange(length)
+        batch_size, length, most_cues = len(uniforms), self.length, self._most_cues
+        gaps_begin, queries_begin = length, length + 2 * most_cues
         tokens = self._blank_tokens(batch_size, length)
         tokens[..., TOKEN] = self._tokens_from(uniforms[:, :length])
-        query_chances = uniforms[:, length : 2 * length]
-        cues = self._cues_from(uniforms[:, 2 * length : -self._most_cues])
-        first_queries = cues + within(uniforms[:, -self._most_cues :], self.delay)
+        cues = self._cues_from(uniforms[:, gaps_begin : gaps_begin + most_cues])
+        first_delays = below(uniforms[:, gaps_begin + most_cues : queries_begin], self._n_delays)
 
-        # One column more takes what lies beyond the end.
-        marks = np.zeros((batch_size, length + 1), np.int64)
-        marks[everyone, np.minimum(cues, length)] = REMEMBER
-        newest = np.maximum.accumulate(np.where(marks[:, :-1] == REMEMBER, steps, -1), axis=1)
-        due = (newest >= 0) & (steps - newest >= low) & (steps - newest <= high)
-        marks[:, :-1][due & (query_chances < self.query_rate)] = ANSWER
-        marks[everyone, np.minimum(first_queries, length)] = ANSWER
+        # From here on steps are numbered through all episodes, and so are cues and queries; the last ones of an
+        # episode may lie beyond its end.
+        cues_in_time = (cues < length).reshape(-1)
+        cues += np.arange(0, batch_size * length, length)[:, None]
+        cues, ends = cues.reshape(-1), np.arange(length, (batch_size + 1) * length, length).repeat(most_cues)
+        asked = (uniforms[:, queries_begin:] < self.query_rate).reshape(-1)
+        asked[np.arange(0, asked.size, self._n_delays) + first_delays.reshape(-1)] = True
+        queries = asked.nonzero()[0]
+        cue_of = queries // self._n_delays
+        queries += self.delay[0] + (cues - np.arange(0, asked.size, self._n_delays)).take(cue_of)
+        in_time = queries < ends.take(cue_of)
+        queries, cue_of = queries[in_time], cue_of[in_time]
 
-        tokens[..., MARK] = marks[:, :-1]
-        mask = tokens[..., MARK] == ANSWER
-        targets = np.where(mask, tokens[everyone, newest, TOKEN] - 1, 0)
-        tokens[mask, TOKEN] = 0
-        lengths = np.full(batch_size, length, np.int64)
-        return SupervisedBatch(tokens, targets, mask, tokens[..., MARK] == REMEMBER, lengths)
+        important, mask = np.zeros((2, batch_size, length), np.bool_)
+        targets = np.zeros((batch_size, length), np.int64)
+        rows = tokens.reshape(-1, 2)
+        cues_seen = cues[cues_in_time]
+        important.reshape(-1)[cues_seen], rows[cues_seen, MARK] = True, REMEMBER
+        targets.reshape(-1)[queries] = rows[:, TOKEN].take(cues.take(cue_of)) - 1
+        mask.reshape(-1)[queries] = True
+        rows[queries] = ANSWER, 0
+        return SupervisedBatch(tokens, targets, mask, important, np.full(batch_size, length, np.int64))
 
     def _cues_from(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         """Return the steps of cues, as many in each episode as could ever be; the last ones may lie beyond its end."""
