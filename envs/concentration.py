@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_integer, check_span
 from memory_agents.envs.base import Action, Frame, Masks, MemoryEnv, Observation
+from memory_agents.envs.chance import orders, within
 from memory_agents.envs.concentration_frame import Scene, draw
 
 FACE_DOWN = 0
 MAX_PAIRS = 26
+
+
+class ConcentrationEpisodes(NamedTuple):
+    """What is drawn for episodes.
+
+    :param pairs: Pairs to find, ``(episodes,)``.
+    :param cards: The values of all cards, ``(episodes, n_cards)``.
+    :param shown: What is seen of them at first, ``(episodes, n_cards)``.
+    """
+
+    pairs: NDArray[np.int64]
+    cards: NDArray[np.int64]
+    shown: NDArray[np.int64]
 
 
 class Concentration(MemoryEnv):
@@ -76,6 +91,8 @@ class Concentration(MemoryEnv):
         self.n_cards = 2 * self.max_pairs
         self.observation_space = spaces.MultiDiscrete([self.max_pairs + 1] * self.n_cards)
         self.action_space = spaces.Discrete(self.n_cards)
+        # An order of the cards; how many pairs there are to find, and an order of all pairs, of which they come first.
+        self.draws = self.n_cards + (1 + self.max_pairs if self.n_pairs[0] < self.max_pairs else 0)
         self._deck = np.repeat(np.arange(1, self.max_pairs + 1), 2)
 
     @property
@@ -95,20 +112,33 @@ class Concentration(MemoryEnv):
     def oracle(self) -> ConcentrationOracle:
         return ConcentrationOracle()
 
-    def _begin(self) -> Observation:
-        low, high = self.n_pairs
-        self._pairs = low if low == high else int(self.np_random.integers(low, high, endpoint=True))
-        deal = self.np_random.permutation(self._deck)
-        self._shown = np.zeros(self.n_cards, np.int64)
-        if self._pairs < self.max_pairs:
-            hidden = self.np_random.permutation(self.max_pairs)[: self._pairs] + 1
-            self._shown = np.where(np.isin(deal, hidden), FACE_DOWN, deal)
-        self._cards: list[int] = deal.tolist()
-        self._face_up: list[bool] = (self._shown != FACE_DOWN).tolist()
+    def plan(self, uniforms: NDArray[np.float64]) -> ConcentrationEpisodes:
+        """Return what episodes hold.
+
+        :param uniforms: Uniform numbers, ``(episodes, draws)``.
+        """
+        low = self.n_pairs[0]
+        cards = self._deck[orders(uniforms[:, : self.n_cards])]
+        if low == self.max_pairs:
+            pairs = np.empty(len(cards), np.int64)
+            pairs[:] = low
+            return ConcentrationEpisodes(pairs, cards, np.zeros(cards.shape, np.int64))
+        pairs = within(uniforms[:, self.n_cards], self.n_pairs)
+        ranks = orders(uniforms[:, self.n_cards + 1 :]).argsort(axis=1)
+        hidden = np.take_along_axis(ranks, cards - 1, axis=1) < pairs[:, None]
+        return ConcentrationEpisodes(pairs, cards, np.where(hidden, FACE_DOWN, cards))
+
+    def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
+        pairs, cards, shown = self.plan(uniforms[None])
+        self._pairs = int(pairs[0])
+        self._cards: list[int] = cards[0].tolist()
+        seen: NDArray[np.int64] = shown[0]
+        self._shown = seen
+        self._face_up: list[bool] = self._shown.astype(np.bool_).tolist()
         self._turn: tuple[int, ...] = ()
         self._found, self._flips = 0, 0
         self._flips_left = 4 * self._pairs
-        return self._shown.copy()
+        return seen.copy()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         action = self._check_action(action, self.n_cards)

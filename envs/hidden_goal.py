@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -11,10 +11,22 @@ from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import check_integer
 from memory_agents.envs.base import Action, Frame, Masks, MemoryEnv, Observation
+from memory_agents.envs.chance import below
 from memory_agents.envs.grid_view import MOVES, towards
 from memory_agents.envs.hidden_goal_frame import Scene, draw
 
 MAX_SIZE = 20
+
+
+class HiddenGoalEpisodes(NamedTuple):
+    """What is drawn for episodes.
+
+    :param goals: The cell of the goal, ``(episodes,)``.
+    :param places: Where the agent begins, and where each hit puts it, ``(episodes, horizon + 1)``.
+    """
+
+    goals: NDArray[np.int64]
+    places: NDArray[np.int64]
 
 
 class HiddenGoal(MemoryEnv):
@@ -71,6 +83,9 @@ class HiddenGoal(MemoryEnv):
         self.n_cells = self.size * self.size
         self.observation_space = spaces.Box(0.0, 1.0, (self.n_cells,), np.float32)
         self.action_space = spaces.Discrete(4)
+        # The goal, then the start and the place after every hit, which are other cells.
+        self.draws = 1 + self.horizon + 1
+        self._bounds = np.array([self.n_cells] + [self.n_cells - 1] * (self.horizon + 1))
         self._views = list(np.eye(self.n_cells, dtype=np.float32))
         self._neighbours = neighbours(self.size).tolist()
 
@@ -131,18 +146,24 @@ class HiddenGoal(MemoryEnv):
     def oracle(self) -> HiddenGoalOracle:
         return HiddenGoalOracle(self.size)
 
-    def _begin(self) -> Observation:
-        self._goal = int(self.np_random.integers(self.n_cells))
-        # The start and the place after every hit, numbered without the goal.
-        self._places: list[int] = self.np_random.integers(self.n_cells - 1, size=self.horizon + 1).tolist()
+    def plan(self, uniforms: NDArray[np.float64]) -> HiddenGoalEpisodes:
+        """Return what episodes hold.
+
+        :param uniforms: Uniform numbers, ``(episodes, draws)``.
+        """
+        cells = below(uniforms, self._bounds)
+        goals, places = cells[:, :1], cells[:, 1:]
+        places += places >= goals
+        return HiddenGoalEpisodes(goals[:, 0], places)
+
+    def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
+        episode = self.plan(uniforms[None])
+        places: list[int] = episode.places[0].tolist()
+        self._goal, self._places = int(episode.goals[0]), places
         self._hits, self._time = 0, 0
-        self._put_elsewhere()
+        self._cell = places[0]
         self._trail = [self._cell]
         return self._views[self._cell].copy()
-
-    def _put_elsewhere(self) -> None:
-        place = self._places[self._hits]
-        self._cell = place + (place >= self._goal)
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         action = self._check_action(action, 4)
@@ -152,7 +173,7 @@ class HiddenGoal(MemoryEnv):
         if self._cell == self._goal:
             reward = 1.0
             self._hits += 1
-            self._put_elsewhere()
+            self._cell = self._places[self._hits]
             self._trail.clear()
         self._trail.append(self._cell)
         observation = self._views[self._cell].copy()

@@ -7,9 +7,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_integer, check_option, check_span
 from memory_agents.envs.base import Action, Frame, Masks, MemoryEnv, Observation
+from memory_agents.envs.chance import below
 from memory_agents.envs.grid_view import EAST, MOVES, NORTH, REACH, SOUTH, GridView, towards
 from memory_agents.envs.object_matching import CHOICE_REWARD, MAX_COLOURS, MAX_SHAPES, PAD_REWARD
 from memory_agents.envs.object_matching_grid_frame import Pick, Scene, cell_tile, draw
@@ -118,6 +120,7 @@ class ObjectMatchingGrid(MemoryEnv):
             time_limit = DEFAULT_LOOPS * longest
         self.time_limit = check_integer("time_limit", time_limit, longest)
         self._max_loops = self.time_limit // shortest + 1
+        self.draws = len(Loop._fields) * self._max_loops
 
         self._first_pick = FIRST_OBJECT + len(self._objects)
         self._view = self._make_view()
@@ -170,16 +173,25 @@ class ObjectMatchingGrid(MemoryEnv):
     def oracle(self) -> GridOracle:
         return GridOracle(self._view, self._first_pick, self.rule)
 
-    def _begin(self) -> Observation:
-        rng, loops, n_objects = self.np_random, self._max_loops, len(self._objects)
+    def plan(self, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the loops of episodes, each with the fields of :class:`Loop`, ``(episodes, loops, 5)``.
+
+        :param uniforms: Uniform numbers, ``(episodes, draws)``.
+        """
+        n_objects = len(self._objects)
         low, high = self.corridor
-        samples = rng.integers(n_objects, size=loops)
+        bounds = np.array([n_objects, n_objects - 1, 2, 2, high - low + 1])
+        loops = below(uniforms.reshape(len(uniforms), -1, bounds.size), bounds)
+        samples, foils, lengths = loops[..., 0], loops[..., 1], loops[..., 4]
         if self.sample == "episode":
-            samples[:] = samples[0]
-        foils = (samples + 1 + rng.integers(n_objects - 1, size=loops)) % n_objects
-        sides = rng.integers(2, size=(loops, 2))
-        lengths = low + rng.integers(high - low + 1, size=loops)
-        self._loops = [Loop(*draws) for draws in np.column_stack((samples, foils, sides, lengths)).tolist()]
+            samples[:] = samples[:, :1]
+        foils += samples + 1
+        foils %= n_objects
+        lengths += low
+        return loops
+
+    def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
+        self._loops = [Loop(*loop) for loop in self.plan(uniforms[None])[0].tolist()]
         self._picks: list[Pick] = []
         self._time = 0
         self._begin_loop()
