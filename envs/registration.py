@@ -6,21 +6,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
-from gymnasium.envs.registration import WrapperSpec
-
-from memory_agents.envs.velocity_mask import VELOCITIES, VelocityMask
 
 
 @dataclass(frozen=True)
 class EnvironmentEntry:
     """One row of the table.
 
-    :param entry_point: ``module:class`` of a :class:`~memory_agents.envs.base.MemoryEnv`, or of another environment,
-        whose anchors are not known.
+    :param entry_point: ``module:class`` of a :class:`~memory_agents.envs.base.MemoryEnv`, or ``module:function`` that
+        makes another environment, whose anchors are not known.
     :param summary: What one does in it, in a line.
     :param kwargs: Keyword arguments that :func:`gymnasium.make` passes unless told otherwise.
     :param max_episode_steps: Steps after which an episode is cut; None where its end belongs to the task.
-    :param wrappers: What :func:`gymnasium.make` puts around it, innermost first.
     :param batched: ``module:class`` of the :class:`~memory_agents.envs.batched.BatchedEnv` that plays many copies at
         once; None where there is none.
     """
@@ -29,24 +25,30 @@ class EnvironmentEntry:
     summary: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     max_episode_steps: int | None = None
-    wrappers: tuple[WrapperSpec, ...] = ()
     batched: str | None = None
 
 
-def without_velocities(env_id: str, summary: str) -> EnvironmentEntry:
+def without_velocities(env_id: str, maker: str, batched: str, summary: str) -> EnvironmentEntry:
     """Return the row of an environment of Gymnasium whose velocities are hidden.
 
     :param env_id: Its id in Gymnasium.
+    :param maker: Name of the function that makes one.
+    :param batched: Name of the class that plays many copies at once.
     :param summary: What one does in it, in a line.
     """
     spec = gym.spec(env_id)
-    mask = VelocityMask.wrapper_spec(velocities=VELOCITIES[env_id])
-    return EnvironmentEntry(str(spec.entry_point), summary, dict(spec.kwargs), spec.max_episode_steps, (mask,))
+    return EnvironmentEntry(
+        f"memory_agents.envs.control:{maker}",
+        summary,
+        dict(spec.kwargs),
+        spec.max_episode_steps,
+        f"memory_agents.envs.batched.control:{batched}",
+    )
 
 
 ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/AcrobotNoVelocity-v0": without_velocities(
-        "Acrobot-v1", "Swing a two-link robot up, without seeing how fast its joints turn."
+        "Acrobot-v1", "acrobot", "BatchedAcrobot", "Swing a two-link robot up, without seeing how fast its joints turn."
     ),
     "MemoryAgents/AssociativeRecall-v0": EnvironmentEntry(
         "memory_agents.envs.associative_recall:AssociativeRecall",
@@ -54,11 +56,12 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
         batched="memory_agents.envs.batched.token_stream:BatchedAssociativeRecall",
     ),
     "MemoryAgents/CartPoleNoVelocity-v0": without_velocities(
-        "CartPole-v1", "Balance a pole on a cart, without seeing how fast either moves."
+        "CartPole-v1", "cart_pole", "BatchedCartPole", "Balance a pole on a cart, without seeing how fast either moves."
     ),
     "MemoryAgents/Concentration-v0": EnvironmentEntry(
         "memory_agents.envs.concentration:Concentration",
         "Find all pairs among cards that lie face down, turning over two at a time.",
+        batched="memory_agents.envs.batched.concentration:BatchedConcentration",
     ),
     "MemoryAgents/Copy-v0": EnvironmentEntry(
         "memory_agents.envs.copying:Copy",
@@ -82,13 +85,17 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/HiddenGoal-v0": EnvironmentEntry(
         "memory_agents.envs.hidden_goal:HiddenGoal",
         "Find a goal that cannot be seen, then go back to it from ever new places.",
+        batched="memory_agents.envs.batched.hidden_goal:BatchedHiddenGoal",
     ),
     "MemoryAgents/KeyToDoor-v0": EnvironmentEntry(
         "memory_agents.envs.key_to_door:KeyToDoor",
         "Take a coloured key, eat apples for a while, then open the door of its colour.",
     ),
     "MemoryAgents/MountainCarContinuousNoVelocity-v0": without_velocities(
-        "MountainCarContinuous-v0", "Rock a weak car up a hill, without seeing how fast it rolls."
+        "MountainCarContinuous-v0",
+        "mountain_car_continuous",
+        "BatchedMountainCarContinuous",
+        "Rock a weak car up a hill, without seeing how fast it rolls.",
     ),
     "MemoryAgents/ObjectMatching-v0": EnvironmentEntry(
         "memory_agents.envs.object_matching:ObjectMatching",
@@ -97,9 +104,13 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/ObjectMatchingGrid-v0": EnvironmentEntry(
         "memory_agents.envs.object_matching_grid:ObjectMatchingGrid",
         "See an object behind glass, walk to another room, and there go to the other object.",
+        batched="memory_agents.envs.batched.object_matching_grid:BatchedObjectMatchingGrid",
     ),
     "MemoryAgents/PendulumNoVelocity-v0": without_velocities(
-        "Pendulum-v1", "Swing a pendulum up and hold it there, without seeing how fast it turns."
+        "Pendulum-v1",
+        "pendulum",
+        "BatchedPendulum",
+        "Swing a pendulum up and hold it there, without seeing how fast it turns.",
     ),
     "MemoryAgents/RepeatFirst-v0": EnvironmentEntry(
         "memory_agents.envs.repeat:RepeatFirst",
@@ -137,6 +148,5 @@ def register_environments() -> None:
                 entry_point=entry.entry_point,
                 kwargs=dict(entry.kwargs),
                 max_episode_steps=entry.max_episode_steps,
-                additional_wrappers=entry.wrappers,
                 vector_entry_point=entry.batched,
             )

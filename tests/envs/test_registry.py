@@ -20,7 +20,8 @@ from memory_agents.envs import ENVIRONMENTS, MemoryEnv, register_environments
 from tests.envs.playing import SETTINGS, play_oracle, returns_of, setting_name
 
 # Wrapped environments of others have neither anchors nor an oracle.
-OURS = [i for i, entry in ENVIRONMENTS.items() if issubclass(load_env_creator(entry.entry_point), MemoryEnv)]  # type: ignore[arg-type]
+CREATORS: dict[str, Any] = {env_id: load_env_creator(entry.entry_point) for env_id, entry in ENVIRONMENTS.items()}
+OURS = [env_id for env_id, made in CREATORS.items() if isinstance(made, type) and issubclass(made, MemoryEnv)]
 OTHERS = [env_id for env_id in ENVIRONMENTS if env_id not in OURS]
 
 over_all_ids = pytest.mark.parametrize("env_id", ENVIRONMENTS)

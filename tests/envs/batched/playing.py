@@ -17,11 +17,11 @@ from tests.envs.playing import SETTINGS
 ID_OF = {entry.entry_point.partition(":")[2]: env_id for env_id, entry in ENVIRONMENTS.items()}
 BATCHED = [env_id for env_id, entry in ENVIRONMENTS.items() if entry.batched is not None]
 
-#: Settings of all batched environments, those of others with their defaults alone.
+#: Settings of all batched environments; those of others, which can last very long, are cut.
 BATCHED_SETTINGS: list[tuple[str, dict[str, Any]]] = [
     (ID_OF[env_class.__name__], kwargs) for env_class, kwargs in SETTINGS if ID_OF[env_class.__name__] in BATCHED
 ]
-BATCHED_SETTINGS += [(env_id, {}) for env_id in BATCHED if env_id not in dict(BATCHED_SETTINGS)]
+BATCHED_SETTINGS += [(env_id, {"max_episode_steps": 70}) for env_id in BATCHED if env_id not in dict(BATCHED_SETTINGS)]
 
 
 def short_name(value: object) -> str | None:
