@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory_agents.envs.base import Masks
-from memory_agents.envs.batched.batched_env import BatchedEnv, Copies, Infos
+from memory_agents.envs.batched.batched_env import EVERYONE, BatchedEnv, Copies, Infos
 from memory_agents.envs.concentration import FACE_DOWN, Concentration, ConcentrationEpisodes
 
 
@@ -26,68 +26,58 @@ class BatchedConcentration(BatchedEnv):
 
     def __init__(self, num_envs: int = 1, *, max_episode_steps: int | None = None, **kwargs: Any) -> None:
         super().__init__(num_envs, max_episode_steps=max_episode_steps, **kwargs)
-        # The cards of all tables in a row, so that one number names a card.
-        self._cards = np.zeros(num_envs * self.env.n_cards, np.int64)
-        self._shown = np.zeros(num_envs * self.env.n_cards, np.int64)
-        self._table = np.arange(num_envs) * self.env.n_cards
+        # All cards of all episodes are numbered through. What is shown is kept where the bank has it at first.
+        self._first_card = np.zeros(num_envs, np.int64)
         #: The card of the last action.
-        self._card = self._table.copy()
-        #: Whether a turn has begun, and the card it began with.
-        self._begun = np.zeros(num_envs, np.bool_)
-        self._first = self._table.copy()
+        self._card = np.zeros(num_envs, np.int64)
+        #: The card that the last turn began with, and its value.
+        self._first = np.zeros(num_envs, np.int64)
         self._first_value = np.zeros(num_envs, np.int64)
-        #: Whether the last two cards do not match.
+        #: Whether a turn has begun, and whether the last two cards do not match.
+        self._begun = np.zeros(num_envs, np.bool_)
         self._mismatch = np.zeros(num_envs, np.bool_)
-        self._pairs = np.zeros(num_envs, np.int64)
-        self._found = np.zeros(num_envs, np.int64)
-        self._reward = np.zeros(num_envs)
+        self._pairs = np.ones(num_envs, np.int64)
+        self._pairs_left = np.ones(num_envs, np.int64)
         #: The step that ends the episode unless one more mismatch gets turned down.
         self._last_step = np.zeros(num_envs, np.int64)
 
     def _begin(self, which: NDArray[np.int64]) -> None:
-        row, n_cards = self.row[which], self.env.n_cards
-        self._cards.reshape(-1, n_cards)[which] = self.episodes.cards[row]
-        self._shown.reshape(-1, n_cards)[which] = self.episodes.shown[row]
-        self._pairs[which] = pairs = self.episodes.pairs[row]
-        self._reward[which] = 1.0 / pairs
+        row = self.row[which]
+        self._first_card[which] = row * self.env.n_cards
+        self._pairs[which] = self._pairs_left[which] = pairs = self.episodes.pairs[row]
         self._last_step[which] = 4 * pairs
-        self._found[which] = 0
         self._begun[which] = self._mismatch[which] = False
 
     def _play(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        card = self._table + actions
-        value, shown = self._cards.take(card), self._shown.take(card)
+        card = self._first_card + actions
+        value, shown = self.episodes.cards.take(card), self.episodes.shown.take(card)
         # Where a card lies face up already, turning it up makes no difference.
-        self._shown[card] = np.where(self._mismatch, shown, value)
+        all_shown = self.episodes.shown.reshape(-1)
+        all_shown[card] = np.where(self._mismatch, shown, value)
         flips = (shown == FACE_DOWN) > self._mismatch
         seconds = flips & self._begun
         matches = seconds & (value == self._first_value)
-        self._turn_down(self._mismatch.nonzero()[0])
+        closed = self._mismatch.nonzero()[0]
+        all_shown[self._first[closed]] = all_shown[self._card[closed]] = FACE_DOWN
+        self._last_step[closed] += 1
         firsts = flips > self._begun
-        self._first = np.where(firsts, card, self._first)
-        self._first_value = np.where(firsts, value, self._first_value)
-        self._begun = self._begun ^ flips
-        self._mismatch = seconds ^ matches
+        np.copyto(self._first, card, where=firsts)
+        np.copyto(self._first_value, value, where=firsts)
+        self._begun ^= flips
+        np.not_equal(seconds, matches, out=self._mismatch)
         self._card = card
-        self._found += matches
-        return matches * self._reward, (self._found == self._pairs) | (self.elapsed == self._last_step)
-
-    def _turn_down(self, copies: NDArray[np.int64]) -> None:
-        self._shown[self._first[copies]] = FACE_DOWN
-        self._shown[self._card[copies]] = FACE_DOWN
-        self._last_step[copies] += 1
+        self._pairs_left -= matches
+        return matches / self._pairs, (self._pairs_left == 0) | (self.elapsed == self._last_step)
 
     def _observe(self, which: Copies) -> NDArray[Any]:
-        shown = self._shown.reshape(-1, self.env.n_cards)
-        return shown.copy() if isinstance(which, slice) else shown[which]
+        return self.episodes.shown.take(self.row[which], axis=0)
 
     def _final_infos(self, which: NDArray[np.int64]) -> Infos:
-        found = self._found[which]
-        return {"pairs_found": found, "is_success": found == self._pairs[which]}
+        left = self._pairs_left[which]
+        return {"pairs_found": self._pairs[which] - left, "is_success": left == 0}
 
     def action_masks(self) -> Masks:
         """Return which cards lie face down in each copy, ``(n, n_cards)``; after a mismatch all are valid."""
         self.check_begun("action_masks")
-        shown = self._shown.reshape(-1, self.env.n_cards)
-        masks: Masks = (shown == FACE_DOWN) | self._mismatch[:, None]
+        masks: Masks = (self._observe(EVERYONE) == FACE_DOWN) | self._mismatch[:, None]
         return masks
