@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import gymnasium as gym
@@ -77,6 +79,9 @@ def between(low: float | Numbers, high: float | Numbers, uniforms: NDArray[np.fl
 
 def squares(numbers: Numbers) -> Numbers:
     """Return the squares as NumPy has them for single numbers; those of arrays differ in the last bit now and then."""
+    if numbers.dtype == np.float64:
+        # The same function of C, with less around it.
+        return np.fromiter(map(math.pow, numbers.tolist(), repeat(2.0)), np.float64, len(numbers))
     return np.fromiter([number**2 for number in numbers], numbers.dtype, len(numbers))
 
 
