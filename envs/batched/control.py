@@ -18,6 +18,8 @@ from memory_agents.envs.velocity_mask import VelocityMask
 class BatchedControl(BatchedEnv):
     """Copies of an environment of Gymnasium's classic control, without velocities.
 
+    Actions of real numbers are taken in single precision, which is that of their space.
+
     :param num_envs: Number of copies.
     :param max_episode_steps: Steps after which an episode is cut; None never cuts it.
     :param kwargs: Arguments of the single environment.

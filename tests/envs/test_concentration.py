@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import defaultdict
 from itertools import combinations, permutations
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from memory_agents.envs import Concentration
 from memory_agents.envs.base import Observation
 from memory_agents.envs.concentration import FACE_DOWN
+from tests.envs.every_draw import EveryDraw
 from tests.envs.playing import Policy, always, play, returns_of
 
 
@@ -261,6 +263,29 @@ def test_pairs_to_find_and_pairs_left_open_are_drawn_in_every_episode() -> None:
     assert (np.abs(hidden_pairs[2:5] - 200) < 5 * np.sqrt(200)).all()
     for counts in (hidden_values[1:], hidden_cards):
         assert (np.abs(counts - 600 * 3 / 5) < 5 * np.sqrt(600 * 0.24)).all()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "n_deals"),
+    [({"n_pairs": 2}, 6), ({"n_pairs": 2, "max_pairs": 3}, 90 * 3), ({"n_pairs": (2, 3)}, 90 * 4)],
+)
+def test_all_deals_are_equally_likely(kwargs: dict[str, Any], n_deals: int) -> None:
+    """Go through every draw: which cards there are, and which lie face down."""
+    env = Concentration(**kwargs)
+    draws = EveryDraw.given_to(env)
+    chances: dict[tuple[Any, ...], float] = defaultdict(float)
+    while True:
+        face_down = env.reset()[0] == FACE_DOWN
+        chances[(*env._cards, *face_down.tolist())] += draws.probability
+        if not draws.advance():
+            break
+    assert len(chances) == n_deals
+    by_pairs: dict[int, list[float]] = defaultdict(list)
+    for deal, chance in chances.items():
+        by_pairs[sum(deal[env.n_cards :]) // 2].append(chance)
+    for alike in by_pairs.values():
+        assert sum(alike) == pytest.approx(1 / len(by_pairs))
+        assert alike == pytest.approx([alike[0]] * len(alike))
 
 
 def test_anchors_of_a_range_are_means() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections import defaultdict
 from functools import cache
 from itertools import combinations, product
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from memory_agents.envs import HiddenGoal
 from memory_agents.envs.grid_view import EAST, NORTH, SOUTH, WEST
 from memory_agents.envs.hidden_goal import closed_tour, entry_of, neighbours
+from tests.envs.every_draw import EveryDraw
 from tests.envs.playing import Policy, play, play_oracle, returns_of
 
 # Found for size 8 and horizon 200 by simulated annealing over deterministic policies.
@@ -216,15 +218,19 @@ def test_the_goal_stays_and_sends_the_agent_anywhere_else() -> None:
     assert (np.abs(np.delete(counts, goal) - expected) < 5 * np.sqrt(expected)).all()
 
 
-def test_goals_and_starts_are_uniform() -> None:
+def test_goals_and_places_are_uniform_and_independent() -> None:
+    """Go through every draw: of four cells one is the goal, and the others are all that one is put into."""
     env = HiddenGoal(size=2, horizon=2)
-    env.reset(seed=0)
-    counts = np.zeros((4, 4))
-    for _ in range(2400):
+    draws = EveryDraw.given_to(env)
+    chances: dict[tuple[int, ...], float] = defaultdict(float)
+    while True:
         cell = int(env.reset()[0].argmax())
-        counts[env._goal, cell] += 1
-    assert (np.diag(counts) == 0).all()
-    assert (np.abs(counts[~np.eye(4, dtype=bool)] - 200) < 5 * np.sqrt(200)).all()
+        assert cell == env._places[0]
+        chances[(env._goal, *env._places)] += draws.probability
+        if not draws.advance():
+            break
+    assert all(goal not in places for goal, *places in chances)
+    assert list(chances.values()) == pytest.approx([1 / (4 * 3**3)] * (4 * 3**3))
 
 
 def test_success_is_half_the_way_to_the_optimum() -> None:
