@@ -120,19 +120,21 @@ class Concentration(MemoryEnv):
         low = self.n_pairs[0]
         cards = self._deck[orders(uniforms[:, : self.n_cards])]
         if low == self.max_pairs:
-            pairs = np.empty(len(cards), np.int64)
-            pairs[:] = low
-            return ConcentrationEpisodes(pairs, cards, np.zeros(cards.shape, np.int64))
+            return ConcentrationEpisodes(np.full(len(cards), low), cards, np.zeros(cards.shape, np.int64))
         pairs = within(uniforms[:, self.n_cards], self.n_pairs)
         ranks = orders(uniforms[:, self.n_cards + 1 :]).argsort(axis=1)
         hidden = np.take_along_axis(ranks, cards - 1, axis=1) < pairs[:, None]
         return ConcentrationEpisodes(pairs, cards, np.where(hidden, FACE_DOWN, cards))
 
     def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
-        pairs, cards, shown = self.plan(uniforms[None])
-        self._pairs = int(pairs[0])
-        self._cards: list[int] = cards[0].tolist()
-        seen: NDArray[np.int64] = shown[0]
+        seen: NDArray[np.int64]
+        if self.n_pairs[0] == self.max_pairs:
+            # As in plan(), with fewer steps around it.
+            self._pairs, deal, seen = self.max_pairs, self._deck[orders(uniforms)], np.zeros(self.n_cards, np.int64)
+        else:
+            pairs, deals, shown = self.plan(uniforms[None])
+            self._pairs, deal, seen = int(pairs[0]), deals[0], shown[0]
+        self._cards: list[int] = deal.tolist()
         self._shown = seen
         self._face_up: list[bool] = self._shown.astype(np.bool_).tolist()
         self._turn: tuple[int, ...] = ()

@@ -28,7 +28,8 @@ def balance(states: list[Any], rng: np.random.Generator) -> NDArray[Any]:
 def push_where_it_rolls(states: list[Any], rng: np.random.Generator) -> NDArray[Any]:
     """Rock the car up the hill, now and then harder than allowed."""
     signs = np.array([[1.0 if state[1] >= 0 else -1.0] for state in states])
-    return (signs * rng.choice([0.3, 0.9, 1.0, 1.7], (N_ENVS, 1))).astype(np.float32)
+    pushes: NDArray[np.float32] = (signs * rng.choice([0.3, 0.9, 1.0, 1.7], (N_ENVS, 1))).astype(np.float32)
+    return pushes
 
 
 def pump(states: list[Any], rng: np.random.Generator) -> NDArray[Any]:
