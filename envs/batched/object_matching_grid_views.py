@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +32,9 @@ class GridViews:
         for cell in here:
             if cell not in (self._grid.pad, self._grid.plate):
                 self.bare[self.cell_number(cell)] = self._paint(views, self._grid.world, cell)
+        columns: dict[int, list[Cell]] = defaultdict(list)
+        for cell in here:
+            columns[cell[1]].append(cell)
         low, high = env.corridor
         #: Numbers of the views from the first two columns of shorter corridors, where what is closed is in sight, by
         #: how much longer than the shortest they are, column and row, with the rows added around.
@@ -38,10 +43,9 @@ class GridViews:
             row, column = self._grid.arrival(length)
             world = self._grid.world.copy()
             world[row + REACH, self._grid.door[1] - high + REACH : column + REACH] = WALL
-            for cell in here:
-                if 0 <= cell[1] - column < REACH:
-                    place = length - low, cell[1] - column, cell[0] + REACH
-                    self.closed[place] = self._paint(views, world, cell)
+            for cell in columns[column] + columns[column + 1]:
+                place = length - low, cell[1] - column, cell[0] + REACH
+                self.closed[place] = self._paint(views, world, cell)
         #: The views, ``(n_views, *shape)``.
         self.looks = np.array(views)
 
