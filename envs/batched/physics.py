@@ -43,7 +43,8 @@ class Moved(NamedTuple):
 class Physics(ABC):
     """How one of Gymnasium's environments begins and moves, without its velocities.
 
-    Every operation is Gymnasium's, in its order and its precision, so that no rounding differs.
+    Every operation is Gymnasium's, in its order and its precision, so that no rounding differs: with NumPy 2, by whose
+    rules single numbers are as precise as arrays, and where its functions round single numbers as they round arrays.
 
     :param env: The environment, whose constants count.
     """
@@ -94,7 +95,7 @@ def columns(*numbers: Numbers) -> NDArray[np.float32]:
 
 
 class CartPole(Physics):
-    """A pole on a cart: ``x, x_dot, theta, theta_dot``."""
+    """A pole on a cart: the position and the speed of the cart, the angle and the angular speed of the pole."""
 
     draws = 4
 
@@ -104,26 +105,25 @@ class CartPole(Physics):
 
     def move(self, states: NDArray[np.float64], actions: Numbers, first: NDArray[np.bool_]) -> Moved:
         env = self.env
-        x, x_dot, theta, theta_dot = states
+        position, speed, angle, spin = states
+        cosine, sine = np.cos(angle), np.sin(angle)
         force = np.where(actions == 1, env.force_mag, -env.force_mag)
-        costheta, sintheta = np.cos(theta), np.sin(theta)
-        temp = (force + env.polemass_length * np.square(theta_dot) * sintheta) / env.total_mass
-        thetaacc = (env.gravity * sintheta - costheta * temp) / (
-            env.length * (4.0 / 3.0 - env.masspole * np.square(costheta) / env.total_mass)
-        )
-        xacc = temp - env.polemass_length * thetaacc * costheta / env.total_mass
+        push = (force + env.polemass_length * np.square(spin) * sine) / env.total_mass
+        lever = env.length * (4.0 / 3.0 - env.masspole * np.square(cosine) / env.total_mass)
+        angular = (env.gravity * sine - cosine * push) / lever
+        linear = push - env.polemass_length * angular * cosine / env.total_mass
         moved = np.empty_like(states)
-        np.add(x, env.tau * x_dot, out=moved[0])
-        np.add(x_dot, env.tau * xacc, out=moved[1])
-        np.add(theta, env.tau * theta_dot, out=moved[2])
-        np.add(theta_dot, env.tau * thetaacc, out=moved[3])
+        np.add(position, env.tau * speed, out=moved[0])
+        np.add(speed, env.tau * linear, out=moved[1])
+        np.add(angle, env.tau * spin, out=moved[2])
+        np.add(spin, env.tau * angular, out=moved[3])
         terminated = (np.abs(moved[0]) > env.x_threshold) | (np.abs(moved[2]) > env.theta_threshold_radians)
-        rewards = np.where(terminated, -1.0, 0.0) if env._sutton_barto_reward else np.ones(len(x))
+        rewards = np.where(terminated, -1.0, 0.0) if env._sutton_barto_reward else np.ones(len(angle))
         return Moved(moved, moved[::2].T.astype(np.float32), rewards, terminated)
 
 
 class Pendulum(Physics):
-    """A pendulum: ``theta, theta_dot``."""
+    """A pendulum: its angle and its angular speed."""
 
     draws = 2
 
@@ -132,25 +132,25 @@ class Pendulum(Physics):
         states = between(-high, high, uniforms)
         return Beginnings(states, self._seen(states[:, 0]))
 
-    def _seen(self, theta: NDArray[np.float64]) -> NDArray[np.float32]:
-        return columns(np.cos(theta), np.sin(theta))
+    def _seen(self, angle: NDArray[np.float64]) -> NDArray[np.float32]:
+        return columns(np.cos(angle), np.sin(angle))
 
     def move(self, states: NDArray[np.float64], actions: Numbers, first: NDArray[np.bool_]) -> Moved:
         env = self.env
-        g, m, l, dt = env.g, env.m, env.l, env.dt  # noqa: E741
-        theta, speed = states
+        angle, speed = states
         torque = np.clip(actions[:, 0], -env.max_torque, env.max_torque)
-        angle = ((theta + np.pi) % (2 * np.pi)) - np.pi
-        costs = squares(angle) + 0.1 * squares(speed) + 0.001 * squares(torque)
+        off = ((angle + np.pi) % (2 * np.pi)) - np.pi
+        costs = squares(off) + 0.1 * squares(speed) + 0.001 * squares(torque)
+        fall = 3 * env.g / (2 * env.l) * np.sin(angle)
         moved = np.empty_like(states)
-        faster = speed + (3 * g / (2 * l) * np.sin(theta) + 3.0 / (m * l**2) * torque) * dt
-        np.clip(faster, -env.max_speed, env.max_speed, out=moved[1])
-        np.add(theta, moved[1] * dt, out=moved[0])
-        return Moved(moved, self._seen(moved[0]), -costs, np.zeros(len(theta), np.bool_))
+        turned = speed + (fall + 3.0 / (env.m * env.l**2) * torque) * env.dt
+        np.clip(turned, -env.max_speed, env.max_speed, out=moved[1])
+        np.add(angle, moved[1] * env.dt, out=moved[0])
+        return Moved(moved, self._seen(moved[0]), -costs, np.zeros(len(angle), np.bool_))
 
 
 class MountainCarContinuous(Physics):
-    """A car: ``position, velocity``. Gymnasium rounds both to single precision after every step."""
+    """A car in a valley: its position and its speed, which Gymnasium rounds to single precision after every step."""
 
     draws = 1
 
@@ -221,24 +221,21 @@ class Acrobot(Physics):
         return Moved(moved, seen, np.where(terminated, 0.0, -1.0), terminated)
 
     def _derivatives(self, states: NDArray[np.float64], torques: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return how fast the state changes, by the equations of Sutton and Barto's book."""
         env = self.env
         m1, m2, l1 = env.LINK_MASS_1, env.LINK_MASS_2, env.LINK_LENGTH_1
         lc1, lc2, inertia, g = env.LINK_COM_POS_1, env.LINK_COM_POS_2, env.LINK_MOI, 9.8
-        theta1, theta2, dtheta1, dtheta2 = states
-        cos2, sin2 = np.cos(theta2), np.sin(theta2)
-        d1 = m1 * lc1**2 + m2 * (l1**2 + lc2**2 + 2 * l1 * lc2 * cos2) + inertia + inertia
-        d2 = m2 * (lc2**2 + l1 * lc2 * cos2) + inertia
-        phi2 = m2 * lc2 * g * np.cos(theta1 + theta2 - np.pi / 2.0)
-        phi1 = (
-            -m2 * l1 * lc2 * squares(dtheta2) * sin2
-            - 2 * m2 * l1 * lc2 * dtheta2 * dtheta1 * sin2
-            + (m1 * lc1 + m2 * l1) * g * np.cos(theta1 - np.pi / 2)
-            + phi2
-        )
-        ddtheta2 = (torques + d2 / d1 * phi1 - m2 * l1 * lc2 * squares(dtheta1) * sin2 - phi2) / (
-            m2 * lc2**2 + inertia - squares(d2) / d1
-        )
+        one, other, spin, other_spin = states
+        cosine, sine = np.cos(other), np.sin(other)
+        d1 = m1 * lc1**2 + m2 * (l1**2 + lc2**2 + 2 * l1 * lc2 * cosine) + inertia + inertia
+        d2 = m2 * (lc2**2 + l1 * lc2 * cosine) + inertia
+        phi2 = m2 * lc2 * g * np.cos(one + other - np.pi / 2.0)
+        swing = -m2 * l1 * lc2 * squares(other_spin) * sine
+        coupling = 2 * m2 * l1 * lc2 * other_spin * spin * sine
+        phi1 = swing - coupling + (m1 * lc1 + m2 * l1) * g * np.cos(one - np.pi / 2) + phi2
+        pull = torques + d2 / d1 * phi1 - m2 * l1 * lc2 * squares(spin) * sine - phi2
         derivatives = np.empty_like(states)
-        derivatives[0], derivatives[1], derivatives[3] = dtheta1, dtheta2, ddtheta2
-        np.divide(-(d2 * ddtheta2 + phi1), d1, out=derivatives[2])
+        derivatives[0], derivatives[1] = spin, other_spin
+        derivatives[3] = faster = pull / (m2 * lc2**2 + inertia - squares(d2) / d1)
+        np.divide(-(d2 * faster + phi1), d1, out=derivatives[2])
         return derivatives
