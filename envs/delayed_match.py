@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_integer, check_option, check_span
 from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
+from memory_agents.envs.chance import below
 from memory_agents.envs.delayed_match_frame import Answer, Scene, draw
+from memory_agents.envs.trial_script import TrialScript
 
 PHASES = ("sample", "delay", "probe")
 SAMPLE, DELAY, PROBE = range(3)
 WAIT, YES, NO = range(3)
 MAX_ITEMS, MAX_VALUES = 4, 12
 DEFAULT_DELAY = 8
+DELAY_LOOK = 1
 
 
 class DelayedMatch(MemoryEnv):
@@ -88,10 +91,18 @@ class DelayedMatch(MemoryEnv):
         self.observation_space = spaces.Box(0.0, 1.0, (self._n_features,), np.float32)
         self.action_space = spaces.Discrete(3)
 
-        self._delay_choices = np.array(self.delays)
+        self._delay_choices, self._longest_delay = np.array(self.delays), max(self.delays)
         self._phase_rows = np.eye(len(PHASES), dtype=np.float32)
-        self._place_starts = len(PHASES) + self.n_values * np.arange(self.set_size)
-        self._right_answers = (NO, YES) if self.rule == "nonmatch" else (YES, NO)
+        self._item_rows = np.eye(self.n_values, dtype=np.float32)
+        self._places = np.arange(self.set_size)
+        # What all episodes show: nothing, and a step of a delay.
+        self._looks = np.zeros((2, self._n_features), np.float32)
+        self._looks[DELAY_LOOK, DELAY] = 1.0
+        # A trial's delay, whether its probe has changed, where, and by how much; then its items.
+        self._bounds = np.array(
+            [len(self.delays), 2, self.set_size, self.n_values - 1] + self.set_size * [self.n_values]
+        )
+        self.draws = self.trials * len(self._bounds)
         self._reward = 1.0 / self.trials
 
     @property
@@ -109,45 +120,44 @@ class DelayedMatch(MemoryEnv):
     def oracle(self) -> DelayedMatchOracle:
         return DelayedMatchOracle(self.rule)
 
-    def _begin(self) -> Observation:
-        rng, trials = self.np_random, self.trials
-        delays = self._delay_choices[rng.integers(len(self.delays), size=trials)]
-        samples = rng.integers(self.n_values, size=(trials, self.set_size))
-        changed = rng.integers(2, size=trials)
-        places = rng.integers(self.set_size, size=trials)
-        shifts = 1 + rng.integers(self.n_values - 1, size=trials)
-        probes = samples.copy()
-        probes[np.arange(trials), places] += changed * shifts
+    def plan(self, uniforms: NDArray[np.float64]) -> TrialScript:
+        """Write episodes from uniform numbers.
+
+        :param uniforms: ``(episodes, draws)``, a row for each episode.
+        """
+        episodes, trials = len(uniforms), self.trials
+        drawn = below(uniforms.reshape(episodes, trials, -1), self._bounds)
+        delay, changed, place, shift = drawn[:, :, :4].transpose(2, 0, 1)
+        items = np.empty((episodes, trials, 2, self.set_size), np.int64)
+        samples, probes = items.transpose(2, 0, 1, 3)
+        samples[:] = drawn[:, :, 4:]
+        probes[:] = samples + (changed * (1 + shift))[:, :, None] * (self._places == place[:, :, None])
         probes %= self.n_values
-        self._write_script(samples, probes, delays, changed)
+
+        own = np.empty((episodes, 2 * trials, self._n_features), np.float32)
+        own[:, ::2, : len(PHASES)] = self._phase_rows[SAMPLE]
+        own[:, 1::2, : len(PHASES)] = self._phase_rows[PROBE]
+        own[:, :, len(PHASES) :] = self._item_rows.take(items, axis=0).reshape(episodes, 2 * trials, -1)
+
+        looks = np.full((episodes, trials, 2 + self._longest_delay), DELAY_LOOK)
+        looks[:, :, 0] = np.arange(len(self._looks), len(self._looks) + 2 * trials, 2)
+        looks[:, :, -1] = looks[:, :, 0] + 1
+        asked = np.zeros_like(looks)
+        asked[:, :, -1] = NO - changed if self.rule == "nonmatch" else YES + changed
+        delays = None if len(self.delays) == 1 else self._delay_choices.take(delay)
+        return TrialScript.of_trials(looks, asked, own, 1, delays)
+
+    def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
+        episode = self.plan(uniforms[None])
+        self._script: list[Observation] = episode.observations(self._looks)
+        self._asked: list[int] = episode.asked[0].tolist()
         self._answers: list[Answer] = []
         self._time = 0
         return self._script[0].copy()
 
-    def _write_script(
-        self,
-        samples: NDArray[np.int64],
-        probes: NDArray[np.int64],
-        delays: NDArray[np.int64],
-        changed: NDArray[np.int64],
-    ) -> None:
-        """Write the episode's observations, one a row, and the right answer at each of them, 0 where none is asked."""
-        ends = np.cumsum(delays + 2)
-        sample_rows, probe_rows = ends - delays - 2, ends - 1
-        phases = np.full(ends[-1], DELAY)
-        phases[sample_rows], phases[probe_rows] = SAMPLE, PROBE
-        script = np.zeros((len(phases) + 1, self._n_features), np.float32)
-        script[:-1, : len(PHASES)] = self._phase_rows[phases]
-        script[sample_rows[:, None], self._place_starts + samples] = 1.0
-        script[probe_rows[:, None], self._place_starts + probes] = 1.0
-        self._script: list[Observation] = list(script)
-        self._right: list[int] = [WAIT] * len(phases)
-        for row, change in zip(probe_rows.tolist(), changed.tolist(), strict=True):
-            self._right[row] = self._right_answers[change]
-
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         action = self._check_action(action, 3)
-        right = self._right[self._time]
+        right = self._asked[self._time]
         self._time += 1
         observation = self._script[self._time].copy()
         if not right:
@@ -163,10 +173,11 @@ class DelayedMatch(MemoryEnv):
 
     def _frame(self) -> Frame:
         # When all is over the last probe stays in the picture, beside the outcome.
-        time = min(self._time, len(self._right) - 1)
+        probes = [time for time, asked in enumerate(self._asked) if asked]
+        trial = min(len(self._answers), self.trials - 1)
+        start, end = probes[trial - 1] + 1 if trial else 0, probes[trial] + 1
+        time = min(self._time, end - 1)
         row = self._script[time]
-        probe = next(later for later in range(time, len(self._right)) if self._right[later])
-        before = [earlier for earlier in range(time) if self._right[earlier]]
         return draw(
             Scene(
                 phase=int(row[: len(PHASES)].argmax()),
@@ -174,8 +185,8 @@ class DelayedMatch(MemoryEnv):
                     int(place.argmax()) if place.any() else None
                     for place in row[len(PHASES) :].reshape(self.set_size, self.n_values)
                 ),
-                step=time - (before[-1] + 1 if before else 0),
-                steps=probe + 1 - (before[-1] + 1 if before else 0),
+                step=time - start,
+                steps=end - start,
                 rule=self.rule,
                 trials=self.trials,
                 answers=tuple(self._answers),

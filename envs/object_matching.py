@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,12 +11,16 @@ from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_flag, check_integer, check_option, check_span
 from memory_agents.envs.base import Action, Frame, MemoryEnv, Observation
+from memory_agents.envs.chance import below
 from memory_agents.envs.object_matching_frame import Choice, Scene, draw
+from memory_agents.envs.trial_script import TrialScript
 
 PHASES = ("cue", "pad", "delay", "choice")
 CUE, PAD, DELAY, CHOICE = range(4)
 WAIT, LEFT, RIGHT, STEP_ON_PAD = range(4)
 MAX_SHAPES, MAX_COLOURS = 12, 3
+# Rows of the table of what can be seen.
+PAD_LOOK, FIRST_CUE = 1, 2
 PAD_REWARD, CHOICE_REWARD = 0.1, 1.0
 
 
@@ -114,10 +119,14 @@ class ObjectMatching(MemoryEnv):
 
         self._slots = tuple(slice(start, start + n_features) for start in (len(PHASES), len(PHASES) + n_features))
         self._objects = self._choose_objects(held_out)
-        self._features = np.zeros((len(self._objects), n_features), np.float32)
-        for row, (shape, colour) in zip(self._features, self._objects, strict=True):
-            row[[shape, self.n_shapes + colour]] = 1.0
-        self._blank = np.zeros(self.observation_space.shape, np.float32)
+        self._looks = _shared_looks(self.n_shapes, self.n_colours, tuple(self._objects), self.distractors)
+        self._first_choice = FIRST_CUE + 2 * len(self._objects)
+        self._first_delay = self._first_choice + len(self._objects) ** 2
+        # A trial's sample, foil, side of the cue, side of the sample and delay; then its distractors.
+        low, high = self.delay
+        self._bounds = np.array([len(self._objects), len(self._objects) - 1, 2, 2, high - low + 1])
+        per_step = {"none": 0, "noise": 2 * n_features, "objects": 2}[self.distractors]
+        self.draws = self.trials * (len(self._bounds) + high * per_step)
 
     def _check_time_limit(self, time_limit: int | None) -> int | None:
         if not self.self_paced:
@@ -180,51 +189,97 @@ class ObjectMatching(MemoryEnv):
     def oracle(self) -> MatchingOracle:
         return MatchingOracle(self._slots, self.rule, STEP_ON_PAD if self.self_paced else WAIT)
 
-    def _begin(self) -> Observation:
+    def plan(self, uniforms: NDArray[np.float64]) -> TrialScript:
+        """Write episodes from uniform numbers.
+
+        :param uniforms: ``(episodes, draws)``, a row for each episode.
+        """
+        by_trial = uniforms.reshape(len(uniforms), self.trials, -1)
+        drawn = below(by_trial[:, :, : len(self._bounds)], self._bounds)
+        sample, foil, cue_side, sample_side, delay = drawn.transpose(2, 0, 1)
+        if self.sample == "episode":
+            sample = sample[:, :1]
+        n_objects, pad = len(self._objects), self.cue_steps
+        foil = (sample + 1 + foil) % n_objects
+        change = (foil - sample) * sample_side
+        correct_side = sample_side if self.rule == "match" else 1 - sample_side
+
+        looks = np.empty((len(uniforms), self.trials, pad + self.delay[1] + 2), np.intp)
+        looks[:, :, :pad] = (FIRST_CUE + cue_side * n_objects + sample)[:, :, None]
+        looks[:, :, pad] = PAD_LOOK
+        looks[:, :, pad + 1 : -1] = self._delay_looks(by_trial)
+        looks[:, :, -1] = self._first_choice + (sample + change) * n_objects + foil - change
+        asked = np.zeros_like(looks)
+        asked[:, :, pad] = STEP_ON_PAD
+        asked[:, :, -1] = LEFT + correct_side
+        varied = self.delay[0] < self.delay[1]
+        return TrialScript.of_trials(
+            looks, asked, self._noise_rows(by_trial), pad + 1, self.delay[0] + delay if varied else None
+        )
+
+    def _delay_looks(self, by_trial: NDArray[np.float64]) -> NDArray[np.intp] | int:
+        """Return what is seen during the longest delay of each trial, ``(episodes, trials, steps)``."""
+        if self.distractors == "noise":
+            return self._first_delay + np.arange(self.trials * self.delay[1]).reshape(self.trials, -1)
+        if self.distractors == "objects":
+            n_objects = len(self._objects)
+            seen = below(by_trial[:, :, len(self._bounds) :], n_objects)
+            looks: NDArray[np.intp] = self._first_delay + seen[:, :, ::2] * n_objects + seen[:, :, 1::2]
+            return looks
+        return self._first_delay
+
+    def _noise_rows(self, by_trial: NDArray[np.float64]) -> NDArray[np.float32]:
+        n_rows = self.trials * self.delay[1] if self.distractors == "noise" else 0
+        rows = np.zeros((len(by_trial), n_rows, self._looks.shape[1]), np.float32)
+        if n_rows:
+            rows[:, :, DELAY] = 1.0
+            rows[:, :, len(PHASES) :] = by_trial[:, :, len(self._bounds) :].reshape(*rows.shape[:2], -1)
+        return rows
+
+    def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
+        episode = self.plan(uniforms[None])
+        self._script: list[Observation] = episode.observations(self._looks)
+        self._asked: list[int] = episode.asked[0].tolist()
         self._choices: list[Choice] = []
-        self._time = 0
-        self._draw_sample()
-        return self._begin_trial()
+        self._time = self._row = 0
+        return self._script[0].copy()
 
     def step(self, action: Action) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         action = self._check_action(action, self.n_actions)
         self._time += 1
-        reward = 0.0
-        if self._row == self._choice_row:
-            correct = action == self._correct_action
-            self._choices.append(Choice(action, correct))
-            reward = CHOICE_REWARD if correct else -CHOICE_REWARD
-            if len(self._choices) == self.trials:
-                self._playing = False
-                return self._blank.copy(), reward, True, False, self._summary()
-            if self.sample == "trial":
-                self._draw_sample()
-            observation = self._begin_trial()
-        else:
-            if self._row != self.cue_steps:
-                self._row += 1
-            elif not self.self_paced or action == STEP_ON_PAD:
-                self._row += 1
-                reward = PAD_REWARD
-            observation = self._script[self._row].copy()
+        asked, reward = self._asked[self._row], 0.0
+        if asked != STEP_ON_PAD:
+            self._row += 1
+            if asked:
+                correct = action == asked
+                self._choices.append(Choice(action, correct))
+                reward = CHOICE_REWARD if correct else -CHOICE_REWARD
+        elif not self.self_paced or action == STEP_ON_PAD:
+            self._row += 1
+            reward = PAD_REWARD
+        observation = self._script[self._row].copy()
+        if len(self._choices) == self.trials:
+            self._playing = False
+            return observation, reward, True, False, self._summary()
         if self._time == self.time_limit:
             self._playing = False
             return observation, reward, False, True, self._summary()
         return observation, reward, False, False, {}
 
     def _frame(self) -> Frame:
-        row = self._script[self._row]
+        # When all is over the last choice stays in the picture, beside the outcome.
+        chosen = [row for row, asked in enumerate(self._asked) if asked in (LEFT, RIGHT)]
+        trial = min(len(self._choices), self.trials - 1)
+        now, choice = min(self._row, chosen[-1]), chosen[trial]
+        start = chosen[trial - 1] + 1 if trial else 0
+        pad = start + self.cue_steps
+        row = self._script[now]
         phase = int(row[: len(PHASES)].argmax())
-        first, last = (
-            (0, self.cue_steps),
-            (self.cue_steps, self.cue_steps + 1),
-            (self.cue_steps + 1, self._choice_row),
-            (self._choice_row, self._choice_row + 1),
-        )[phase]
+        first, last = ((start, pad), (pad, pad + 1), (pad + 1, choice), (choice, choice + 1))[phase]
         return draw(
             Scene(
                 phase=phase,
-                step=self._row - first,
+                step=now - first,
                 steps=last - first,
                 slots=tuple(row[slot] for slot in self._slots),
                 n_shapes=self.n_shapes,
@@ -235,45 +290,45 @@ class ObjectMatching(MemoryEnv):
             )
         )
 
-    def _draw_sample(self) -> None:
-        self._sample = int(self.np_random.integers(len(self._objects)))
-
-    def _begin_trial(self) -> Observation:
-        """Write the trial's script, one observation a row, and return its first row."""
-        rng, n_objects, (low, high) = self.np_random, len(self._objects), self.delay
-        delay = low if low == high else int(rng.integers(low, high, endpoint=True))
-        foil = (self._sample + 1 + int(rng.integers(n_objects - 1))) % n_objects
-        cue_side, sample_side = (int(side) for side in rng.integers(2, size=2))
-        delay_row = self.cue_steps + 1
-        choice_row = delay_row + delay
-
-        script = np.zeros((choice_row + 1, self._blank.size), np.float32)
-        script[: self.cue_steps, CUE] = 1.0
-        script[: self.cue_steps, self._slots[cue_side]] = self._features[self._sample]
-        script[self.cue_steps, PAD] = 1.0
-        script[delay_row:choice_row, DELAY] = 1.0
-        script[delay_row:choice_row, len(PHASES) :] = self._distract(delay)
-        script[choice_row, CHOICE] = 1.0
-        script[choice_row, self._slots[sample_side]] = self._features[self._sample]
-        script[choice_row, self._slots[1 - sample_side]] = self._features[foil]
-
-        self._script: list[Observation] = list(script)
-        self._row, self._choice_row = 0, choice_row
-        correct_side = sample_side if self.rule == "match" else 1 - sample_side
-        self._correct_action = (LEFT, RIGHT)[correct_side]
-        return self._script[0].copy()
-
-    def _distract(self, delay: int) -> NDArray[np.float32] | float:
-        if self.distractors == "noise":
-            return self.np_random.random((delay, 2 * self._features.shape[1]), np.float32)
-        if self.distractors == "objects":
-            seen = self.np_random.integers(len(self._objects), size=(delay, 2))
-            return self._features[seen].reshape(delay, 2 * self._features.shape[1])
-        return 0.0
-
     def _summary(self) -> dict[str, Any]:
         correct = sum(choice.correct for choice in self._choices)
         return {"correct_choices": correct, "is_success": correct == self.trials}
+
+
+@lru_cache(maxsize=16)
+def _shared_looks(
+    n_shapes: int, n_colours: int, objects: tuple[tuple[int, int], ...], distractors: str
+) -> NDArray[np.float32]:
+    """Return what can be seen in every episode, ``(n_looks, n_features)``.
+
+    First nothing and the pad, then cues, left ones first, then choices, by left and right object, and then delays: an
+    empty one, or one for each pair of objects, or none where noise makes each another one.
+    """
+    n_objects, n_features = len(objects), n_shapes + n_colours
+    slots = np.zeros((n_objects + 1, n_features), np.float32)
+    for row, (shape, colour) in zip(slots, objects, strict=False):
+        row[[shape, n_shapes + colour]] = 1.0
+    one, empty = np.arange(n_objects), np.full(n_objects, n_objects)
+    pairs = np.indices((n_objects, n_objects)).reshape(2, -1)
+    delays = {"none": empty[:1] + np.zeros((2, 1), np.intp), "noise": np.zeros((2, 0), np.intp), "objects": pairs}
+    looks = [
+        np.zeros((1, len(PHASES) + 2 * n_features), np.float32),
+        *(
+            np.hstack(
+                [np.tile(np.eye(len(PHASES), dtype=np.float32)[phase], (len(left), 1)), slots[left], slots[right]]
+            )
+            for phase, (left, right) in (
+                (PAD, (empty[:1], empty[:1])),
+                (CUE, (one, empty)),
+                (CUE, (empty, one)),
+                (CHOICE, pairs),
+                (DELAY, delays[distractors]),
+            )
+        ),
+    ]
+    table = np.vstack(looks)
+    table.flags.writeable = False
+    return table
 
 
 class MatchingOracle:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from gymnasium import spaces
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from memory_agents.envs.arguments import Span, check_integer, check_option, check_span
 from memory_agents.envs.base import Action, Frame, Masks, MemoryEnv, Observation
+from memory_agents.envs.chance import below, orders
 from memory_agents.envs.grid_view import MOVES, NORTH, REACH, GridView, towards
 from memory_agents.envs.three_phase_chances import apples_eaten, chance_to_touch
 from memory_agents.envs.three_phase_frame import COLOURS, Scene, cell_tile, draw
@@ -46,6 +47,23 @@ def _walls(side: int) -> NDArray[np.intp]:
     edge = (WORLD_SIDE - side) // 2 + REACH
     world[edge : edge + side, edge : edge + side] = FLOOR
     return world
+
+
+class ThreePhaseEpisodes(NamedTuple):
+    """What is drawn for some episodes.
+
+    :param steps: Steps of the second phase, ``(episodes,)``.
+    :param colour: The colour to remember, ``(episodes,)``.
+    :param shelf: The place of what is met, ``(episodes,)``.
+    :param order: The colours of the choices, place by place, ``(episodes, n_colours)``.
+    :param apples: What picks the place of each apple, ``(episodes, apples)``, below :data:`APPLE_DRAWS`.
+    """
+
+    steps: NDArray[np.int64]
+    colour: NDArray[np.int64]
+    shelf: NDArray[np.int64]
+    order: NDArray[np.int64]
+    apples: NDArray[np.int64]
 
 
 class ThreePhase(MemoryEnv):
@@ -101,6 +119,12 @@ class ThreePhase(MemoryEnv):
         self.apple_total = float(apple_total)
         self.observation = check_option("observation", observation, ("symbolic", "image"))
 
+        # Steps of the second phase, the colour, the place on the shelf; then the order of choices, and apples: one more
+        # than can be eaten, as another appears after the last.
+        low, high = self.distractor_steps
+        self._bounds = np.array([high - low + 1, self.n_colours, len(SHELF)])
+        self.draws = len(self._bounds) + self.n_colours + high // 2 + 1
+
         self._start = SOUTH_END if active else CENTRE
         self._key_needed = self.met == "key"
         kinds = dict.fromkeys((self.met, self.chosen))
@@ -149,13 +173,22 @@ class ThreePhase(MemoryEnv):
     def oracle(self) -> ThreePhaseOracle:
         return ThreePhaseOracle(self._view, self.n_colours, self._first_choice)
 
-    def _begin(self) -> Observation:
-        rng, (low, high) = self.np_random, self.distractor_steps
-        steps = low if low == high else int(rng.integers(low, high, endpoint=True))
-        self._colour = int(rng.integers(self.n_colours))
-        self._order: list[int] = rng.permutation(self.n_colours).tolist()
-        # One more than can be eaten, as another appears after the last.
-        self._apple_draws: list[int] = rng.integers(APPLE_DRAWS, size=steps // 2 + 1).tolist()
+    def plan(self, uniforms: NDArray[np.float64]) -> ThreePhaseEpisodes:
+        """Draw episodes from uniform numbers.
+
+        :param uniforms: ``(episodes, draws)``, a row for each episode.
+        """
+        n_numbers, n_colours = len(self._bounds), self.n_colours
+        steps, colour, shelf = below(uniforms[:, :n_numbers], self._bounds).T
+        order = orders(uniforms[:, n_numbers : n_numbers + n_colours])
+        apples = below(uniforms[:, n_numbers + n_colours :], APPLE_DRAWS)
+        return ThreePhaseEpisodes(self.distractor_steps[0] + steps, colour, shelf, order, apples)
+
+    def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
+        drawn = self.plan(uniforms[None])
+        steps, self._colour, shelf = int(drawn.steps[0]), int(drawn.colour[0]), int(drawn.shelf[0])
+        self._order: list[int] = drawn.order[0].tolist()
+        self._apple_draws: list[int] = drawn.apples[0].tolist()
         self._apple_reward = self.apple_total / (steps // 2)
         self._look_end = self.look_steps
         self._apples_end = self.look_steps + steps
@@ -166,7 +199,7 @@ class ThreePhase(MemoryEnv):
         self._touched: int | None = None
         self._success = False
         self._world = self._room.copy()
-        row, column = SHELF[int(rng.integers(len(SHELF)))]
+        row, column = SHELF[shelf]
         self._world[row + REACH, column + REACH] = FIRST_THING + self._colour
         self._row, self._column = self._start
         return self._view.look(self._world, self._row, self._column)
