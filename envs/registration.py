@@ -81,6 +81,7 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/DelayedMatch-v0": EnvironmentEntry(
         "memory_agents.envs.delayed_match:DelayedMatch",
         "See a few items, wait, then say whether the same ones come back.",
+        batched="memory_agents.envs.batched.trials:BatchedDelayedMatch",
     ),
     "MemoryAgents/HiddenGoal-v0": EnvironmentEntry(
         "memory_agents.envs.hidden_goal:HiddenGoal",
@@ -90,6 +91,7 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/KeyToDoor-v0": EnvironmentEntry(
         "memory_agents.envs.key_to_door:KeyToDoor",
         "Take a coloured key, eat apples for a while, then open the door of its colour.",
+        batched="memory_agents.envs.batched.three_phase:BatchedKeyToDoor",
     ),
     "MemoryAgents/MountainCarContinuousNoVelocity-v0": without_velocities(
         "MountainCarContinuous-v0",
@@ -100,6 +102,7 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/ObjectMatching-v0": EnvironmentEntry(
         "memory_agents.envs.object_matching:ObjectMatching",
         "See an object, wait, then choose of two objects the one not seen before.",
+        batched="memory_agents.envs.batched.trials:BatchedObjectMatching",
     ),
     "MemoryAgents/ObjectMatchingGrid-v0": EnvironmentEntry(
         "memory_agents.envs.object_matching_grid:ObjectMatchingGrid",
@@ -135,6 +138,7 @@ ENVIRONMENTS: dict[str, EnvironmentEntry] = {
     "MemoryAgents/VisualMatch-v0": EnvironmentEntry(
         "memory_agents.envs.visual_match:VisualMatch",
         "See a coloured square, eat apples for a while, then touch the square of that colour.",
+        batched="memory_agents.envs.batched.three_phase:BatchedVisualMatch",
     ),
 }
 

@@ -37,7 +37,7 @@ class Step(NamedTuple):
     :param ended: Numbers of the copies whose episode is over, ``(k,)``.
     :param final_observations: Their last observations, ``(k, ...)``.
     :param reset_infos: Infos of the resets that followed.
-    :param finished: Numbers of those among them whose episode was not cut before its end, ``(m,)``.
+    :param finished: Numbers of those among them whose episode ``max_episode_steps`` did not cut before, ``(m,)``.
     :param final_infos: What the infos of the last step of these hold besides.
     """
 
@@ -131,6 +131,13 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         :return: Rewards and whether episodes end, ``(n,)``, in arrays that are not written to again.
         """
 
+    def _cut(self, terminated: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+        """Return where the environment itself cuts episodes, ``(n,)``, in a new array; None where it never does.
+
+        :param terminated: Where they end, ``(n,)``.
+        """
+        return None
+
     @abstractmethod
     def _observe(self, which: Copies) -> NDArray[Any]:
         """Return what some copies see now, as a new array.
@@ -198,12 +205,13 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         actions = self._check_actions(actions)
         self.elapsed += 1
         rewards, terminated = self._play(actions)
-        if self.max_episode_steps is None:
-            truncated = np.zeros_like(terminated)
-            ended = finished = terminated.nonzero()[0]
-        else:
-            truncated = self.elapsed >= self.max_episode_steps
-            ended, finished = (terminated | truncated).nonzero()[0], terminated.nonzero()[0]
+        cut = self._cut(terminated)
+        over = terminated if cut is None else terminated | cut
+        truncated = np.zeros_like(terminated) if cut is None else cut
+        ended = finished = over.nonzero()[0]
+        if self.max_episode_steps is not None:
+            truncated = truncated | (self.elapsed >= self.max_episode_steps)
+            ended = (over | truncated).nonzero()[0]
         observations, infos = self._observe(EVERYONE), self._infos()
         final_observations, final_infos, reset_infos = observations[:0], {}, {}
         if ended.size:
