@@ -212,10 +212,8 @@ class ObjectMatching(MemoryEnv):
         asked = np.zeros_like(looks)
         asked[:, :, pad] = STEP_ON_PAD
         asked[:, :, -1] = LEFT + correct_side
-        varied = self.delay[0] < self.delay[1]
-        return TrialScript.of_trials(
-            looks, asked, self._noise_rows(by_trial), pad + 1, self.delay[0] + delay if varied else None
-        )
+        delays = self.delay[0] + delay if self.delay[0] < self.delay[1] else None
+        return TrialScript.of_trials(looks, asked, self._noise_rows(by_trial), pad + 1, delays)
 
     def _delay_looks(self, by_trial: NDArray[np.float64]) -> NDArray[np.intp] | int:
         """Return what is seen during the longest delay of each trial, ``(episodes, trials, steps)``."""
@@ -301,32 +299,29 @@ def _shared_looks(
 ) -> NDArray[np.float32]:
     """Return what can be seen in every episode, ``(n_looks, n_features)``.
 
-    First nothing and the pad, then cues, left ones first, then choices, by left and right object, and then delays: an
-    empty one, or one for each pair of objects, or none where noise makes each another one.
+    First nothing and the pad; then cues, left ones first; then choices, by left and right object; then delays: an
+    empty one, or one for each pair of objects. With noise, every episode has its own.
     """
-    n_objects, n_features = len(objects), n_shapes + n_colours
-    slots = np.zeros((n_objects + 1, n_features), np.float32)
+    empty, middle = len(objects), len(PHASES) + n_shapes + n_colours
+    slots = np.zeros((len(objects) + 1, n_shapes + n_colours), np.float32)
     for row, (shape, colour) in zip(slots, objects, strict=False):
         row[[shape, n_shapes + colour]] = 1.0
-    one, empty = np.arange(n_objects), np.full(n_objects, n_objects)
-    pairs = np.indices((n_objects, n_objects)).reshape(2, -1)
-    delays = {"none": empty[:1] + np.zeros((2, 1), np.intp), "noise": np.zeros((2, 0), np.intp), "objects": pairs}
-    looks = [
-        np.zeros((1, len(PHASES) + 2 * n_features), np.float32),
-        *(
-            np.hstack(
-                [np.tile(np.eye(len(PHASES), dtype=np.float32)[phase], (len(left), 1)), slots[left], slots[right]]
-            )
-            for phase, (left, right) in (
-                (PAD, (empty[:1], empty[:1])),
-                (CUE, (one, empty)),
-                (CUE, (empty, one)),
-                (CHOICE, pairs),
-                (DELAY, delays[distractors]),
-            )
-        ),
+    pairs = np.indices((empty, empty)).reshape(2, -1)
+    seen: list[tuple[Any, ...]] = [
+        (PAD, empty, empty),
+        (CUE, np.arange(empty), empty),
+        (CUE, empty, np.arange(empty)),
+        (CHOICE, *pairs),
     ]
-    table = np.vstack(looks)
+    if distractors != "noise":
+        seen.append((DELAY, *pairs) if distractors == "objects" else (DELAY, empty, empty))
+    blocks = [np.zeros((1, middle + slots.shape[1]), np.float32)]
+    for phase, left, right in seen:
+        block = np.zeros((np.broadcast(left, right).size, blocks[0].shape[1]), np.float32)
+        block[:, phase] = 1.0
+        block[:, len(PHASES) : middle], block[:, middle:] = slots[left], slots[right]
+        blocks.append(block)
+    table = np.vstack(blocks)
     table.flags.writeable = False
     return table
 

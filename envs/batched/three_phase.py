@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import permutations
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ from memory_agents.envs.three_phase import (
     WALL,
     Cell,
     ThreePhase,
-    ThreePhaseEpisodes,
 )
 from memory_agents.envs.visual_match import VisualMatch
 
@@ -33,6 +32,9 @@ CELLS = ROOM_SIDE**2
 # A place is a cell of a room, and the rooms follow each other.
 LOOK_ROOM, ORCHARD, CHOICE_ROOM = (room * CELLS for room in range(3))
 NOWHERE, NEVER = -1, np.iinfo(np.int64).max
+# What a phase begins with: the agent's place, the scene, the place of key or apple, the step with which the phase ends,
+# that with which the episode ends, and which of the choices is right, counted from 1.
+COLUMNS = ("place", "scene", "target", "change", "horizon", "right")
 
 
 def _number(cell: Cell) -> int:
@@ -45,22 +47,38 @@ def _cell(number: int) -> Cell:
     return number // ROOM_SIDE + ROOM_EDGE, number % ROOM_SIDE + ROOM_EDGE
 
 
-def _places_of_apples() -> NDArray[np.int64]:
-    """Return where the next apple appears, ``(CELLS, APPLE_DRAWS)``: for each cell of the agent and each draw."""
-    places = np.zeros((CELLS, APPLE_DRAWS), np.int64)
-    for here, cells in APPLE_PLACES.items():
-        places[_number(here)] = [ORCHARD + _number(cells[draw % len(cells)]) for draw in range(APPLE_DRAWS)]
-    return places
+def _open_moves(room: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return which moves no wall stops, ``(CELLS, 4)``; from walls themselves, none."""
+    cells = [(row + REACH, column + REACH) for row, column in map(_cell, range(CELLS))]
+    return np.array(
+        [
+            [room[row, column] != WALL and room[row + down, column + right] != WALL for down, right in MOVES]
+            for row, column in cells
+        ]
+    )
 
 
+MIDDLE = _number(CENTRE)
 SHELF_PLACES = np.array([LOOK_ROOM + _number(cell) for cell in SHELF])
-NEXT_APPLE = _places_of_apples().ravel()
+
+
+class ThreePhaseStages(NamedTuple):
+    """What chance decides of some episodes, as rows of numbers that a copy takes over when a phase begins.
+
+    :param stages: What holds from the beginning of each phase on, ``(episodes, 3, len(COLUMNS))``.
+    :param apples: What picks the place of each apple, ``(episodes, apples)``.
+    :param reward: The reward of an apple, ``(episodes,)``.
+    """
+
+    stages: NDArray[np.int64]
+    apples: NDArray[np.int64]
+    reward: NDArray[np.float64]
 
 
 class BatchedThreePhase(BatchedEnv):
     """Copies of a task in three phases.
 
-    :attr:`_scene` and the agent's place together tell what is seen, and all that can be seen is drawn beforehand.
+    A copy's scene and its agent's place together tell what is seen, and all that can be seen is drawn beforehand.
 
     :param num_envs: Number of copies.
     :param max_episode_steps: Steps after which an episode is cut; None never cuts it.
@@ -68,140 +86,97 @@ class BatchedThreePhase(BatchedEnv):
     """
 
     env: ThreePhase
-    episodes: ThreePhaseEpisodes
+    episodes: ThreePhaseStages
 
     def __init__(self, num_envs: int = 1, *, max_episode_steps: int | None = None, **kwargs: Any) -> None:
         super().__init__(num_envs, max_episode_steps=max_episode_steps, **kwargs)
-        env, n_colours = self.env, self.env.n_colours
-        self._open = np.array([self._open_moves(room) for room in (env._room, env._orchard, env._room)])
-        steps = np.array([down * ROOM_SIDE + right for down, right in MOVES])
-        places = np.arange(3 * CELLS).reshape(3, CELLS, 1)
-        self._next = np.where(self._open, places + steps, places).ravel()
-        self._open = self._open.reshape(-1, len(MOVES))
+        self._stages = self.episodes.stages.reshape(-1, len(COLUMNS))
+        self._draws_of_apples, self._n_apples = self.episodes.apples.reshape(-1), self.episodes.apples.shape[1]
+        self._stage, self._apple = np.zeros(num_envs, np.int64), np.zeros(num_envs, np.int64)
+        self._now = np.zeros((num_envs, len(COLUMNS)), np.int64)
+        self._place, self._scene, self._target, self._change, self._horizon, self._right = self._now.T
+        self._ready, self._success = np.ones(num_envs, np.bool_), np.zeros(num_envs, np.bool_)
+
+    def _make(self, **kwargs: Any) -> ThreePhase:
+        env: ThreePhase = super()._make(**kwargs)
+        rooms = (env._room, env._orchard, env._room)
+        is_open = np.array([_open_moves(room) for room in rooms])
+        places = np.arange(len(rooms) * CELLS).reshape(len(rooms), CELLS, 1)
+        self._next = np.where(is_open, places + [down * ROOM_SIDE + right for down, right in MOVES], places).ravel()
+        self._open = is_open.reshape(-1, len(MOVES))
         # Which choice stands in a place, counted from 1; 0 for none.
-        self._choice_at = np.zeros(3 * CELLS, np.int64)
-        for number, cell in enumerate(CHOICES[:n_colours]):
+        self._choice_at = np.zeros(len(rooms) * CELLS, np.int64)
+        for number, cell in enumerate(CHOICES[: env.n_colours]):
             self._choice_at[CHOICE_ROOM + _number(cell)] = number + 1
-        self._start = LOOK_ROOM + _number(env._start)
-        self._digits = n_colours ** np.arange(n_colours)
-        self._draw_all_views()
 
-        self._place, self._scene, self._target, self._change, self._horizon, self._apples = (
-            np.zeros(num_envs, np.int64) for _ in range(6)
-        )
-        self._ready, self._success = np.zeros(num_envs, np.bool_), np.zeros(num_envs, np.bool_)
+        scenes = Scenes(env)
+        self._views = scenes.views
+        self._look_scenes, self._choice_scenes, self._empty_scene = scenes.looks, scenes.choices, scenes.empty
+        # By the place of the agent and what is drawn: where the next apple appears, and what is seen then.
+        next_apple = np.zeros((len(rooms) * CELLS, APPLE_DRAWS), np.int64)
+        for here, cells in APPLE_PLACES.items():
+            numbers = [_number(cells[draw % len(cells)]) for draw in range(APPLE_DRAWS)]
+            next_apple[ORCHARD + _number(here)] = numbers
+        self._next_apple = ORCHARD + next_apple.ravel()
+        self._next_apple_scene = scenes.apples[next_apple.ravel()]
+        return env
 
-    def _open_moves(self, room: NDArray[np.intp]) -> NDArray[np.bool_]:
-        """Return which moves no wall stops, ``(CELLS, 4)``; from walls themselves, none."""
-        cells = [(row + REACH, column + REACH) for row, column in map(_cell, range(CELLS))]
-        return np.array(
-            [
-                [room[cell] != WALL and room[cell[0] + down, cell[1] + right] != WALL for down, right in MOVES]
-                for cell in cells
-            ]
-        )
-
-    def _draw_all_views(self) -> None:
-        """Draw what is seen from every place of every scene.
-
-        A scene's number is where its views begin, less the number of the first place in its room.
-        """
-        env, n_colours = self.env, self.env.n_colours
-        worlds = [(env._room, LOOK_ROOM, {})]
-        for colour in range(n_colours):
-            worlds += [(env._room, LOOK_ROOM, {cell: FIRST_THING + colour}) for cell in SHELF]
-        n_looks = len(worlds)
-        worlds += [(env._orchard, ORCHARD, {_cell(number): APPLE}) for number in range(CELLS)]
-        orders = list(permutations(range(n_colours)))
-        for order in orders:
-            things = {cell: env._first_choice + colour for cell, colour in zip(CHOICES, order, strict=False)}
-            worlds.append((env._room, CHOICE_ROOM, things))
-
-        shape = env.observation_space.shape or ()
-        self._views = np.zeros((len(worlds) * CELLS, *shape), env.observation_space.dtype)
-        for scene, (room, _, things) in enumerate(worlds):
-            world = room.copy()
-            for (row, column), code in things.items():
-                world[row + REACH, column + REACH] = code
-            for number in range(CELLS):
-                row, column = _cell(number)
-                if room[row + REACH, column + REACH] != WALL:
-                    self._views[scene * CELLS + number] = env._view.look(world, row, column)
-
-        scenes = np.array([number * CELLS - room for number, (_, room, _) in enumerate(worlds)])
-        self._empty_scene, self._look_scenes = scenes[0], scenes[1:n_looks]
-        # By the apple's place, which is counted through all rooms, and by the digits of the order.
-        self._apple_scenes = np.concatenate([np.zeros(ORCHARD, np.int64), scenes[n_looks : n_looks + CELLS]])
-        self._choice_scenes = np.zeros(n_colours**n_colours, np.int64)
-        self._choice_scenes[np.array(orders) @ self._digits] = scenes[n_looks + CELLS :]
+    def _plan(self, uniforms: NDArray[np.float64]) -> ThreePhaseStages:
+        env, drawn = self.env, self.env.plan(uniforms)
+        look_end, steps = env.look_steps, drawn.steps
+        first_apple = (ORCHARD + MIDDLE) * APPLE_DRAWS + drawn.apples[:, 0]
+        stages = np.empty((len(uniforms), 3, len(COLUMNS)), np.int64)
+        place, scene, target, change, horizon, right = stages.transpose(2, 1, 0)
+        place[:] = [[LOOK_ROOM + _number(env._start)], [ORCHARD + MIDDLE], [CHOICE_ROOM + MIDDLE]]
+        scene[0] = self._look_scenes[drawn.colour, drawn.shelf]
+        scene[1] = self._next_apple_scene[first_apple]
+        scene[2] = self._choice_scenes[drawn.order @ env.n_colours ** np.arange(env.n_colours)]
+        target[0] = SHELF_PLACES[drawn.shelf] if env._key_needed else NOWHERE
+        target[1], target[2] = self._next_apple[first_apple], NOWHERE
+        change[0], change[1], change[2] = look_end, look_end + steps, NEVER
+        horizon[:] = look_end + steps + env.choice_steps
+        right[:] = (drawn.order == drawn.colour[:, None]).argmax(axis=1) + 1
+        return ThreePhaseStages(stages, drawn.apples, env.apple_total / (steps // 2))
 
     def _begin(self, which: NDArray[np.int64]) -> None:
-        env, drawn, row = self.env, self.episodes, self.row[which]
-        shelf = drawn.shelf[row]
-        self._place[which] = self._start
-        self._scene[which] = self._look_scenes[drawn.colour[row] * len(SHELF) + shelf]
-        self._target[which] = SHELF_PLACES[shelf] if env._key_needed else NOWHERE
-        self._change[which] = env.look_steps
-        self._horizon[which] = env.look_steps + env.choice_steps + drawn.steps[row]
-        self._apples[which] = 0
-        self._ready[which] = not env._key_needed
-        self._success[which] = False
+        row = self.row[which]
+        self._apple[which] = row * self._n_apples
+        self._stage[which] = stage = row * 3
+        self._now[which] = self._stages.take(stage, axis=0)
+        if self.env._key_needed:
+            self._ready[which] = False
 
     def _play(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         move = self._place * len(MOVES)
         move += actions
-        self._place = place = self._next.take(move)
-        rewards = np.zeros(self.num_envs)
+        self._place[:] = place = self._next.take(move)
+        touched = self._choice_at.take(place)
+        self._success = (touched == self._right) & self._ready
+        rewards = self._success.astype(np.float64)
+        over = (touched > 0) | (self.elapsed == self._horizon)
         met = (place == self._target).nonzero()[0]
         if met.size:
-            self._meet(met, rewards)
+            self._meet(met, place[met], rewards)
         changing = (self.elapsed == self._change).nonzero()[0]
         if changing.size:
-            choosing = place[changing] >= ORCHARD
-            self._begin_apples(changing[~choosing])
-            self._begin_choice(changing[choosing])
-        # Where a phase has just begun, the agent stands in the middle, and no choice is there.
-        touched = self._choice_at.take(self._place)
-        over = (touched > 0) | (self.elapsed == self._horizon)
-        ended = over.nonzero()[0]
-        if ended.size:
-            self._finish(ended, touched[ended], rewards)
+            self._stage[changing] = stage = self._stage[changing] + 1
+            self._now[changing] = self._stages.take(stage, axis=0)
         return rewards, over
 
-    def _meet(self, which: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
-        """Take a key or eat an apple."""
-        eating = self._place[which] >= ORCHARD
-        taking, eating = which[~eating], which[eating]
-        self._ready[taking] = True
-        self._target[taking] = NOWHERE
-        self._scene[taking] = self._empty_scene
+    def _meet(self, which: NDArray[np.int64], place: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
+        """Take a key or eat an apple; another one appears."""
+        if self.env._key_needed:
+            eating = place >= ORCHARD
+            taking, which, place = which[~eating], which[eating], place[eating]
+            self._ready[taking] = True
+            self._target[taking], self._scene[taking] = NOWHERE, self._empty_scene
         if self.env.apple_total:
-            rewards[eating] = self.env.apple_total / (self.episodes.steps[self.row[eating]] // 2)
-        self._apples[eating] += 1
-        self._grow_apples(eating)
-
-    def _grow_apples(self, which: NDArray[np.int64]) -> None:
-        draw = self.episodes.apples[self.row[which], self._apples[which]]
-        self._target[which] = apple = NEXT_APPLE[(self._place[which] - ORCHARD) * APPLE_DRAWS + draw]
-        self._scene[which] = self._apple_scenes[apple]
-
-    def _begin_apples(self, which: NDArray[np.int64]) -> None:
-        if which.size:
-            self._place[which] = ORCHARD + _number(CENTRE)
-            self._change[which] += self.episodes.steps[self.row[which]]
-            self._grow_apples(which)
-
-    def _begin_choice(self, which: NDArray[np.int64]) -> None:
-        if which.size:
-            self._place[which] = CHOICE_ROOM + _number(CENTRE)
-            self._target[which], self._change[which] = NOWHERE, NEVER
-            self._scene[which] = self._choice_scenes[self.episodes.order[self.row[which]] @ self._digits]
-
-    def _finish(self, which: NDArray[np.int64], touched: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
-        row = self.row[which]
-        colour = self.episodes.order[row, touched - 1]
-        self._success[which] = success = self._ready[which] & (touched > 0) & (colour == self.episodes.colour[row])
-        rewards[which] = success
+            rewards[which] = self.episodes.reward[self.row[which]]
+        self._apple[which] = apple = self._apple[which] + 1
+        drawn = place * APPLE_DRAWS
+        drawn += self._draws_of_apples.take(apple)
+        self._target[which] = self._next_apple.take(drawn)
+        self._scene[which] = self._next_apple_scene.take(drawn)
 
     def _observe(self, which: Copies) -> NDArray[Any]:
         return self._views.take((self._scene + self._place)[which], axis=0)
@@ -209,7 +184,7 @@ class BatchedThreePhase(BatchedEnv):
     def _final_infos(self, which: NDArray[np.int64]) -> Infos:
         success = self._success[which]
         infos: Infos = {
-            "apples": self._apples[which],
+            "apples": self._apple[which] - self.row[which] * self._n_apples,
             "final_reward": success.astype(np.float64),
             "is_success": success,
         }
@@ -221,6 +196,50 @@ class BatchedThreePhase(BatchedEnv):
         """Return which moves no wall stops, for each copy, ``(n, 4)``."""
         self.check_begun("action_masks")
         return self._open.take(self._place, axis=0)
+
+
+class Scenes:
+    """All that can be seen in a task in three phases.
+
+    A scene's number is where its views begin, less the number of the first place in its room: the number and the
+    agent's place together give the view.
+
+    :param env: The task.
+    """
+
+    def __init__(self, env: ThreePhase) -> None:
+        n_colours = env.n_colours
+        worlds: list[tuple[NDArray[np.intp], int, dict[Cell, int]]] = [(env._room, LOOK_ROOM, {})]
+        for colour in range(n_colours):
+            worlds += [(env._room, LOOK_ROOM, {cell: FIRST_THING + colour}) for cell in SHELF]
+        worlds += [(env._orchard, ORCHARD, {_cell(number): APPLE}) for number in range(CELLS)]
+        orders = list(permutations(range(n_colours)))
+        for order in orders:
+            things = {cell: env._first_choice + colour for cell, colour in zip(CHOICES, order, strict=False)}
+            worlds.append((env._room, CHOICE_ROOM, things))
+
+        #: Observations, ``(n_views, ...)``.
+        self.views = np.zeros((len(worlds) * CELLS, *(env.observation_space.shape or ())), env.observation_space.dtype)
+        for number, (room, _, things) in enumerate(worlds):
+            self._draw(env, room, things, self.views[number * CELLS :])
+        scenes = np.array([number * CELLS - first for number, (_, first, _) in enumerate(worlds)])
+        empty, looks, self.apples, choices = np.split(scenes, np.cumsum([1, n_colours * len(SHELF), CELLS]))
+        #: The room of the first phase, when nothing is left in it.
+        self.empty = int(empty[0])
+        #: What is met in the first phase, by its colour and its place on the shelf.
+        self.looks = looks.reshape(n_colours, len(SHELF))
+        #: The choices, by their colours as the digits of a number, the first place's first.
+        self.choices = np.zeros(n_colours**n_colours, np.int64)
+        self.choices[np.array(orders) @ n_colours ** np.arange(n_colours)] = choices
+
+    def _draw(self, env: ThreePhase, room: NDArray[np.intp], things: dict[Cell, int], views: NDArray[Any]) -> None:
+        world = room.copy()
+        for (row, column), code in things.items():
+            world[row + REACH, column + REACH] = code
+        for number in range(CELLS):
+            row, column = _cell(number)
+            if room[row + REACH, column + REACH] != WALL:
+                views[number] = env._view.look(world, row, column)
 
 
 class BatchedVisualMatch(BatchedThreePhase):
