@@ -227,12 +227,12 @@ class ObjectMatching(MemoryEnv):
         return self._first_delay
 
     def _noise_rows(self, by_trial: NDArray[np.float64]) -> NDArray[np.float32]:
-        n_rows = self.trials * self.delay[1] if self.distractors == "noise" else 0
-        rows = np.zeros((len(by_trial), n_rows, self._looks.shape[1]), np.float32)
-        if n_rows:
-            rows[:, :, DELAY] = 1.0
-            rows[:, :, len(PHASES) :] = by_trial[:, :, len(self._bounds) :].reshape(*rows.shape[:2], -1)
-        return rows
+        shape = (self.trials, self.delay[1] if self.distractors == "noise" else 0)
+        rows = np.zeros((len(by_trial), *shape, self._looks.shape[1]), np.float32)
+        if rows.size:
+            rows[..., DELAY] = 1.0
+            rows[..., len(PHASES) :] = by_trial[:, :, len(self._bounds) :].reshape(len(by_trial), *shape, -1)
+        return rows.reshape(len(by_trial), -1, self._looks.shape[1])
 
     def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
         episode = self.plan(uniforms[None])

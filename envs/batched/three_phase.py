@@ -212,7 +212,7 @@ class Scenes:
         worlds: list[tuple[NDArray[np.intp], int, dict[Cell, int]]] = [(env._room, LOOK_ROOM, {})]
         for colour in range(n_colours):
             worlds += [(env._room, LOOK_ROOM, {cell: FIRST_THING + colour}) for cell in SHELF]
-        worlds += [(env._orchard, ORCHARD, {_cell(number): APPLE}) for number in range(CELLS)]
+        worlds += [(env._orchard, ORCHARD, {cell: APPLE}) for cell in APPLE_PLACES]
         orders = list(permutations(range(n_colours)))
         for order in orders:
             things = {cell: env._first_choice + colour for cell, colour in zip(CHOICES, order, strict=False)}
@@ -223,11 +223,14 @@ class Scenes:
         for number, (room, _, things) in enumerate(worlds):
             self._draw(env, room, things, self.views[number * CELLS :])
         scenes = np.array([number * CELLS - first for number, (_, first, _) in enumerate(worlds)])
-        empty, looks, self.apples, choices = np.split(scenes, np.cumsum([1, n_colours * len(SHELF), CELLS]))
+        empty, looks, apples, choices = np.split(scenes, np.cumsum([1, n_colours * len(SHELF), len(APPLE_PLACES)]))
         #: The room of the first phase, when nothing is left in it.
         self.empty = int(empty[0])
         #: What is met in the first phase, by its colour and its place on the shelf.
         self.looks = looks.reshape(n_colours, len(SHELF))
+        #: The orchard, by the number of the apple's cell.
+        self.apples = np.zeros(CELLS, np.int64)
+        self.apples[[_number(cell) for cell in APPLE_PLACES]] = apples
         #: The choices, by their colours as the digits of a number, the first place's first.
         self.choices = np.zeros(n_colours**n_colours, np.int64)
         self.choices[np.array(orders) @ n_colours ** np.arange(n_colours)] = choices
