@@ -204,25 +204,25 @@ class ObjectMatching(MemoryEnv):
         change = (foil - sample) * sample_side
         correct_side = sample_side if self.rule == "match" else 1 - sample_side
 
-        looks = np.empty((len(uniforms), self.trials, pad + self.delay[1] + 2), np.intp)
+        looks = np.empty((len(uniforms), self.trials, pad + self.delay[1] + 2), np.int32)
         looks[:, :, :pad] = (FIRST_CUE + cue_side * n_objects + sample)[:, :, None]
         looks[:, :, pad] = PAD_LOOK
         looks[:, :, pad + 1 : -1] = self._delay_looks(by_trial)
         looks[:, :, -1] = self._first_choice + (sample + change) * n_objects + foil - change
-        asked = np.zeros_like(looks)
+        asked = np.zeros(looks.shape, np.int8)
         asked[:, :, pad] = STEP_ON_PAD
         asked[:, :, -1] = LEFT + correct_side
         delays = self.delay[0] + delay if self.delay[0] < self.delay[1] else None
         return TrialScript.of_trials(looks, asked, self._noise_rows(by_trial), pad + 1, delays)
 
-    def _delay_looks(self, by_trial: NDArray[np.float64]) -> NDArray[np.intp] | int:
+    def _delay_looks(self, by_trial: NDArray[np.float64]) -> NDArray[np.int64] | int:
         """Return what is seen during the longest delay of each trial, ``(episodes, trials, steps)``."""
         if self.distractors == "noise":
             return self._first_delay + np.arange(self.trials * self.delay[1]).reshape(self.trials, -1)
         if self.distractors == "objects":
             n_objects = len(self._objects)
             seen = below(by_trial[:, :, len(self._bounds) :], n_objects)
-            looks: NDArray[np.intp] = self._first_delay + seen[:, :, ::2] * n_objects + seen[:, :, 1::2]
+            looks: NDArray[np.int64] = self._first_delay + seen[:, :, ::2] * n_objects + seen[:, :, 1::2]
             return looks
         return self._first_delay
 

@@ -19,15 +19,15 @@ class TrialScript(NamedTuple):
     :param own: Observations that only this episode has, ``(episodes, n_own, n_features)``.
     """
 
-    looks: NDArray[np.intp]
-    asked: NDArray[np.intp]
+    looks: NDArray[np.int32]
+    asked: NDArray[np.int8]
     own: NDArray[np.float32]
 
     @classmethod
     def of_trials(
         cls,
-        looks: NDArray[np.intp],
-        asked: NDArray[np.intp],
+        looks: NDArray[np.int32],
+        asked: NDArray[np.int8],
         own: NDArray[np.float32],
         delay_begins: int,
         delays: NDArray[np.int64] | None,
@@ -42,18 +42,20 @@ class TrialScript(NamedTuple):
         :param delays: The delay of each trial, ``(episodes, trials)``; None for the longest everywhere.
         """
         episodes, trials, steps = looks.shape
-        scripts = np.zeros((2, episodes, trials * steps + 1), np.intp)
+        length = trials * steps + 1
+        # Long episodes of many copies are drawn ahead, so small numbers are worth their while.
+        all_looks, all_asked = np.zeros((episodes, length), np.int32), np.zeros((episodes, length), np.int8)
         if delays is None:
-            scripts[0, :, :-1] = looks.reshape(episodes, -1)
-            scripts[1, :, :-1] = asked.reshape(episodes, -1)
+            all_looks[:, :-1] = looks.reshape(episodes, -1)
+            all_asked[:, :-1] = asked.reshape(episodes, -1)
         else:
             number = np.arange(steps)
             number[-1] = -1  # The last step is kept, however short the delay.
             kept = (number < delay_begins + delays[:, :, None]).reshape(episodes, -1)
-            filled = np.arange(trials * steps + 1) < kept.sum(axis=1)[:, None]
-            scripts[0, filled] = looks.reshape(episodes, -1)[kept]
-            scripts[1, filled] = asked.reshape(episodes, -1)[kept]
-        return cls(scripts[0], scripts[1], own)
+            filled = np.arange(length) < kept.sum(axis=1)[:, None]
+            all_looks[filled] = looks.reshape(episodes, -1)[kept]
+            all_asked[filled] = asked.reshape(episodes, -1)[kept]
+        return cls(all_looks, all_asked, own)
 
     def observations(self, shared: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return what is seen in the only episode there is, a step an entry.

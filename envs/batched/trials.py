@@ -71,15 +71,13 @@ class BatchedTrials(BatchedEnv):
         self._look[which] = self._seen(row, which)
 
     def _seen(self, time: NDArray[np.int64], which: Copies) -> NDArray[np.int64]:
-        look: NDArray[np.int64] = self._scripted.take(time)
+        look = self._scripted.take(time).astype(np.int64)
         if self._n_own:
             look += self._own_before[which] * (look >= self._n_shared)
         return look
 
     def _play(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        outcome = self._asked.take(self._time)
-        outcome *= self._n_actions
-        outcome += actions
+        outcome = self._asked.take(self._time) * self._n_actions + actions
         self._time += 1 if self._moves is None else self._moves.take(outcome)
         self._count += self._right.take(outcome)
         self._look = self._seen(self._time, slice(None))
