@@ -207,7 +207,7 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         rewards, terminated = self._play(actions)
         cut = self._cut(terminated)
         over = terminated if cut is None else terminated | cut
-        truncated = np.zeros_like(terminated) if cut is None else cut
+        truncated = np.zeros(self.num_envs, np.bool_) if cut is None else cut
         ended = finished = over.nonzero()[0]
         if self.max_episode_steps is not None:
             truncated = truncated | (self.elapsed >= self.max_episode_steps)
