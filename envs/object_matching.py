@@ -120,11 +120,16 @@ class ObjectMatching(MemoryEnv):
         self._slots = tuple(slice(start, start + n_features) for start in (len(PHASES), len(PHASES) + n_features))
         self._objects = self._choose_objects(held_out)
         self._looks = _shared_looks(self.n_shapes, self.n_colours, tuple(self._objects), self.distractors)
-        self._first_choice = FIRST_CUE + 2 * len(self._objects)
-        self._first_delay = self._first_choice + len(self._objects) ** 2
         # A trial's sample, foil, side of the cue, side of the sample and delay; then its distractors.
-        low, high = self.delay
-        self._bounds = np.array([len(self._objects), len(self._objects) - 1, 2, 2, high - low + 1])
+        n_objects, (low, high) = len(self._objects), self.delay
+        self._bounds = np.array([n_objects, n_objects - 1, 2, 2, high - low + 1], np.float64)
+        # How they make the looks of cue and choice, whose order is that of the table, and the right action.
+        first, other = (LEFT, RIGHT) if self.rule == "match" else (RIGHT, LEFT)
+        self._weights = np.array(
+            [[1, 2 * (n_objects - 1), 0], [0, 2, 0], [n_objects, 0, 0], [0, 1, other - first], [0, 0, 0]]
+        )
+        self._offsets = np.array([FIRST_CUE, FIRST_CUE + 2 * n_objects, first])
+        self._first_delay = FIRST_CUE + 2 * n_objects**2
         per_step = {"none": 0, "noise": 2 * n_features, "objects": 2}[self.distractors]
         self.draws = self.trials * (len(self._bounds) + high * per_step)
 
@@ -196,23 +201,20 @@ class ObjectMatching(MemoryEnv):
         """
         by_trial = uniforms.reshape(len(uniforms), self.trials, -1)
         drawn = below(by_trial[:, :, : len(self._bounds)], self._bounds)
-        sample, foil, cue_side, sample_side, delay = drawn.transpose(2, 0, 1)
         if self.sample == "episode":
-            sample = sample[:, :1]
-        n_objects, pad = len(self._objects), self.cue_steps
-        foil = (sample + 1 + foil) % n_objects
-        change = (foil - sample) * sample_side
-        correct_side = sample_side if self.rule == "match" else 1 - sample_side
+            drawn[:, :, 0] = drawn[:, :1, 0]
+        cue, choice, right = (drawn @ self._weights + self._offsets).transpose(2, 0, 1)
 
-        looks = np.empty((len(uniforms), self.trials, pad + self.delay[1] + 2), np.int32)
-        looks[:, :, :pad] = (FIRST_CUE + cue_side * n_objects + sample)[:, :, None]
+        pad, (low, high) = self.cue_steps, self.delay
+        looks = np.empty((len(uniforms), self.trials, pad + high + 2), np.int32)
+        looks[:, :, :pad] = cue[:, :, None]
         looks[:, :, pad] = PAD_LOOK
         looks[:, :, pad + 1 : -1] = self._delay_looks(by_trial)
-        looks[:, :, -1] = self._first_choice + (sample + change) * n_objects + foil - change
+        looks[:, :, -1] = choice
         asked = np.zeros(looks.shape, np.int8)
         asked[:, :, pad] = STEP_ON_PAD
-        asked[:, :, -1] = LEFT + correct_side
-        delays = self.delay[0] + delay if self.delay[0] < self.delay[1] else None
+        asked[:, :, -1] = right
+        delays = low + drawn[:, :, -1] if low < high else None
         return TrialScript.of_trials(looks, asked, self._noise_rows(by_trial), pad + 1, delays)
 
     def _delay_looks(self, by_trial: NDArray[np.float64]) -> NDArray[np.int64] | int:
@@ -227,12 +229,13 @@ class ObjectMatching(MemoryEnv):
         return self._first_delay
 
     def _noise_rows(self, by_trial: NDArray[np.float64]) -> NDArray[np.float32]:
-        shape = (self.trials, self.delay[1] if self.distractors == "noise" else 0)
-        rows = np.zeros((len(by_trial), *shape, self._looks.shape[1]), np.float32)
-        if rows.size:
-            rows[..., DELAY] = 1.0
-            rows[..., len(PHASES) :] = by_trial[:, :, len(self._bounds) :].reshape(len(by_trial), *shape, -1)
-        return rows.reshape(len(by_trial), -1, self._looks.shape[1])
+        if self.distractors != "noise":
+            return np.zeros((len(by_trial), 0, self._looks.shape[1]), np.float32)
+        shape = (len(by_trial), self.trials, self.delay[1])
+        rows = np.zeros((*shape, self._looks.shape[1]), np.float32)
+        rows[..., DELAY] = 1.0
+        rows[..., len(PHASES) :] = by_trial[:, :, len(self._bounds) :].reshape(*shape, rows.shape[3] - len(PHASES))
+        return rows.reshape(len(by_trial), -1, rows.shape[3])
 
     def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
         episode = self.plan(uniforms[None])
@@ -299,21 +302,24 @@ def _shared_looks(
 ) -> NDArray[np.float32]:
     """Return what can be seen in every episode, ``(n_looks, n_features)``.
 
-    First nothing and the pad; then cues, left ones first; then choices, by left and right object; then delays: an
-    empty one, or one for each pair of objects. With noise, every episode has its own.
+    First nothing and the pad; then cues, left ones first; then choices, by the sample, by how far the foil is from the
+    object after it, and by the sample's side; then delays: an empty one, or one for each pair of objects. With noise,
+    every episode has its own.
     """
     empty, middle = len(objects), len(PHASES) + n_shapes + n_colours
     slots = np.zeros((len(objects) + 1, n_shapes + n_colours), np.float32)
     for row, (shape, colour) in zip(slots, objects, strict=False):
         row[[shape, n_shapes + colour]] = 1.0
-    pairs = np.indices((empty, empty)).reshape(2, -1)
+    sample, shift, side = np.indices((empty, empty - 1, 2)).reshape(3, -1)
+    foil = (sample + 1 + shift) % empty
     seen: list[tuple[Any, ...]] = [
         (PAD, empty, empty),
         (CUE, np.arange(empty), empty),
         (CUE, empty, np.arange(empty)),
-        (CHOICE, *pairs),
+        (CHOICE, np.where(side == 0, sample, foil), np.where(side == 0, foil, sample)),
     ]
     if distractors != "noise":
+        pairs = np.indices((empty, empty)).reshape(2, -1)
         seen.append((DELAY, *pairs) if distractors == "objects" else (DELAY, empty, empty))
     blocks = [np.zeros((1, middle + slots.shape[1]), np.float32)]
     for phase, left, right in seen:
