@@ -139,13 +139,13 @@ class DelayedMatch(MemoryEnv):
         own[:, 1::2, : len(PHASES)] = self._phase_rows[PROBE]
         own[:, :, len(PHASES) :] = self._item_rows.take(items, axis=0).reshape(episodes, 2 * trials, -1)
 
-        looks = np.full((episodes, trials, 2 + self._longest_delay), DELAY_LOOK, np.int32)
+        script = TrialScript.blank(episodes, trials, 2 + self._longest_delay, own)
+        looks, asked = script.by_trial(trials)
         looks[:, :, 0] = np.arange(len(self._looks), len(self._looks) + 2 * trials, 2)
+        looks[:, :, 1:-1] = DELAY_LOOK
         looks[:, :, -1] = looks[:, :, 0] + 1
-        asked = np.zeros(looks.shape, np.int8)
         asked[:, :, -1] = NO - changed if self.rule == "nonmatch" else YES + changed
-        delays = None if len(self.delays) == 1 else self._delay_choices.take(delay)
-        return TrialScript.of_trials(looks, asked, own, 1, delays)
+        return script if len(self.delays) == 1 else script.without_spare_delays(1, self._delay_choices.take(delay))
 
     def _begin(self, uniforms: NDArray[np.float64]) -> Observation:
         episode = self.plan(uniforms[None])

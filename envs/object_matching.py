@@ -122,7 +122,7 @@ class ObjectMatching(MemoryEnv):
         self._looks = _shared_looks(self.n_shapes, self.n_colours, tuple(self._objects), self.distractors)
         # A trial's sample, foil, side of the cue, side of the sample and delay; then its distractors.
         n_objects, (low, high) = len(self._objects), self.delay
-        self._bounds = np.array([n_objects, n_objects - 1, 2, 2, high - low + 1], np.float64)
+        self._bounds = np.array([n_objects, n_objects - 1, 2, 2, high - low + 1])
         # How they make the looks of cue and choice, whose order is that of the table, and the right action.
         first, other = (LEFT, RIGHT) if self.rule == "match" else (RIGHT, LEFT)
         self._weights = np.array(
@@ -206,16 +206,15 @@ class ObjectMatching(MemoryEnv):
         cue, choice, right = (drawn @ self._weights + self._offsets).transpose(2, 0, 1)
 
         pad, (low, high) = self.cue_steps, self.delay
-        looks = np.empty((len(uniforms), self.trials, pad + high + 2), np.int32)
+        script = TrialScript.blank(len(uniforms), self.trials, pad + high + 2, self._noise_rows(by_trial))
+        looks, asked = script.by_trial(self.trials)
         looks[:, :, :pad] = cue[:, :, None]
         looks[:, :, pad] = PAD_LOOK
         looks[:, :, pad + 1 : -1] = self._delay_looks(by_trial)
         looks[:, :, -1] = choice
-        asked = np.zeros(looks.shape, np.int8)
         asked[:, :, pad] = STEP_ON_PAD
         asked[:, :, -1] = right
-        delays = low + drawn[:, :, -1] if low < high else None
-        return TrialScript.of_trials(looks, asked, self._noise_rows(by_trial), pad + 1, delays)
+        return script if low == high else script.without_spare_delays(pad + 1, low + drawn[:, :, -1])
 
     def _delay_looks(self, by_trial: NDArray[np.float64]) -> NDArray[np.int64] | int:
         """Return what is seen during the longest delay of each trial, ``(episodes, trials, steps)``."""

@@ -24,48 +24,46 @@ class TrialScript(NamedTuple):
     own: NDArray[np.float32]
 
     @classmethod
-    def of_trials(
-        cls,
-        looks: NDArray[np.int32],
-        asked: NDArray[np.int8],
-        own: NDArray[np.float32],
-        delay_begins: int,
-        delays: NDArray[np.int64] | None,
-    ) -> TrialScript:
-        """Put trials one behind the other.
+    def blank(cls, episodes: int, trials: int, steps: int, own: NDArray[np.float32]) -> TrialScript:
+        """Return episodes in which nothing is seen and nothing asked for.
 
-        :param looks: What is seen, ``(episodes, trials, steps)``, in trials with the longest delay there is, which one
-            step follows.
-        :param asked: What is asked for, likewise.
+        :param episodes: Number of episodes.
+        :param trials: Trials of an episode.
+        :param steps: Steps of a trial.
         :param own: Observations that only this episode has.
-        :param delay_begins: The step of a trial with which its delay begins.
-        :param delays: The delay of each trial, ``(episodes, trials)``; None for the longest everywhere.
         """
-        episodes, trials, steps = looks.shape
-        length = trials * steps + 1
-        # Long episodes of many copies are drawn ahead, so small numbers are worth their while.
-        all_looks, all_asked = np.zeros((episodes, length), np.int32), np.zeros((episodes, length), np.int8)
-        if delays is None:
-            all_looks[:, :-1] = looks.reshape(episodes, -1)
-            all_asked[:, :-1] = asked.reshape(episodes, -1)
-        else:
-            number = np.arange(steps)
-            number[-1] = -1  # The last step is kept, however short the delay.
-            kept = (number < delay_begins + delays[:, :, None]).reshape(episodes, -1)
-            filled = np.arange(length) < kept.sum(axis=1)[:, None]
-            all_looks[filled] = looks.reshape(episodes, -1)[kept]
-            all_asked[filled] = asked.reshape(episodes, -1)[kept]
-        return cls(all_looks, all_asked, own)
+        # Episodes of many copies are drawn ahead, so that small numbers save time.
+        shape = (episodes, trials * steps + 1)
+        return cls(np.zeros(shape, np.int32), np.zeros(shape, np.int8), own)
+
+    def by_trial(self, trials: int) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+        """Return what is seen and what is asked for, ``(episodes, trials, steps)`` each, to be written to.
+
+        :param trials: Trials of an episode.
+        """
+        shape = (len(self.looks), trials, -1)
+        return self.looks[:, :-1].reshape(shape), self.asked[:, :-1].reshape(shape)
+
+    def without_spare_delays(self, first: int, delays: NDArray[np.int64]) -> TrialScript:
+        """Return the same episodes, with trials that had the longest delay there is shortened to delays of their own.
+
+        :param first: The step of a trial with which its delay begins. One step follows the delay.
+        :param delays: The delay of each trial, ``(episodes, trials)``.
+        """
+        episodes, trials = delays.shape
+        number = np.arange((self.looks.shape[1] - 1) // trials)
+        number[-1] = -1  # The last step is kept, however short the delay.
+        kept = (number < first + delays[:, :, None]).reshape(episodes, -1)
+        filled = np.arange(self.looks.shape[1]) < kept.sum(axis=1)[:, None]
+        shorter = self.blank(episodes, trials, len(number), self.own)
+        shorter.looks[filled] = self.looks[:, :-1][kept]
+        shorter.asked[filled] = self.asked[:, :-1][kept]
+        return shorter
 
     def observations(self, shared: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return what is seen in the only episode there is, a step an entry.
 
         :param shared: The table of observations that all episodes share.
         """
-        looks = self.looks[0]
-        if not self.own.shape[1]:
-            return list(shared.take(looks, axis=0))
-        seen = shared.take(looks, axis=0, mode="clip")
-        own = looks >= len(shared)
-        seen[own] = self.own[0, looks[own] - len(shared)]
-        return list(seen)
+        table = np.concatenate([shared, self.own[0]]) if self.own.size else shared
+        return list(table.take(self.looks[0], axis=0))

@@ -9,16 +9,20 @@ from memory_agents.envs import DelayedMatch, MemoryEnv, ObjectMatching
 from memory_agents.envs.trial_script import TrialScript
 
 
-def numbered(episodes: int, trials: int, steps: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """A number of its own for each step; 0 is none of them."""
-    return np.arange(1, 1 + episodes * trials * steps).reshape(episodes, trials, steps)
+def numbered(episodes: int, trials: int, steps: int, n_own: int = 0) -> TrialScript:
+    """A script with a number of its own for each step, of which 0 is none."""
+    own = np.zeros((episodes, n_own, 1), np.float32)
+    script = TrialScript.blank(episodes, trials, steps, own)
+    looks, asked = script.by_trial(trials)
+    looks[:] = np.arange(1, 1 + looks.size).reshape(looks.shape)
+    asked[:] = looks % 7
+    return script
 
 
-def test_trials_of_the_same_length_follow_each_other() -> None:
-    looks = numbered(2, 3, 4)
-    script = TrialScript.of_trials(looks, -looks, np.zeros((2, 0, 5), np.float32), 1, None)
+def test_trials_follow_each_other_and_nothing_comes_after_them() -> None:
+    script = numbered(2, 3, 4)
     assert script.looks.tolist() == [[*range(1, 13), 0], [*range(13, 25), 0]]
-    np.testing.assert_array_equal(script.asked, -script.looks)
+    np.testing.assert_array_equal(script.asked, script.looks % 7)
 
 
 @given(st.data(), st.integers(1, 3), st.integers(1, 3), st.integers(0, 2), st.integers(0, 4))
@@ -26,25 +30,25 @@ def test_trials_of_the_same_length_follow_each_other() -> None:
 def test_spare_steps_of_delays_are_left_out(
     data: st.DataObject, episodes: int, trials: int, first: int, longest: int
 ) -> None:
-    looks = numbered(episodes, trials, first + longest + 1)
+    script = numbered(episodes, trials, first + longest + 1)
     row = st.lists(st.integers(0, longest), min_size=trials, max_size=trials)
     delays = np.array(data.draw(st.lists(row, min_size=episodes, max_size=episodes)))
-    script = TrialScript.of_trials(looks, 2 * looks, np.zeros((episodes, 0, 1), np.float32), first, delays)
+    shorter = script.without_spare_delays(first, delays)
+    looks, _ = script.by_trial(trials)
     for episode in range(episodes):
         expected: list[int] = []
         for trial in range(trials):
             steps = looks[episode, trial].tolist()
             expected += [*steps[: first + delays[episode, trial]], steps[-1]]
         expected += [0] * (looks[0].size + 1 - len(expected))
-        assert script.looks[episode].tolist() == expected
-    np.testing.assert_array_equal(script.asked, 2 * script.looks)
+        assert shorter.looks[episode].tolist() == expected
+    np.testing.assert_array_equal(shorter.asked, shorter.looks % 7)
 
 
 def test_observations_are_shared_or_an_episodes_own() -> None:
-    shared, own = np.array([[0.0], [1.0]], np.float32), np.array([[[5.0], [6.0]]], np.float32)
-    looks = np.array([[[1, 3, 2]]])
-    script = TrialScript.of_trials(looks, looks, own, 1, None)
-    assert [row.tolist() for row in script.observations(shared)] == [[1.0], [6.0], [5.0], [0.0]]
+    script = numbered(1, 1, 3, n_own=2)
+    script.own[0, :, 0] = 5.0, 6.0
+    assert [row.tolist() for row in script.observations(np.array([[0.0], [1.0]], np.float32))] == [[1], [5], [6], [0]]
 
 
 @pytest.mark.parametrize(
