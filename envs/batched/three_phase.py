@@ -33,7 +33,7 @@ CELLS = ROOM_SIDE**2
 LOOK_ROOM, ORCHARD, CHOICE_ROOM = (room * CELLS for room in range(3))
 NOWHERE, NEVER = -1, np.iinfo(np.int64).max
 # What a phase begins with: the agent's place, the scene, the place of key or apple, the step with which the phase ends,
-# that with which the episode ends, and which of the choices is right, counted from 1.
+# that with which the episode ends, and the place of the right choice.
 COLUMNS = ("place", "scene", "target", "change", "horizon", "right")
 
 
@@ -92,7 +92,7 @@ class BatchedThreePhase(BatchedEnv):
         super().__init__(num_envs, max_episode_steps=max_episode_steps, **kwargs)
         self._stages = self.episodes.stages.reshape(-1, len(COLUMNS))
         self._draws_of_apples, self._n_apples = self.episodes.apples.reshape(-1), self.episodes.apples.shape[1]
-        self._stage, self._apple = np.zeros(num_envs, np.int64), np.zeros(num_envs, np.int64)
+        self._apple = np.zeros(num_envs, np.int64)
         self._now = np.zeros((num_envs, len(COLUMNS)), np.int64)
         self._place, self._scene, self._target, self._change, self._horizon, self._right = self._now.T
         self._ready, self._success = np.ones(num_envs, np.bool_), np.zeros(num_envs, np.bool_)
@@ -104,10 +104,8 @@ class BatchedThreePhase(BatchedEnv):
         places = np.arange(len(rooms) * CELLS).reshape(len(rooms), CELLS, 1)
         self._next = np.where(is_open, places + [down * ROOM_SIDE + right for down, right in MOVES], places).ravel()
         self._open = is_open.reshape(-1, len(MOVES))
-        # Which choice stands in a place, counted from 1; 0 for none.
-        self._choice_at = np.zeros(len(rooms) * CELLS, np.int64)
-        for number, cell in enumerate(CHOICES[: env.n_colours]):
-            self._choice_at[CHOICE_ROOM + _number(cell)] = number + 1
+        self._choice_places = np.array([CHOICE_ROOM + _number(cell) for cell in CHOICES[: env.n_colours]])
+        self._is_choice = np.isin(np.arange(len(rooms) * CELLS), self._choice_places)
 
         scenes = Scenes(env)
         self._views = scenes.views
@@ -135,14 +133,13 @@ class BatchedThreePhase(BatchedEnv):
         target[1], target[2] = self._next_apple[first_apple], NOWHERE
         change[0], change[1], change[2] = look_end, look_end + steps, NEVER
         horizon[:] = look_end + steps + env.choice_steps
-        right[:] = (drawn.order == drawn.colour[:, None]).argmax(axis=1) + 1
+        right[:] = self._choice_places[(drawn.order == drawn.colour[:, None]).argmax(axis=1)]
         return ThreePhaseStages(stages, drawn.apples, env.apple_total / (steps // 2))
 
     def _begin(self, which: NDArray[np.int64]) -> None:
         row = self.row[which]
         self._apple[which] = row * self._n_apples
-        self._stage[which] = stage = row * 3
-        self._now[which] = self._stages.take(stage, axis=0)
+        self._now[which] = self._stages.take(3 * row, axis=0)
         if self.env._key_needed:
             self._ready[which] = False
 
@@ -150,16 +147,18 @@ class BatchedThreePhase(BatchedEnv):
         move = self._place * len(MOVES)
         move += actions
         self._place[:] = place = self._next.take(move)
-        touched = self._choice_at.take(place)
-        self._success = (touched == self._right) & self._ready
+        self._success = place == self._right
+        if self.env._key_needed:
+            self._success &= self._ready
         rewards = self._success.astype(np.float64)
-        over = (touched > 0) | (self.elapsed == self._horizon)
+        over = self._is_choice.take(place)
+        over |= self.elapsed == self._horizon
         met = (place == self._target).nonzero()[0]
         if met.size:
             self._meet(met, place[met], rewards)
         changing = (self.elapsed == self._change).nonzero()[0]
         if changing.size:
-            self._stage[changing] = stage = self._stage[changing] + 1
+            stage = 3 * self.row[changing] + 1 + (place[changing] >= ORCHARD)
             self._now[changing] = self._stages.take(stage, axis=0)
         return rewards, over
 
