@@ -93,8 +93,9 @@ class BatchedThreePhase(BatchedEnv):
         self._stages = self.episodes.stages.reshape(-1, len(COLUMNS))
         self._draws_of_apples, self._n_apples = self.episodes.apples.reshape(-1), self.episodes.apples.shape[1]
         self._apple = np.zeros(num_envs, np.int64)
-        self._now = np.zeros((num_envs, len(COLUMNS)), np.int64)
-        self._place, self._scene, self._target, self._change, self._horizon, self._right = self._now.T
+        columns = np.zeros((len(COLUMNS), num_envs), np.int64)
+        self._place, self._scene, self._target, self._change, self._horizon, self._right = columns
+        self._now = columns.T
         self._ready, self._success = np.ones(num_envs, np.bool_), np.zeros(num_envs, np.bool_)
 
     def _make(self, **kwargs: Any) -> ThreePhase:

@@ -6,7 +6,6 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from memory_agents.envs.batched.batched_env import BatchedEnv, Copies, Infos
@@ -47,7 +46,6 @@ class BatchedTrials(BatchedEnv):
         self.episodes = self._bank.episodes = self.episodes._replace(own=own)
         self._scripted, self._asked = self.episodes.looks.reshape(-1), self.episodes.asked.reshape(-1)
 
-        self._n_actions = spaces.flatdim(self.env.action_space)
         asked, action = np.indices((4, self._n_actions))
         rewards, right, waits = self._outcomes(asked, action)
         self._rewards, self._right = rewards.ravel(), right.ravel().astype(np.int64)
