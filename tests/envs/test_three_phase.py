@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import permutations, product
 from typing import Any
@@ -26,6 +27,7 @@ from memory_agents.envs.three_phase import (
     ThreePhase,
 )
 from memory_agents.envs.three_phase_chances import apples_eaten, chance_to_touch
+from tests.envs.every_draw import EveryDraw
 from tests.envs.playing import Policy, play, play_oracle
 
 Task = type[VisualMatch] | type[KeyToDoor]
@@ -168,6 +170,20 @@ def test_the_order_of_choices_and_the_colour_are_independent(task: Task) -> None
         env.reset()
         counts[env._colour, env._order[0]] += 1
     assert abs(counts - 500).max() < 4 * np.sqrt(2000 * 0.25 * 0.75)
+
+
+@over_tasks
+def test_colour_place_order_and_apples_are_independent_and_alike_likely(task: Task) -> None:
+    env = task(n_colours=2, distractor_steps=(2, 3))
+    draws = EveryDraw.given_to(env)
+    chances: dict[tuple[int, ...], float] = defaultdict(float)
+    more = True
+    while more:
+        drawn = env.plan(env.np_random.random((1, env.draws)))
+        kept = (drawn.steps[0], drawn.colour[0], drawn.shelf[0], *drawn.order[0], drawn.apples[0, 1])
+        chances[kept] += draws.probability
+        more = draws.advance()
+    assert list(chances.values()) == pytest.approx([1 / (2 * 2 * 5 * 2 * APPLE_DRAWS)] * (2 * 2 * 5 * 2 * APPLE_DRAWS))
 
 
 def test_apples_appear_two_steps_away_without_bias() -> None:
