@@ -72,16 +72,14 @@ class MemoryEnv(gym.Env[Observation, Action], ABC):
         """
         super().reset(seed=seed)
         self._begun = self._playing = True
-        if not hasattr(self, "draws"):  # Until the last environment is converted.
-            return self._begin(), {}  # type: ignore[call-arg]
         return self._begin(self.np_random.random(self.draws)), {}
 
+    @abstractmethod
     def plan(self, uniforms: NDArray[np.float64]) -> Any:
         """Return what chance decides of episodes: a named tuple of arrays, whose first axis is the episode.
 
         :param uniforms: Uniform numbers from [0, 1), ``(episodes, draws)``.
         """
-        raise NotImplementedError
 
     @abstractmethod
     def _begin(self, uniforms: NDArray[np.float64]) -> Observation:

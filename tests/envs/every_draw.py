@@ -27,24 +27,6 @@ class EveryDraw:
         uniforms = np.array([Uniform(self) for _ in range(int(np.prod(size)))], object)
         return uniforms.reshape(size)
 
-    def integers(
-        self, low: int, high: int | None = None, size: int | tuple[int, ...] = (), endpoint: bool = False
-    ) -> Any:
-        if high is None:
-            low, high = 0, low
-        draws = np.array([low + self._next(high - low + endpoint) for _ in range(int(np.prod(size)))])
-        return draws.reshape(size)[()]
-
-    def permuted(self, rows: Any, axis: int) -> Any:
-        """Every order of every row."""
-        assert axis == 1, "only rows are enumerated"
-        shuffled = np.array(rows)
-        for row in shuffled:
-            for place in range(len(row) - 1):
-                other = place + self._next(len(row) - place)
-                row[[place, other]] = row[[other, place]]
-        return shuffled
-
     def _next(self, bound: int) -> int:
         if self.depth == len(self.path):
             self.path.append([0, bound])
