@@ -39,8 +39,11 @@ class Bank:
         #: The episodes, with one row per place: a copy's places follow each other.
         self.episodes = type(sample)(*fields)
         self.generators = [seeding.np_random()[0] for _ in range(n_envs)]
-        self._first_places = np.arange(n_envs) * self.depth
-        self._played = np.zeros(n_envs, np.int64)
+        places = np.arange(n_envs * self.depth).reshape(n_envs, self.depth)
+        self._first_places = places[:, 0].copy()
+        self._places_after = np.roll(places, -1, axis=1).reshape(-1)
+        #: The place of the episode that each copy plays.
+        self.places = self._first_places.copy()
         self._ahead = np.zeros(n_envs, np.int64)
 
     def seed(self, seeds: Sequence[int | None]) -> None:
@@ -53,23 +56,21 @@ class Bank:
                 self.generators[copy] = seeding.np_random(seed)[0]
                 self._ahead[copy] = 0
 
-    def take(self, which: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Go on to the next episode of some copies, and return the rows of :attr:`episodes` that hold it.
+    def go_on(self, which: NDArray[np.int64]) -> None:
+        """Go on to the next episode of some copies.
 
         :param which: Numbers of the copies.
         """
-        if not self._ahead[which].all():
+        if not np.minimum.reduce(self._ahead[which]):
             self._refill()
         self._ahead[which] -= 1
-        self._played[which] = played = (self._played[which] + 1) % self.depth
-        rows: NDArray[np.int64] = self._first_places[which] + played
-        return rows
+        self.places[which] = self._places_after[self.places[which]]
 
     def _refill(self) -> None:
         missing = self.depth - 1 - self._ahead
         copies = np.repeat(np.arange(self.n_envs), missing)
         ranks = np.arange(copies.size) - np.repeat(missing.cumsum() - missing, missing)
-        places = self._first_places[copies] + (self._played + self._ahead + 1)[copies] + ranks
+        places = (self.places + self._ahead + 1)[copies] + ranks
         places -= np.where(places >= self._first_places[copies] + self.depth, self.depth, 0)
         uniforms = np.empty((copies.size, self.draws))
         end = 0

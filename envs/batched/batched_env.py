@@ -35,6 +35,7 @@ class Step(NamedTuple):
     :param truncated: Whether it was cut, ``(n,)``, bool.
     :param infos: Infos of the step, of all copies.
     :param ended: Numbers of the copies whose episode is over, ``(k,)``.
+    :param lengths: Steps of these episodes, ``(k,)``.
     :param final_observations: Their last observations, ``(k, ...)``.
     :param reset_infos: Infos of the resets that followed.
     :param finished: Numbers of those among them whose episode ``max_episode_steps`` did not cut before, ``(m,)``.
@@ -47,6 +48,7 @@ class Step(NamedTuple):
     truncated: NDArray[np.bool_]
     infos: Infos
     ended: NDArray[np.int64]
+    lengths: NDArray[np.int64]
     final_observations: NDArray[Any]
     reset_infos: Infos
     finished: NDArray[np.int64]
@@ -95,7 +97,7 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         self._n_actions = int(space.n) if isinstance(space, spaces.Discrete) else 0
         self._bank = Bank(self.num_envs, self._draws(), self._plan)
         self.episodes = self._bank.episodes
-        self.row = np.zeros(self.num_envs, np.int64)
+        self.row = self._bank.places
         self.elapsed = np.zeros(self.num_envs, np.int64)
         self._all = np.arange(self.num_envs)
         self._playing = False
@@ -190,7 +192,7 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         return self._observe(EVERYONE), self._reset_infos(which)
 
     def _restart(self, which: NDArray[np.int64]) -> None:
-        self.row[which] = self._bank.take(which)
+        self._bank.go_on(which)
         self.elapsed[which] = 0
         self._begin(which)
 
@@ -213,9 +215,9 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
             truncated = truncated | (self.elapsed >= self.max_episode_steps)
             ended = (over | truncated).nonzero()[0]
         observations, infos = self._observe(EVERYONE), self._infos()
-        final_observations, final_infos, reset_infos = observations[:0], {}, {}
+        lengths, final_observations, final_infos, reset_infos = ended, observations[:0], {}, {}
         if ended.size:
-            final_observations = observations[ended]
+            lengths, final_observations = self.elapsed[ended], observations[ended]
             if finished.size:
                 final_infos = self._final_infos(finished)
             self._restart(ended)
@@ -228,6 +230,7 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
             truncated=truncated,
             infos=infos,
             ended=ended,
+            lengths=lengths,
             final_observations=final_observations,
             reset_infos=reset_infos,
             finished=finished,

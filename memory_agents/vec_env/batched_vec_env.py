@@ -42,7 +42,6 @@ class BatchedVecEnv(VecEnv):
         self.batched, self.monitor = batched, monitor
         super().__init__(batched.num_envs, batched.single_observation_space, batched.single_action_space)
         self._returns = np.zeros(self.num_envs)
-        self._lengths = np.zeros(self.num_envs, np.int64)
         self._start_time = time.time()
 
     def reset(self) -> NDArray[Any]:
@@ -53,7 +52,7 @@ class BatchedVecEnv(VecEnv):
         self.batched.check_options({name for options in self._options for name in options})
         observations, infos = self.batched.begin(self._seeds)
         self.reset_infos = _dictionaries(infos, self.num_envs)
-        self._returns[:] = self._lengths[:] = 0
+        self._returns[:] = 0.0
         self._reset_seeds()
         self._reset_options()
         return observations
@@ -77,7 +76,6 @@ class BatchedVecEnv(VecEnv):
             infos = [{TIME_LIMIT: False} for _ in range(self.num_envs)]
         if self.monitor:
             self._returns += step.rewards
-            self._lengths += 1
         dones = step.terminated | step.truncated
         if step.ended.size:
             self._finish(step, infos)
@@ -89,8 +87,9 @@ class BatchedVecEnv(VecEnv):
         last_infos = [infos[copy] for copy in ended]
         for info, observation in zip(last_infos, step.final_observations, strict=True):
             info["terminal_observation"] = observation
-        for copy in (step.truncated & ~step.terminated).nonzero()[0].tolist():
-            infos[copy][TIME_LIMIT] = True
+        if step.truncated.any():
+            for copy in (step.truncated & ~step.terminated).nonzero()[0].tolist():
+                infos[copy][TIME_LIMIT] = True
         finished_infos = last_infos if finished == ended else [infos[copy] for copy in finished]
         for key, values in step.final_infos.items():
             for info, value in zip(finished_infos, values.tolist(), strict=True):
@@ -100,12 +99,12 @@ class BatchedVecEnv(VecEnv):
                 self.reset_infos[copy] = info
         if self.monitor:
             seconds = round(time.time() - self._start_time, 6)
-            returns, lengths = self._returns[step.ended].tolist(), self._lengths[step.ended].tolist()
+            returns = self._returns[step.ended].tolist()
             # Rounding takes half a microsecond, and many episodes have the same return.
             rounded = {total: round(total, 6) for total in set(returns)}
-            for info, total, length in zip(last_infos, returns, lengths, strict=True):
+            for info, total, length in zip(last_infos, returns, step.lengths.tolist(), strict=True):
                 info["episode"] = {"r": rounded[total], "l": length, "t": seconds}
-            self._returns[step.ended] = self._lengths[step.ended] = 0
+            self._returns[step.ended] = 0.0
 
     def close(self) -> None:
         """Nothing is open."""

@@ -37,7 +37,10 @@ def test_every_copy_plays_the_episodes_of_its_own_generator() -> None:
             made.seed([None, 3, None, None])
             generators[1] = seeding.np_random(3)[0]
         which = rng.random(4) < [0.9, 0.5, 0.2, 0.05]
-        rows = made.take(which.nonzero()[0])
+        if not which.any():
+            continue
+        made.go_on(which.nonzero()[0])
+        rows = made.places[which]
         for copy, row in zip(which.nonzero()[0].tolist(), rows.tolist(), strict=True):
             expected = generators[copy].random(2)
             assert made.episodes.first[row] == expected[0]
@@ -46,10 +49,11 @@ def test_every_copy_plays_the_episodes_of_its_own_generator() -> None:
 
 def test_an_episode_stays_while_it_is_played() -> None:
     made = Bank(2, 1, Planner())
-    kept = made.take(np.array([0, 1]))[0]
+    made.go_on(np.array([0, 1]))
+    kept = made.places[0]
     number = made.episodes.first[kept]
     for _ in range(50):
-        made.take(np.array([1]))
+        made.go_on(np.array([1]))
         assert made.episodes.first[kept] == number
 
 
@@ -57,7 +61,7 @@ def test_many_episodes_are_planned_at_once() -> None:
     planner = Planner()
     made = Bank(10, 1, planner)
     for _ in range(16):
-        made.take(np.arange(10))
+        made.go_on(np.arange(10))
     assert planner.calls == [1, 80, 80]
 
 
@@ -74,7 +78,8 @@ def test_many_numbers_are_turned_into_episodes_in_pieces(monkeypatch: pytest.Mon
     planner = Planner()
     made = Bank(5, 2, planner)
     made.seed(list(range(5)))
-    rows = made.take(np.arange(5))
+    made.go_on(np.arange(5))
+    rows = made.places
     assert planner.calls == [1, 35, 5]
     first = [seeding.np_random(seed)[0].random() for seed in range(5)]
     np.testing.assert_array_equal(made.episodes.first[rows], first)
@@ -82,4 +87,5 @@ def test_many_numbers_are_turned_into_episodes_in_pieces(monkeypatch: pytest.Mon
 
 def test_unseeded_copies_differ() -> None:
     made = Bank(20, 1, Planner())
-    assert len(set(made.episodes.first[made.take(np.arange(20))].tolist())) == 20
+    made.go_on(np.arange(20))
+    assert len(set(made.episodes.first[made.places].tolist())) == 20
