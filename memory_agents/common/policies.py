@@ -17,6 +17,7 @@ from memory_agents.common.acting import acting_inputs, checked_starts
 from memory_agents.common.actions import checked_masks, env_actions, masked_logits
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
+from memory_agents.common.optimizers import fused_arguments
 from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.memory import MemoryCore, tree_clone
@@ -46,6 +47,9 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         (:class:`~memory_agents.common.CombinedFeatures`), flat for all else
     :param memory_class: registered name of a memory core, or a subclass of :class:`~memory_agents.memory.MemoryCore`
     :param memory_kwargs: its keyword arguments
+    :param optimizer_class: class of the optimizer
+    :param optimizer_kwargs: its arguments, without the learning rate (default: those of Stable-Baselines3; Adam updates
+        all parameters in one kernel, unless ``fused`` or ``foreach`` say otherwise)
     :param kwargs: further arguments of the parent class
     :raises TypeError: when ``memory_class`` is no memory core or does not know an argument
     :raises ValueError: when ``memory_class`` is an unknown name or its arguments do not fit together, or the memory has
@@ -62,6 +66,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         memory_class: str | type[MemoryCore[Any]] = "compressive",
         memory_kwargs: dict[str, Any] | None = None,
+        optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.memory_class = memory_class
@@ -75,6 +81,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             net_arch=[64] if net_arch is None else net_arch,
             features_extractor_class=features_extractor_class
             or default_features_extractor(observation_space, kwargs.get("normalize_images", True)),
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=fused_arguments(optimizer_class, optimizer_kwargs),
             **kwargs,
         )
 

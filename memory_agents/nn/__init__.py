@@ -1,12 +1,10 @@
 """Building blocks in plain PyTorch: attention, gates, compression functions, cells; no reinforcement learning."""
 
 from memory_agents.nn.attention import (
-    HIDDEN,
     LearnedPositionAttention,
     RelativeAttention,
     SinusoidalAttention,
     position_registry,
-    relative_shift,
     sinusoidal_table,
 )
 from memory_agents.nn.bistable import BRCCell, NBRCCell
@@ -42,16 +40,19 @@ from memory_agents.nn.gates import (
 )
 from memory_agents.nn.judger import CompressionJudger
 from memory_agents.nn.mogrifier import Mogrifier
+from memory_agents.nn.reading import HIDDEN, relative_shift
 from memory_agents.nn.recurrent_states import RecurrentBlock, RecurrentStates, StateGate, state_gate_registry
 from memory_agents.nn.registry import Registry
 from memory_agents.nn.rotary import RotaryAttention
 from memory_agents.nn.slots import SlotBlock, SlotReading, SlotWriting
+from memory_agents.nn.window_attention import Band, attend_window, chunk_length
 
 __all__ = [
     "HIDDEN",
     "AttentionLoss",
     "AutoencodingLoss",
     "BRCCell",
+    "Band",
     "CompressedBlocks",
     "Compression",
     "CompressionJudger",
@@ -85,6 +86,8 @@ __all__ = [
     "SlotReading",
     "SlotWriting",
     "StateGate",
+    "attend_window",
+    "chunk_length",
     "compression_loss_registry",
     "compression_registry",
     "feedforward_registry",

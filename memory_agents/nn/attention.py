@@ -9,20 +9,9 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
+from memory_agents.nn.reading import HIDDEN, read
 from memory_agents.nn.registry import Registry
-
-#: Bias of a key that must not be seen. Beside a visible key (a query always sees itself) its weight is exactly zero, as
-#: with minus infinity, but infinities make the softmax of the CPU several times slower.
-HIDDEN = -1e9
-
-
-def is_exporting() -> bool:
-    """
-    :return: whether what runs is being made into a graph by ``torch.export``
-    """
-    # Before PyTorch 2.7 one is not told which of its compilers is at work.
-    asked = getattr(th.compiler, "is_exporting", th.compiler.is_compiling)
-    return bool(asked())
+from memory_agents.nn.window_attention import Band, attend_window
 
 
 class RelativeAttention(nn.Module, ABC):
@@ -92,6 +81,21 @@ class RelativeAttention(nn.Module, ABC):
             know of positions
         """
 
+    def _position_logits(self, queries: th.Tensor, table: th.Tensor) -> th.Tensor:
+        """
+        Products of one table with the queries of the whole batch, scaled by 1 / sqrt(d_head).
+
+        :param queries: (batch, heads, queries, d_head)
+        :param table: (heads, d_head, n_positions)
+        :return: (batch, heads, queries, n_positions)
+        """
+        queries = queries * self.d_head**-0.5
+        if queries.shape[2] > 1:
+            return th.matmul(queries, table)
+        # Acting: matmul would copy the table for every entry of the batch. With windows that hardly matters, and rows
+        # that are multiplied together round differently as their number changes, which neighbours must not do.
+        return th.bmm(queries.squeeze(2).transpose(0, 1), table).transpose(0, 1)[:, :, None]
+
     def attend(self, queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor) -> th.Tensor:
         """
         :param queries: content queries, (batch, heads, queries, d_head)
@@ -100,16 +104,35 @@ class RelativeAttention(nn.Module, ABC):
         :param bias: position logits, :data:`HIDDEN` where a key is hidden, (batch, heads or 1, queries, keys)
         :return: (batch, queries, d_model)
         """
-        dropout = self.dropout if self.training else 0.0
-        if (bias.requires_grad and bias.device.type == "cpu") or is_exporting():
-            # The fused kernel for the CPU knows no gradient to the bias, and what it falls back on is slower than this.
-            # And ONNX has no such kernel: what the exporter puts in its place lays its results out differently.
-            logits = th.matmul(queries * self.d_head**-0.5, keys.transpose(-1, -2)) + bias
-            mixed = th.matmul(F.dropout(logits.softmax(dim=-1), dropout), values)
-        else:
-            mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, dropout_p=dropout)
+        mixed = read(queries, keys, values, bias, self._dropout)
         outputs: th.Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return outputs
+
+    def attend_window(
+        self,
+        queries: th.Tensor,
+        position_logits: th.Tensor | None,
+        keys: th.Tensor,
+        values: th.Tensor,
+        band: Band,
+    ) -> th.Tensor:
+        """
+        :meth:`attend` for all steps of a window, of which each sees its recent past and some slots.
+
+        :param queries: content queries, (batch, heads, T, d_head)
+        :param position_logits: by relative position, (batch, heads, T, n_positions), None for zeros
+        :param keys: of [slots | history], (batch, heads, S + M + T, d_head)
+        :param values: likewise
+        :param band: who sees whom
+        :return: (batch, T, d_model)
+        """
+        mixed = attend_window(queries, position_logits, keys, values, band, self._dropout)
+        outputs: th.Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return outputs
+
+    @property
+    def _dropout(self) -> float:
+        return self.dropout if self.training else 0.0
 
     def read_content(self, x: th.Tensor, memories: th.Tensor, seen: th.Tensor) -> th.Tensor:
         """
@@ -162,19 +185,6 @@ def head_width(d_model: int, n_heads: int, d_head: int | None) -> int:
     return d_model // n_heads
 
 
-def relative_shift(logits: th.Tensor) -> th.Tensor:
-    """
-    Turn row t by t columns to the right, the relative shift of Transformer-XL (Dai et al. 2019, arXiv 1901.02860,
-    appendix B): from logits by distance to logits by key, without a gather, whose gradient is slow.
-
-    :param logits: (..., T, W)
-    :return: (..., T, W + T - 1), entry (t, t + j) being ``logits[t, j]``; the rest is for a mask to hide
-    """
-    length, width = logits.shape[-2:]
-    rows = F.pad(logits, (0, length)).flatten(-2)[..., : length * (width + length - 1)]
-    return rows.reshape(*logits.shape[:-1], width + length - 1)
-
-
 def sinusoidal_table(n_positions: int, d_model: int) -> th.Tensor:
     """
     Sinusoids of Vaswani et al. 2017 (section 3.5), one row per relative position.
@@ -211,8 +221,7 @@ class SinusoidalAttention(RelativeAttention):
     def queries(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
         q = self._heads(self.query(x))
         table = self.position(self.positions).view(-1, self.n_heads, self.d_head).permute(1, 2, 0)
-        position_logits = th.matmul((q + self.position_bias) * self.d_head**-0.5, table)
-        return q + self.content_bias, position_logits
+        return q + self.content_bias, self._position_logits(q + self.position_bias, table)
 
 
 @position_registry.register("learned")
@@ -233,5 +242,4 @@ class LearnedPositionAttention(RelativeAttention):
 
     def queries(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
         q = self._heads(self.query(x))
-        position_logits = th.matmul((q + self.position_bias) * self.d_head**-0.5, self.position_table)
-        return q + self.content_bias, position_logits
+        return q + self.content_bias, self._position_logits(q + self.position_bias, self.position_table)

@@ -96,6 +96,24 @@ class GatedBlock(nn.Module):
         """
         return self.attention.queries(self.attention_norm(hidden) if self.pre_norm else hidden, times)
 
+    def project(
+        self, memories: th.Tensor, length: int, times: th.Tensor | None = None
+    ) -> tuple[th.Tensor, th.Tensor | None, th.Tensor, th.Tensor]:
+        """
+        :meth:`queries` and :meth:`keys_and_values` at once.
+
+        :param memories: what can be seen, at its end the inputs of this layer, (batch, keys, d_model)
+        :param length: number of the inputs
+        :param times: when they were, in steps, (batch, keys)
+        :return: content queries, position logits, keys and values
+        """
+        normed = self.attention_norm(memories) if self.pre_norm else memories
+        of_inputs = None if times is None else times[:, -length:]
+        return (
+            *self.attention.queries(normed[:, -length:], of_inputs),
+            *self.attention.keys_and_values(normed, times),
+        )
+
     def read_content(self, hidden: th.Tensor, memories: th.Tensor, seen: th.Tensor) -> th.Tensor:
         """
         :param hidden: inputs of this layer, (batch, queries, d_model)
@@ -120,7 +138,14 @@ class GatedBlock(nn.Module):
         :param bias: position logits, HIDDEN where not to be seen, (batch, heads or 1, queries, keys)
         :return: outputs of this layer, (batch, queries, d_model)
         """
-        attended = self.attention.attend(queries, keys, values, bias)
+        return self.after_attention(hidden, self.attention.attend(queries, keys, values, bias))
+
+    def after_attention(self, hidden: th.Tensor, attended: th.Tensor) -> th.Tensor:
+        """
+        :param hidden: inputs of this layer, (batch, queries, d_model)
+        :param attended: what attention makes of them, (batch, queries, d_model)
+        :return: outputs of this layer, (batch, queries, d_model)
+        """
         if not self.pre_norm:
             hidden = self.attention_norm(self._join(0, hidden, attended))
             return self.feedforward_norm(self._join(1, hidden, self.feedforward(hidden)))  # type: ignore[no-any-return]

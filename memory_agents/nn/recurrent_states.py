@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from memory_agents.nn.arguments import initial_bias
-from memory_agents.nn.attention import HIDDEN
+from memory_agents.nn.reading import HIDDEN
 from memory_agents.nn.block import GatedBlock
 from memory_agents.nn.registry import Registry
 

@@ -171,6 +171,8 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             if compression_loss is not None
         )
         self.norm = nn.LayerNorm(d_model) if final_norm else nn.Identity()
+        #: the layers, from the inputs to the outputs
+        self.layers = self._make_layers()
 
     @property
     def is_told(self) -> bool:
@@ -180,9 +182,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     def has_loss(self) -> bool:
         return len(self.compression_losses) > 0
 
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, from the inputs to the outputs."""
+    def _make_layers(self) -> list[Layer]:
         compressors = iter(self._compressors)
         return [
             Layer(

@@ -166,7 +166,7 @@ class Judging:
         recent = inputs[entry[:, None], index]
         for outputs in window.delayed:
             recent = th.where((back >= self.delay)[:, None], outputs[entry[:, None], index], recent)
-        unseen = layout.hidden[entry, step, : layout.ranks.shape[2]]
+        unseen = layout.slots_hidden[entry, step]
         newest_first = layout.ranks[entry, step].masked_fill(unseen, n).argsort(dim=1, stable=True)[:, :n]
         slots = window.slots[entry[:, None], newest_first]
         n_slots = (~unseen).sum(dim=1)

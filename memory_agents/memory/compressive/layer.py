@@ -117,23 +117,24 @@ class Layer:
         batch, tokens = layout.batch, layout.tokens
         if self.delay:
             self._exchange(state, layout)
-        self._remember(state, batch, layout.row, hidden, tokens)
-        queries, bias = self._queries_and_bias(hidden, layout)
+        queries, position_logits, *new = self.block.project(hidden, 1, tokens)
+        self._remember(state, batch, layout.row, hidden, new)
+        bias = self._step_bias(position_logits, layout, hidden.dtype)
+        keys, values = state.cache
         for total in state.usage:
             n = self.shape.compressed_length
             total[batch, layout.row] = 0
-            total += self.block.attention.weights(queries, state.cache[0][:, :, n:], bias[..., n:]).squeeze(1)
-        outputs: th.Tensor = self.block(hidden, queries, *state.cache, bias)
+            total += self.block.attention.weights(queries, keys[:, :, n:], bias[..., n:]).squeeze(1)
+        outputs: th.Tensor = self.block(hidden, queries, keys, values, bias)
         if self.delay:
             state.delayed[0][batch, tokens[:, 0] % self.delay] = outputs[:, 0]
         return outputs
 
-    def _queries_and_bias(self, hidden: th.Tensor, layout: StepLayout) -> tuple[th.Tensor, th.Tensor]:
-        queries, position_logits = self.block.queries(hidden, layout.tokens)
+    def _step_bias(self, position_logits: th.Tensor | None, layout: StepLayout, dtype: th.dtype) -> th.Tensor:
         if position_logits is not None:
             positions = layout.positions[:, None, None].expand(-1, position_logits.shape[1], -1, -1)
             position_logits = position_logits.gather(3, positions)
-        return queries, _hide(position_logits, layout.hidden[:, None], hidden.dtype)
+        return _hide(position_logits, layout.hidden[:, None], dtype)
 
     def attention(self, hidden: th.Tensor, state: LayerState, layout: StepLayout) -> th.Tensor:
         """
@@ -142,7 +143,8 @@ class Layer:
         :param layout: what the step reads
         :return: attention weights over [slot ring | recent ring], means over the heads, (batch, N + M + 1)
         """
-        queries, bias = self._queries_and_bias(hidden, layout)
+        queries, position_logits = self.block.queries(hidden, layout.tokens)
+        bias = self._step_bias(position_logits, layout, hidden.dtype)
         return self.block.attention.weights(queries, state.cache[0], bias).squeeze(1)
 
     def compress_(self, state: LayerState, layout: StepLayout) -> None:
@@ -166,12 +168,12 @@ class Layer:
             put_(kept.transpose(1, 2), (entries, rows), new.transpose(1, 2)[left], layout.leaves)
 
     def _remember(
-        self, state: LayerState, batch: th.Tensor, row: th.Tensor, memory: th.Tensor, tokens: th.Tensor
+        self, state: LayerState, batch: th.Tensor, row: th.Tensor, memory: th.Tensor, new: list[th.Tensor]
     ) -> None:
-        """Write memories (batch, 1, d_model) of these tokens into a row of the recent ring each."""
+        """Write memories (batch, 1, d_model) with their keys and values into a row of the recent ring each."""
         state.recent[batch, row] = memory[:, 0]
-        for kept, new in zip(state.cache, self.block.keys_and_values(memory, tokens), strict=True):
-            kept[batch, :, self.shape.compressed_length + row] = new[:, :, 0]
+        for kept, part in zip(state.cache, new, strict=True):
+            kept[batch, :, self.shape.compressed_length + row] = part[:, :, 0]
 
     def _exchange(self, state: LayerState, layout: StepLayout) -> None:
         """Replace the memory of the token of ``delay`` steps ago by the output for it."""
@@ -179,12 +181,11 @@ class Layer:
         then = tokens - self.delay
         row = then[:, 0] % self.shape.ring_length
         output = state.delayed[0][batch, tokens[:, 0] % self.delay]
-        memory = th.where(then >= 0, output, state.recent[batch, row])
-        self._remember(state, batch, row, memory[:, None], then)
+        memory = th.where(then >= 0, output, state.recent[batch, row])[:, None]
         # Where there was no such token the row is empty, and its key must stay zero.
-        for kept in state.cache:
-            row_keys = kept[batch, :, self.shape.compressed_length + row]
-            kept[batch, :, self.shape.compressed_length + row] = row_keys.masked_fill(then[:, :, None] < 0, 0)
+        exists = (then >= 0)[:, :, None, None]
+        new = [part * exists for part in self.block.keys_and_values(memory, then)]
+        self._remember(state, batch, row, memory, new)
 
     def unroll(self, hidden: th.Tensor, state: LayerState, layout: WindowLayout) -> LayerWindow:
         """
@@ -193,20 +194,22 @@ class Layer:
         :param layout: who sees whom
         :return: what the window gives
         """
+        window = hidden.shape[1]
         history = th.cat([take(state.recent.detach(), layout.recent_rows), hidden], dim=1)
-        queries, position_logits = self.block.queries(hidden, layout.tokens)
-        bias = self._window_bias(position_logits, layout, hidden.dtype)
         if self.delay:
-            return self._unroll_delayed(hidden, history, queries, bias, state, layout)
+            return self._unroll_delayed(hidden, history, state, layout)
         usage = self._carried_usage(state, layout)
         if usage:
             with th.no_grad():
-                keys, _ = self.block.keys_and_values(history, layout.history_tokens)
-                weights = self.block.attention.weights(queries, keys, bias[..., -history.shape[1] :])
-                usage = (usage[0] + weights.sum(dim=1),)
+                queries, position_logits, keys, _ = self.block.project(history, window, layout.history_tokens)
+                bias = self._window_bias(position_logits, layout, hidden.dtype)[..., -history.shape[1] :]
+                usage = (usage[0] + self.block.attention.weights(queries, keys, bias).sum(dim=1),)
         slots = self._slots(history, usage, state, layout)
-        keys, values = self._keys_and_values(slots, history, layout)
-        outputs = self.block(hidden, queries, keys, values, bias)
+        seen = th.cat([slots, history], dim=1)
+        queries, position_logits, keys, values = self.block.project(seen, window, self._times(layout))
+        band = layout.band(hidden.dtype)
+        attended = self.block.attention.attend_window(queries, position_logits, keys, values, band)
+        outputs = self.block.after_attention(hidden, attended)
         return LayerWindow(hidden, outputs, history, slots, usage=usage)
 
     def _slots(
@@ -243,7 +246,7 @@ class Layer:
         """
         assert self.compress is not None, "there is nothing to compress"
         n, per_block = self.shape.compressed_length, self.shape.slots_per_block
-        hidden = layout.hidden[:, :, n : n + layout.new_numbers.shape[1]]
+        hidden = layout.slots_hidden[:, :, n:]
         usage = self._mean_usage(tuple(take_numbers(total, layout.block_tokens) for total in window.usage))
         return self.compress.reconstruction(
             self.block,
@@ -257,10 +260,15 @@ class Layer:
     def _keys_and_values(
         self, slots: th.Tensor, memories: th.Tensor, layout: WindowLayout
     ) -> tuple[th.Tensor, th.Tensor]:
-        times = (
-            layout.history_tokens if self.compress is None else th.cat([layout.slot_times, layout.history_tokens], 1)
-        )
-        return self.block.keys_and_values(th.cat([slots, memories], dim=1), times)
+        return self.block.keys_and_values(th.cat([slots, memories], dim=1), self._times(layout))
+
+    def _times(self, layout: WindowLayout) -> th.Tensor | None:
+        """When slots and history were, (batch, keys), where the attention asks."""
+        if not self.block.attention.needs_times:
+            return None
+        if self.compress is None:
+            return layout.history_tokens
+        return th.cat([layout.slot_times, layout.history_tokens], dim=1)
 
     def _window_bias(self, position_logits: th.Tensor | None, layout: WindowLayout, dtype: th.dtype) -> th.Tensor:
         """
@@ -282,17 +290,16 @@ class Layer:
         self,
         hidden: th.Tensor,
         history: th.Tensor,
-        queries: th.Tensor,
-        bias: th.Tensor,
         state: LayerState,
         layout: WindowLayout,
     ) -> LayerWindow:
         """A token needs outputs for tokens at least D steps back, so that D steps at a time can be computed at once."""
         m, window = self.shape.memory_length, hidden.shape[1]
+        queries, position_logits, input_keys, input_values = self.block.project(history, window, layout.history_tokens)
+        bias = self._window_bias(position_logits, layout, hidden.dtype)
         newest = layout.history_tokens[:, m - self.delay : m] % self.delay
         outputs = th.cat([history[:, : m - self.delay], take(state.delayed[0].detach(), newest)], dim=1)
         usage = self._carried_usage(state, layout)
-        input_keys, input_values = self.block.keys_and_values(history, layout.history_tokens)
         n_slot_keys = bias.shape[3] - history.shape[1]
         far = layout.distance >= self.delay
         for start in range(0, window, self.delay):

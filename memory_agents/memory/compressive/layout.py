@@ -13,11 +13,13 @@ token's number; what was judged then comes as an argument.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch as th
 
 from memory_agents.memory.compressive.judgement import Judgement
 from memory_agents.memory.tracing import is_traced
+from memory_agents.nn import HIDDEN, Band, chunk_length
 from memory_agents.nn.arguments import check_integers
 
 
@@ -201,6 +203,7 @@ class WindowLayout:
     ) -> None:
         self.shape = shape
         self.made_after: th.Tensor | None = None
+        self._bands: dict[th.dtype, Band] = {}
         window = episode_starts.shape[1]
         device, m, ring = steps.device, shape.memory_length, shape.ring_length
         t = th.arange(window, device=device)
@@ -217,13 +220,14 @@ class WindowLayout:
         blocks = shape.blocks_left(self.tokens)
 
         #: steps from each token of the history to each token of the window, (T, M + T)
-        self.distance = distance = t[:, None] + m - th.arange(m + window, device=device)
-        oldest = self.tokens - shape.block_length * blocks
-        # A token that is no further back than the oldest visible one is of the same episode: no episode ids are needed.
-        recent_visible = (distance >= 0) & (distance <= oldest[:, :, None])
+        self.distance = t[:, None] + m - th.arange(m + window, device=device)
+        #: distance up to which a token sees its recent past, (batch, T). A token that is no further back than the oldest
+        #: visible one is of the same episode: no episode ids are needed.
+        self.reach = self.tokens - shape.block_length * blocks
         if shape.compressed_length == 0:
-            #: whether a key must not be seen by a token, (batch, T, keys)
-            self.hidden = ~recent_visible
+            no_slots = (*self.tokens.shape, 0)
+            self.ranks = self.tokens.new_zeros(no_slots)
+            self.slots_hidden = self.ranks.bool()
             return
 
         self._find_leaving_blocks(window)
@@ -241,7 +245,8 @@ class WindowLayout:
         slot_visible = (rank >= 0) & (rank < n) & (self.episodes[:, :, None] == episodes[:, None, :])
         #: rank of each slot key as each token sees it, 0 where it sees none, (batch, T, slot keys)
         self.ranks = th.where(slot_visible, rank, 0)
-        self.hidden = ~th.cat([slot_visible, recent_visible], dim=2)
+        #: whether a slot must not be seen by a token, (batch, T, slot keys)
+        self.slots_hidden = ~slot_visible
         if judgement is None:
             self.times_as_numbers = numbers
         else:
@@ -250,6 +255,27 @@ class WindowLayout:
         #: when the slots were, in tokens, (batch, slot keys)
         self.slot_times = shape.slot_times(self.times_as_numbers)
         self._numbers, self._slot_episodes, self._slots_at_start = numbers, episodes, at_start
+
+    @cached_property
+    def hidden(self) -> th.Tensor:
+        """Whether a key must not be seen by a token, (batch, T, keys)."""
+        seen = (self.distance >= 0) & (self.distance <= self.reach[:, :, None])
+        return th.cat([self.slots_hidden, ~seen], dim=2)
+
+    def band(self, dtype: th.dtype) -> Band:
+        """
+        :param dtype: of its bias
+        :return: the same in chunks, with no keys that no token of a chunk can see
+        """
+        if dtype not in self._bands:
+            m, window = self.shape.memory_length, self.tokens.shape[1]
+            length = chunk_length(window)
+            distance = self.distance[:length, : m + length]
+            seen = (distance >= 0) & (distance <= self.reach.unflatten(1, (-1, length))[..., None])
+            hidden = th.cat([self.slots_hidden.unflatten(1, (-1, length)), ~seen], dim=3)
+            bias = th.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, HIDDEN)
+            self._bands[dtype] = Band(bias, self.ranks, m)
+        return self._bands[dtype]
 
     def _find_leaving_blocks(self, window: int) -> None:
         shape, b = self.shape, self.shape.block_length
