@@ -59,12 +59,12 @@ class RelativeAttention(nn.Module, ABC):
         return ()
 
     def _heads(self, x: th.Tensor) -> th.Tensor:
-        """(batch, length, heads * d_head) -> (batch, heads, length, d_head)"""
-        return x.view(*x.shape[:2], self.n_heads, self.d_head).transpose(1, 2)
+        """(batch, length, heads * d_head) -> (batch, heads, length, d_head); without a length, 1"""
+        return x.view(len(x), -1, self.n_heads, self.d_head).transpose(1, 2)
 
     def keys_and_values(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
         """
-        :param x: normalised memories, (batch, keys, d_model)
+        :param x: normalised memories, (batch, keys, d_model), or one for each entry, (batch, d_model)
         :param times: when they were, in steps, (batch, keys); for an attention that ``needs_times``
         :return: keys and values, each (batch, heads, keys, d_head)
         """
@@ -74,7 +74,7 @@ class RelativeAttention(nn.Module, ABC):
     @abstractmethod
     def queries(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
         """
-        :param x: normalised inputs, (batch, queries, d_model)
+        :param x: normalised inputs, (batch, queries, d_model), or one for each entry, (batch, d_model)
         :param times: when they are, in steps, (batch, queries); for an attention that ``needs_times``
         :return: content queries (batch, heads, queries, d_head), and the position part of the logits for every relative
             position, (batch, heads, queries, n_positions), scaled by 1/sqrt(d_head), or None where the content queries
@@ -90,9 +90,9 @@ class RelativeAttention(nn.Module, ABC):
         :return: (batch, heads, queries, n_positions)
         """
         queries = queries * self.d_head**-0.5
-        if queries.shape[2] > 1:
+        if queries.shape[2] > 1 or th.is_grad_enabled():
             return th.matmul(queries, table)
-        # Acting: matmul would copy the table for every entry of the batch. With windows that hardly matters, and rows
+        # Acting: matmul would copy the table for every entry of the batch. When learning that hardly matters, and rows
         # that are multiplied together round differently as their number changes, which neighbours must not do.
         return th.bmm(queries.squeeze(2).transpose(0, 1), table).transpose(0, 1)[:, :, None]
 
@@ -106,6 +106,19 @@ class RelativeAttention(nn.Module, ABC):
         """
         mixed = read(queries, keys, values, bias, self._dropout)
         outputs: th.Tensor = self.output(mixed.transpose(1, 2).flatten(2))
+        return outputs
+
+    def attend_once(self, queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor) -> th.Tensor:
+        """
+        :meth:`attend` with one query for each entry.
+
+        :param queries: content queries, (batch, heads, 1, d_head)
+        :param keys: (batch, heads, keys, d_head)
+        :param values: (batch, heads, keys, d_head)
+        :param bias: position logits, :data:`HIDDEN` where a key is hidden, (batch, heads or 1, 1, keys)
+        :return: (batch, d_model)
+        """
+        outputs: th.Tensor = self.output(read(queries, keys, values, bias, self._dropout).flatten(1))
         return outputs
 
     def attend_window(

@@ -86,7 +86,7 @@ class GatedBlock(nn.Module):
         :param times: when they were, in steps, (batch, keys); for an attention that ``needs_times``
         :return: their keys and values, each (batch, heads, keys, d_head)
         """
-        return self.attention.keys_and_values(self.attention_norm(hidden) if self.pre_norm else hidden, times)
+        return self.attention.keys_and_values(self._normed(hidden), times)
 
     def queries(self, hidden: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
         """
@@ -94,7 +94,7 @@ class GatedBlock(nn.Module):
         :param times: when they are, in steps, (batch, queries); for an attention that ``needs_times``
         :return: content queries and position logits, see :meth:`RelativeAttention.queries`
         """
-        return self.attention.queries(self.attention_norm(hidden) if self.pre_norm else hidden, times)
+        return self.attention.queries(self._normed(hidden), times)
 
     def project(
         self, memories: th.Tensor, length: int, times: th.Tensor | None = None
@@ -107,12 +107,29 @@ class GatedBlock(nn.Module):
         :param times: when they were, in steps, (batch, keys)
         :return: content queries, position logits, keys and values
         """
-        normed = self.attention_norm(memories) if self.pre_norm else memories
+        normed = self._normed(memories)
         of_inputs = None if times is None else times[:, -length:]
         return (
             *self.attention.queries(normed[:, -length:], of_inputs),
             *self.attention.keys_and_values(normed, times),
         )
+
+    def project_once(
+        self, hidden: th.Tensor, times: th.Tensor
+    ) -> tuple[th.Tensor, th.Tensor | None, th.Tensor, th.Tensor]:
+        """
+        The same for one input of each entry, which is all that is new.
+
+        :param hidden: inputs of this layer, (batch, d_model)
+        :param times: when they are, in steps, (batch, 1)
+        :return: content queries, position logits, keys and values
+        """
+        normed = self._normed(hidden)
+        return *self.attention.queries(normed, times), *self.attention.keys_and_values(normed, times)
+
+    def _normed(self, hidden: th.Tensor) -> th.Tensor:
+        """What attention gets."""
+        return self.attention_norm(hidden) if self.pre_norm else hidden  # type: ignore[no-any-return]
 
     def read_content(self, hidden: th.Tensor, memories: th.Tensor, seen: th.Tensor) -> th.Tensor:
         """
@@ -142,9 +159,9 @@ class GatedBlock(nn.Module):
 
     def after_attention(self, hidden: th.Tensor, attended: th.Tensor) -> th.Tensor:
         """
-        :param hidden: inputs of this layer, (batch, queries, d_model)
-        :param attended: what attention makes of them, (batch, queries, d_model)
-        :return: outputs of this layer, (batch, queries, d_model)
+        :param hidden: inputs of this layer, (..., d_model)
+        :param attended: what attention makes of them, (..., d_model)
+        :return: outputs of this layer, (..., d_model)
         """
         if not self.pre_norm:
             hidden = self.attention_norm(self._join(0, hidden, attended))

@@ -220,7 +220,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
 
     @th.no_grad()
     def unpack_state(self, state: CompressiveState) -> CompressiveState:
-        layouts = {shape: StateLayout(shape, state.steps, *state.judgement) for shape in self.shapes}
+        layouts = {shape: StateLayout(shape, state.steps, *state.judgement) for shape in set(self.shapes)}
         pairs = zip(self.layers, state.layers, strict=True)
         return state._replace(layers=tuple(layer.unpack(part, layouts[layer.shape]) for layer, part in pairs))
 
@@ -242,7 +242,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         for layer, part in zip(self.layers, state.layers, strict=True):
             layer.compress_(part, layouts[layer.shape])
         state.steps.add_(1)
-        return self.norm(hidden[-1].squeeze(1)), state
+        return self.norm(hidden[-1]), state
 
     def _read_(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
@@ -255,9 +255,9 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         elif len(starting := episode_starts.nonzero().squeeze(1)):
             for leaf in tree_leaves(state):
                 leaf[starting] = 0
-        layouts = {shape: StepLayout(shape, state.steps, *state.judgement) for shape in self.shapes}
+        layouts = {shape: StepLayout(shape, state.steps, *state.judgement) for shape in set(self.shapes)}
         x, told = (x, ()) if self.judging is None else self.judging.told(x)
-        hidden: list[th.Tensor] = [self.input(x)[:, None]]
+        hidden: list[th.Tensor] = [self.input(x)]
         for layer, part in zip(self.layers, state.layers, strict=True):
             hidden.append(layer.step_(hidden[-1], part, layouts[layer.shape]))
         return state, layouts, told, hidden
@@ -357,7 +357,9 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
     ) -> tuple[dict[MemoryShape, WindowLayout], list[LayerWindow]]:
         """The window's layout for each shape of memory, and what every layer gives."""
-        layouts = {shape: WindowLayout(shape, state.steps, episode_starts, *state.judgement) for shape in self.shapes}
+        layouts = {
+            shape: WindowLayout(shape, state.steps, episode_starts, *state.judgement) for shape in set(self.shapes)
+        }
         judging = self.judging
         hidden: th.Tensor = self.input(x if judging is None else judging.told(x)[0])
         windows: list[LayerWindow] = []

@@ -108,16 +108,16 @@ class Layer:
 
     def step_(self, hidden: th.Tensor, state: LayerState, layout: StepLayout) -> th.Tensor:
         """
-        :param hidden: inputs of this layer, (batch, 1, d_model)
+        :param hidden: inputs of this layer, (batch, d_model)
         :param state: the memory before the step; afterwards it has the step's token, but what leaves it is not
             compressed yet
         :param layout: what the step reads and writes
-        :return: outputs of this layer, (batch, 1, d_model)
+        :return: outputs of this layer, (batch, d_model)
         """
         batch, tokens = layout.batch, layout.tokens
         if self.delay:
             self._exchange(state, layout)
-        queries, position_logits, *new = self.block.project(hidden, 1, tokens)
+        queries, position_logits, *new = self.block.project_once(hidden, tokens)
         self._remember(state, batch, layout.row, hidden, new)
         bias = self._step_bias(position_logits, layout, hidden.dtype)
         keys, values = state.cache
@@ -125,9 +125,9 @@ class Layer:
             n = self.shape.compressed_length
             total[batch, layout.row] = 0
             total += self.block.attention.weights(queries, keys[:, :, n:], bias[..., n:]).squeeze(1)
-        outputs: th.Tensor = self.block(hidden, queries, keys, values, bias)
+        outputs = self.block.after_attention(hidden, self.block.attention.attend_once(queries, keys, values, bias))
         if self.delay:
-            state.delayed[0][batch, tokens[:, 0] % self.delay] = outputs[:, 0]
+            state.delayed[0][batch, tokens[:, 0] % self.delay] = outputs
         return outputs
 
     def _step_bias(self, position_logits: th.Tensor | None, layout: StepLayout, dtype: th.dtype) -> th.Tensor:
@@ -138,7 +138,7 @@ class Layer:
 
     def attention(self, hidden: th.Tensor, state: LayerState, layout: StepLayout) -> th.Tensor:
         """
-        :param hidden: inputs of this layer, (batch, 1, d_model)
+        :param hidden: inputs of this layer, (batch, d_model)
         :param state: the memory after :meth:`step_`
         :param layout: what the step reads
         :return: attention weights over [slot ring | recent ring], means over the heads, (batch, N + M + 1)
@@ -160,7 +160,7 @@ class Layer:
         # a block leaving at the same step.
         block = layout.batch[:, None], layout.block_rows
         made = self.compress(state.recent[block], self._mean_usage(tuple(total[block] for total in state.usage)))
-        cache = self.block.keys_and_values(made, layout.slot_times)
+        cache = self.block.keys_and_values(made, layout.slot_times if self.block.attention.needs_times else None)
         left, rows = layout.leaving, layout.slot_rows[layout.leaving]
         entries = left[:, None]
         put_(state.slots, (entries, rows), made[left], layout.leaves)
@@ -170,8 +170,8 @@ class Layer:
     def _remember(
         self, state: LayerState, batch: th.Tensor, row: th.Tensor, memory: th.Tensor, new: list[th.Tensor]
     ) -> None:
-        """Write memories (batch, 1, d_model) with their keys and values into a row of the recent ring each."""
-        state.recent[batch, row] = memory[:, 0]
+        """Write memories (batch, d_model) with their keys and values into a row of the recent ring each."""
+        state.recent[batch, row] = memory
         for kept, part in zip(state.cache, new, strict=True):
             kept[batch, :, self.shape.compressed_length + row] = part[:, :, 0]
 
@@ -181,7 +181,7 @@ class Layer:
         then = tokens - self.delay
         row = then[:, 0] % self.shape.ring_length
         output = state.delayed[0][batch, tokens[:, 0] % self.delay]
-        memory = th.where(then >= 0, output, state.recent[batch, row])[:, None]
+        memory = th.where(then >= 0, output, state.recent[batch, row])
         # Where there was no such token the row is empty, and its key must stay zero.
         exists = (then >= 0)[:, :, None, None]
         new = [part * exists for part in self.block.keys_and_values(memory, then)]

@@ -13,7 +13,7 @@ token's number; what was judged then comes as an argument.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch as th
 
@@ -87,7 +87,7 @@ class MemoryShape:
         :param tokens: token numbers e, any shape
         :return: E(e) = max(0, ceil((e - M) / B)), blocks that have left the recent memory before token e is processed
         """
-        return (tokens - self.memory_length + self.block_length - 1).clamp_min(0) // self.block_length
+        return (tokens - (self.memory_length - self.block_length + 1)).clamp_min(0) // self.block_length
 
     def slot_times(self, numbers: th.Tensor) -> th.Tensor:
         """
@@ -142,28 +142,32 @@ class StepLayout:
 
     def __init__(self, shape: MemoryShape, tokens: th.Tensor, judgement: Judgement | None = None) -> None:
         device, ring, n = tokens.device, shape.ring_length, shape.compressed_length
+        self._shape = shape
         #: number of the token, which is its time, (batch, 1)
         self.tokens = e = tokens[:, None]
         blocks = shape.blocks_left(e)
-        distance = (e - th.arange(ring, device=device)) % ring
-        recent_visible = distance <= e - shape.block_length * blocks
+        reach = e - shape.block_length * blocks
         #: batch entries, (batch,)
         self.batch = th.arange(tokens.shape[0], device=device)
         #: row of the recent ring that this token takes, (batch,)
         self.row = tokens % ring
         if n == 0:
-            self.positions, self.hidden = distance, ~recent_visible
+            self.positions = (e - th.arange(ring, device=device)) % ring
+            self.hidden = self.positions > reach
             self.leaving = th.empty(0, dtype=th.long, device=device)
             return
         self.leave_where(shape.block_leaves(tokens))
         all_made = shape.slots_per_block * blocks
         #: slots made so far, (batch, 1)
         self.made = made = all_made if judgement is None else judgement.made[:, None]
-        rank = (made - 1 - th.arange(n, device=device)) % n
+        in_slots, rows, lengths, first_positions = _rings(n, ring, device)
+        newest = made - 1
+        # Rank of a slot, distance of a token.
+        age = (th.where(in_slots, newest, e) - rows) % lengths
         #: relative position of each key, (batch, K)
-        self.positions = th.cat([ring + rank, distance], dim=1)
+        self.positions = age + first_positions
         #: whether it must not be seen, (batch, K)
-        self.hidden = ~th.cat([rank < made, recent_visible], dim=1)
+        self.hidden = age > th.where(in_slots, newest, reach)
         if self.leaving.shape[0]:
             #: rows of the recent ring that hold the leaving block, (batch, B); meant for the leaving entries alone
             self.block_rows = (e - shape.memory_length + th.arange(shape.block_length, device=device)) % ring
@@ -172,8 +176,11 @@ class StepLayout:
             self.slot_rows = (made + within) % n
             #: their numbers if everything was kept, (batch, B / c)
             self.slot_numbers = all_made + within
-            #: when they were, in tokens, (batch, B / c)
-            self.slot_times = shape.slot_times(self.slot_numbers)
+
+    @property
+    def slot_times(self) -> th.Tensor:
+        """When the slots made at this step were, in tokens, (batch, B / c)."""
+        return self._shape.slot_times(self.slot_numbers)
 
     def leave_where(self, leaves: th.Tensor) -> None:
         """
@@ -182,6 +189,21 @@ class StepLayout:
         self.leaves = leaves
         #: batch entries whose blocks are compressed, (L,): those where one leaves, or all of them in a graph
         self.leaving = self.batch if is_traced() else leaves.nonzero().squeeze(1)
+
+
+@cache
+def _rings(n_slots: int, n_recent: int, device: th.device) -> tuple[th.Tensor, ...]:
+    """
+    :param n_slots: rows of the slot ring
+    :param n_recent: rows of the recent ring
+    :param device: where they lie
+    :return: for each row of [slot ring | recent ring]: whether it is one of slots, its number in its ring, the length
+        of the ring, and the relative position of the ring's newest row
+    """
+    row = th.arange(n_slots + n_recent, device=device)
+    in_slots = row < n_slots
+    length = th.where(in_slots, n_slots, n_recent)
+    return in_slots, th.where(in_slots, row, row - n_slots), length, th.where(in_slots, n_recent, 0)
 
 
 class WindowLayout:
