@@ -14,6 +14,9 @@ from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 from memory_agents.common.sequences import SequenceBatch, check_sequence_length
 from memory_agents.memory import tree_bytes, tree_clone, tree_leaves, tree_map, tree_select
 
+#: Share of the free memory of a device that the observations of a rollout may take there.
+LARGEST_SHARE = 0.25
+
 #: Maps windows to the states after them.
 Replay = Callable[[SequenceBatch], Any]
 
@@ -71,6 +74,7 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self._chosen: list[Any] = []
         self._window_choices: Any = ()
         self._epochs = 0
+        self._on_device: Any = None
         super().__init__(buffer_size, observation_space, action_space, device, gae_lambda, gamma, n_envs)
 
     def reset(self) -> None:
@@ -82,6 +86,7 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self._chosen = []
         self._window_choices = ()
         self._epochs = 0
+        self._on_device = None
         super().reset()
 
     @property
@@ -139,7 +144,10 @@ class SequenceRolloutBuffer(RolloutBuffer):
         """
         self._prepare()
         inds = (windows[:, None] * self.sequence_length + np.arange(self.sequence_length)).ravel()
-        samples = self._get_samples(inds)
+        if self._on_device is None:
+            samples = self._get_samples(inds)
+        else:
+            samples = tree_select(self._on_device, th.as_tensor(inds, device=self.device))
         episode_starts = self.to_torch(self.episode_starts[inds].reshape(-1, self.sequence_length) > 0.5)
         # The state of window w of environment i is entry i of the w-th stored batch of states.
         index = th.as_tensor(windows, device=episode_starts.device)
@@ -162,7 +170,17 @@ class SequenceRolloutBuffer(RolloutBuffer):
             by_env = tree_map(lambda *leaves: th.stack(leaves, dim=1), *self._chosen)
             self._window_choices = tree_map(lambda leaf: leaf.view(-1, self.sequence_length), by_env)
             self._chosen = []
+        if self._fits_on_device():
+            self._on_device = self._get_samples(np.arange(self.buffer_size * self.n_envs))
         self.generator_ready = True
+
+    def _fits_on_device(self) -> bool:
+        """Whether the rollout shall be copied to the device as a whole, once, in place of minibatch after minibatch."""
+        if self.device.type != "cuda":
+            return False
+        observations = self.observations.values() if isinstance(self.observations, dict) else [self.observations]
+        needed = sum(array.nbytes for array in observations)
+        return needed < th.cuda.mem_get_info(self.device)[0] * LARGEST_SHARE
 
     def _flatten_observations(self) -> None:
         self.observations = self.swap_and_flatten(self.observations)

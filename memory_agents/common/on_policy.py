@@ -21,6 +21,7 @@ from memory_agents.common.judger_training import JudgerTraining, learned_judges
 from memory_agents.common.observations import readable
 from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState
 from memory_agents.common.presets import MEMORY_POLICIES
+from memory_agents.common.rollout_steps import RolloutSteps, on_cpu
 from memory_agents.common.sequences import check_sequence_length, rollout_sizes
 from memory_agents.common.stock import check_policy_name, stock_algorithm
 from memory_agents.memory import batch_size, tree_select
@@ -68,6 +69,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
     judger_kwargs: dict[str, Any] | None = None
     judger_training: JudgerTraining | None = None
     _memory_state: PolicyState | None = None
+    _steps: RolloutSteps | None = None
 
     def __init__(
         self,
@@ -128,7 +130,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
     def _excluded_save_params(self) -> list[str]:
         # Memory belongs to episodes in progress, and those end with the process: a loaded agent begins new ones, also
         # with ``force_reset=False``.
-        mine = ["_memory_state", "_last_obs", "_last_episode_starts", "judger_training"]
+        mine = ["_memory_state", "_last_obs", "_last_episode_starts", "judger_training", "_steps"]
         return [*super()._excluded_save_params(), *mine]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
@@ -169,24 +171,25 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         state = self._memory_state
         if state is None or batch_size(state) != env.num_envs:
             state = self.policy.initial_state(env.num_envs)
+        if self._steps is None or self._steps.policy is not self.policy:
+            self._steps = RolloutSteps(self.policy)
+        steps = self._steps
         # The parameters have changed since the caches of the state were computed.
-        state = self.policy.unpack_state(state)
+        steps.begin(state)
         callback.on_rollout_start()
 
         for n_steps in range(n_rollout_steps):
             if self.use_sde and self.sde_sample_freq > 0 and n_steps % self.sde_sample_freq == 0:
                 self.policy.reset_noise(env.num_envs)
             if rollout_buffer.at_window_start:
-                rollout_buffer.store_states(self.policy.pack_state(state))
+                rollout_buffer.store_states(self.policy.pack_state(steps.state))
 
             masks = self._masks(env)
             with th.no_grad():
                 obs_tensor = obs_as_tensor(self._last_obs, self.device)  # type: ignore[arg-type]
                 episode_starts = self._starts(self._last_episode_starts)
-                action_tensor, values, log_probs, state = self.policy(
-                    obs_tensor, state, episode_starts, in_place=True, **masks
-                )
-            actions = action_tensor.cpu().numpy()
+                actions, values, log_probs = on_cpu(steps(obs_tensor, episode_starts, masks))
+            state = steps.state
             clipped_actions = env_actions(self.policy, actions)
             try:
                 new_obs, rewards, dones, infos = env.step(clipped_actions)

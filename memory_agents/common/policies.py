@@ -17,10 +17,12 @@ from memory_agents.common.acting import acting_inputs, checked_starts
 from memory_agents.common.actions import checked_masks, env_actions, masked_logits
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
-from memory_agents.common.optimizers import fused_arguments
+from memory_agents.common.learning_mode import LearningMode
 from memory_agents.common.observations import check_importance, counted_from_zero
+from memory_agents.common.optimizers import fused_arguments
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.memory import MemoryCore, tree_clone
+from memory_agents.nn.arguments import check_flags
 
 #: State of a policy: the state of its memory, then of the critic's own memory where features are not shared.
 PolicyState = tuple[Any, ...]
@@ -50,6 +52,11 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     :param optimizer_class: class of the optimizer
     :param optimizer_kwargs: its arguments, without the learning rate (default: those of Stable-Baselines3; Adam updates
         all parameters in one kernel, unless ``fused`` or ``foreach`` say otherwise)
+    :param cuda_graph: on a GPU, whether the steps of rollouts are recorded once and then replayed, by one launch in place
+        of some two hundred
+    :param autocast: number format of learning: None for single precision, or ``"bfloat16"``
+    :param compile: whether ``torch.compile`` makes one program of what the memory computes when learning; see
+        :class:`~memory_agents.common.learning_mode.LearningMode`
     :param kwargs: further arguments of the parent class
     :raises TypeError: when ``memory_class`` is no memory core or does not know an argument
     :raises ValueError: when ``memory_class`` is an unknown name or its arguments do not fit together, or the memory has
@@ -68,8 +75,15 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         memory_kwargs: dict[str, Any] | None = None,
         optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
         optimizer_kwargs: dict[str, Any] | None = None,
+        cuda_graph: bool = True,
+        autocast: str | None = None,
+        compile: bool = False,
         **kwargs: Any,
     ) -> None:
+        check_flags(cuda_graph=cuda_graph, compile=compile)
+        self.cuda_graph = cuda_graph
+        self.autocast = autocast
+        self.learning_mode = LearningMode(autocast, compile)
         self.memory_class = memory_class
         self.memory_kwargs = dict(memory_kwargs or {})
         #: What the memories' own losses have been when windows were evaluated for learning.
@@ -116,6 +130,9 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             share_features_extractor=self.share_features_extractor,
             memory_class=self.memory_class,
             memory_kwargs=self.memory_kwargs,
+            cuda_graph=self.cuda_graph,
+            autocast=self.autocast,
+            compile=self.learning_mode.compiled,
         )
         return data
 
@@ -219,7 +236,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         outputs, losses = [], []
         runs = zip(self._memories, self.memory_inputs(batch), self.window_states(batch), strict=True)
         for memory, x, state in runs:
-            y, loss = memory.unroll_with_loss(x, state, batch.episode_starts)
+            y, loss = self.learning_mode.unroll_with_loss(memory, x, state, batch.episode_starts)
             if loss is not None and loss.requires_grad:
                 losses.append(loss)
             outputs.append(y.flatten(0, 1))

@@ -20,7 +20,7 @@ from memory_agents.memory.state import (
     tree_select,
     tree_to,
 )
-from memory_agents.memory.tracing import is_traced
+from memory_agents.memory.tracing import is_traced, static_shapes
 
 __all__ = [
     "BRCMemory",
@@ -40,6 +40,7 @@ __all__ = [
     "batch_size",
     "is_traced",
     "memory_registry",
+    "static_shapes",
     "tree_bytes",
     "tree_cat",
     "tree_clone",

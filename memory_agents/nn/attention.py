@@ -60,7 +60,7 @@ class RelativeAttention(nn.Module, ABC):
 
     def _heads(self, x: th.Tensor) -> th.Tensor:
         """(batch, length, heads * d_head) -> (batch, heads, length, d_head); without a length, 1"""
-        return x.view(len(x), -1, self.n_heads, self.d_head).transpose(1, 2)
+        return x.view(x.shape[0], -1, self.n_heads, self.d_head).transpose(1, 2)
 
     def keys_and_values(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor]:
         """

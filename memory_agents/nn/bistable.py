@@ -53,7 +53,8 @@ class BistableCell(nn.Module, ABC):
         :param x: inputs, (..., input_dim)
         :return: U_a x + b_a beside U_c x + b_c beside U x, (..., 3 * hidden_size)
         """
-        return F.linear(x, self.input_weight, F.pad(self.bias, (0, self.hidden_size)))
+        # A product may be in another format where autocast says so, but what is remembered stays exact.
+        return F.linear(x, self.input_weight, F.pad(self.bias, (0, self.hidden_size))).to(x.dtype)
 
     def forward(self, projected: th.Tensor, h: th.Tensor) -> th.Tensor:
         """
@@ -104,5 +105,5 @@ class NBRCCell(BistableCell):
             nn.init.orthogonal_(self.state_weight[hidden_size:])
 
     def gates(self, from_input: th.Tensor, h: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
-        to_a, to_c = th.addmm(from_input, h, self.state_weight.T).chunk(2, dim=1)
+        to_a, to_c = th.addmm(from_input, h, self.state_weight.T).to(h.dtype).chunk(2, dim=1)
         return to_a, to_c

@@ -8,6 +8,7 @@ import torch as th
 from torch import nn
 
 from memory_agents.nn.arguments import initial_bias
+from memory_agents.nn.mixed_precision import lerp
 from memory_agents.nn.registry import Registry
 
 #: Called as ``gate(x, y)``: residual stream and submodule output, (..., d_model) each, to the new residual stream.
@@ -151,7 +152,7 @@ class HighwayGate(nn.Module):
         :param y: submodule output, (..., d_model)
         :return: the gated sum, (..., d_model)
         """
-        return th.lerp(y, x, th.sigmoid(self.from_residual(x) + self.bias))
+        return lerp(y, x, th.sigmoid(self.from_residual(x) + self.bias))
 
 
 @gate_registry.register("sigtanh")
@@ -218,4 +219,4 @@ class GRUGate(nn.Module):
         r = th.sigmoid(y_r + x_r)
         z = th.sigmoid(y_z + x_z - self.bias)
         h = th.tanh(y_g + self.from_reset(r * x))
-        return th.lerp(x, h, z)
+        return lerp(x, h, z)

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from memory_agents.nn.arguments import initial_bias
-from memory_agents.nn.reading import HIDDEN
 from memory_agents.nn.block import GatedBlock
+from memory_agents.nn.mixed_precision import lerp
+from memory_agents.nn.reading import HIDDEN
 from memory_agents.nn.registry import Registry
 
 #: Called as ``gate(states, h)``: state vectors (..., d_model) and what is known of the block, (..., width), to the next
@@ -49,7 +50,7 @@ class FixedStateGate(nn.Module):
         :param h: (..., width)
         :return: the next states, (..., d_model)
         """
-        return th.lerp(states, self.candidate(h), th.sigmoid(self.beta))
+        return lerp(states, self.candidate(h), th.sigmoid(self.beta))
 
 
 @state_gate_registry.register("lstm")

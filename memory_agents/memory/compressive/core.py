@@ -296,9 +296,10 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         if not state.judgement or state.judgement[0].plan:
             return state
         acting, choices = tree_clone(state), []
-        for t in range(x.shape[1]):
-            _, acting = self.step_(x[:, t], acting, episode_starts[:, t])
-            choices.append(tree_clone(self.choices(acting)))
+        with th.autocast(x.device.type, enabled=False):
+            for t in range(x.shape[1]):
+                _, acting = self.step_(x[:, t], acting, episode_starts[:, t])
+                choices.append(tree_clone(self.choices(acting)))
         return self.with_choices(state, tree_map(lambda *parts: th.stack(parts, dim=1), *choices))
 
     @th.no_grad()
@@ -361,7 +362,8 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             shape: WindowLayout(shape, state.steps, episode_starts, *state.judgement) for shape in set(self.shapes)
         }
         judging = self.judging
-        hidden: th.Tensor = self.input(x if judging is None else judging.told(x)[0])
+        # Whatever format autocast gives to products, what is carried from layer to layer, and remembered, stays exact.
+        hidden: th.Tensor = self.input(x if judging is None else judging.told(x)[0]).to(x.dtype)
         windows: list[LayerWindow] = []
         for layer, part in zip(self.layers, state.layers, strict=True):
             windows.append(layer.unroll(hidden, part, layouts[layer.shape]))

@@ -141,7 +141,7 @@ class SegmentedMemory(SegmentLayers):
     ) -> th.Tensor:
         """Outputs; the state after the window is written over ``final``."""
         layout = WindowLayout(self.segment_length, state.steps, episode_starts, self.row_multiple)
-        tokens: th.Tensor = self.input(x).flatten(0, 1)
+        tokens: th.Tensor = self.input(x).flatten(0, 1).to(x.dtype)
         begins = ~layout.continuing[:, None, None]
         memory = th.where(begins, self.initial_memory(), state.memory.detach()[layout.entries])
         before = [recent.detach()[layout.entries].masked_fill(begins, 0) for recent in state.recent]

@@ -1,0 +1,184 @@
+"""The steps of a rollout: a policy with the memory that it carries, on a GPU as a graph that is replayed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from stable_baselines3.common.type_aliases import PyTorchObs
+
+from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState
+from memory_agents.memory import batch_size, static_shapes, tree_clone, tree_leaves
+
+#: Steps before a graph is recorded, so that libraries have set up what they need.
+WARM_UP_STEPS = 3
+
+
+class Acted(NamedTuple):
+    """
+    What a policy says at a step; from a graph, only until the next step.
+
+    :param actions: (n_envs, ...)
+    :param values: (n_envs, 1)
+    :param log_probs: (n_envs,)
+    """
+
+    actions: th.Tensor
+    values: th.Tensor
+    log_probs: th.Tensor
+
+
+def on_cpu(acted: Acted) -> tuple[np.ndarray, th.Tensor, th.Tensor]:
+    """
+    :param acted: what a policy says at a step
+    :return: actions as an array, values and log-probabilities, where environments and buffers are; from a device in one
+        transfer, since each waits for all that was asked of it
+    """
+    actions, values, log_probs = acted
+    if actions.device.type == "cpu":
+        return actions.numpy(), values, log_probs
+    n_envs = len(actions)
+    numbers = th.cat([actions.double().view(n_envs, -1), values.double(), log_probs.double()[:, None]], dim=1).cpu()
+    chosen = numbers[:, :-2].reshape(actions.shape).to(actions.dtype)
+    return chosen.numpy(), numbers[:, -2:-1].float(), numbers[:, -1].float()
+
+
+def record_on_cuda(work: Callable[[], None], rehearsal: Callable[[], None]) -> Callable[[], None]:
+    """
+    :param work: what the graph shall do; recorded, not done
+    :param rehearsal: the same without consequences
+    :return: does the work, by one launch in place of one for each operation
+    """
+    stream = th.cuda.Stream()
+    stream.wait_stream(th.cuda.current_stream())
+    with th.cuda.stream(stream):
+        for _ in range(WARM_UP_STEPS):
+            rehearsal()
+    th.cuda.current_stream().wait_stream(stream)
+    graph = th.cuda.CUDAGraph()
+    with th.cuda.graph(graph):
+        work()
+    return graph.replay
+
+
+class StepGraph:
+    """
+    A step of a policy, recorded. It reads what it is given, the memory included, from tensors of its own and writes its
+    answers and the memory after the step into tensors of its own.
+
+    :param policy: who acts
+    :param obs: observations of a step, (n_envs, ...)
+    :param state: the memory before it
+    :param episode_starts: whether an episode starts there, (n_envs,) bool
+    :param record: makes the recording
+    """
+
+    def __init__(
+        self,
+        policy: MemoryActorCriticPolicy,
+        obs: PyTorchObs,
+        state: PolicyState,
+        episode_starts: th.Tensor,
+        record: Callable[[Callable[[], None], Callable[[], None]], Callable[[], None]] = record_on_cuda,
+    ) -> None:
+        self.state = tree_clone(state)
+        self._inputs = tree_clone((obs, episode_starts))
+        self._parameters = _addresses(policy)
+        self._acted: Acted
+
+        def rehearsal() -> None:
+            policy(self._inputs[0], tree_clone(self.state), self._inputs[1], in_place=True)
+
+        def work() -> None:
+            *acted, after = policy(self._inputs[0], self.state, self._inputs[1], in_place=True)
+            _copy_(self.state, after)
+            self._acted = Acted(*acted)
+
+        with th.no_grad(), static_shapes():
+            self._replay = record(work, rehearsal)
+
+    def fits(self, policy: MemoryActorCriticPolicy, n_envs: int) -> bool:
+        """
+        :param policy: who acts
+        :param n_envs: number of environments
+        :return: whether this is a recording of that
+        """
+        return batch_size(self.state) == n_envs and self._parameters == _addresses(policy)
+
+    def __call__(self, obs: PyTorchObs, episode_starts: th.Tensor) -> Acted:
+        """
+        :param obs: observations, (n_envs, ...)
+        :param episode_starts: whether an episode starts at this step, (n_envs,) bool
+        :return: what the policy says; :attr:`state` is the memory after the step
+        """
+        _copy_(self._inputs, (obs, episode_starts))
+        self._replay()
+        return self._acted
+
+
+class RolloutSteps:
+    """
+    The steps of rollouts. Where a step cannot be recorded it is computed as ever, with a warning that says why.
+
+    :param policy: who acts
+    """
+
+    def __init__(self, policy: MemoryActorCriticPolicy) -> None:
+        self.policy = policy
+        self.state: PolicyState = ()
+        self._graph: StepGraph | None = None
+        self._records = policy.cuda_graph and policy.device.type == "cuda" and not policy.use_sde
+
+    def begin(self, state: PolicyState) -> None:
+        """
+        :param state: the memory before the rollout; it may be overwritten
+        """
+        self.state = self.policy.unpack_state(state)
+        if self._graph is not None and not self._graph.fits(self.policy, batch_size(state)):
+            self._graph = None
+        if self._graph is not None:
+            _copy_(self._graph.state, self.state)
+            self.state = self._graph.state
+
+    def __call__(self, obs: PyTorchObs, episode_starts: th.Tensor, masks: dict[str, np.ndarray]) -> Acted:
+        """
+        :param obs: observations, (n_envs, ...)
+        :param episode_starts: whether an episode starts at this step, (n_envs,) bool
+        :param masks: what else the policy is told
+        :return: what it says, with :attr:`state` the memory after the step
+        """
+        if self._records and not masks:
+            if self._graph is None:
+                self._record(obs, episode_starts)
+            if self._graph is not None:
+                return self._graph(obs, episode_starts)
+        *acted, self.state = self.policy(obs, self.state, episode_starts, in_place=True, **masks)
+        return Acted(*acted)
+
+    def _record(self, obs: PyTorchObs, episode_starts: th.Tensor) -> None:
+        try:
+            self._graph = StepGraph(self.policy, obs, self.state, episode_starts)
+        except (RuntimeError, ValueError) as error:
+            self._records = False
+            warnings.warn(
+                f"acting is not recorded as a CUDA graph and goes on without, more slowly: {error}; "
+                "policy_kwargs=dict(cuda_graph=False) asks for that",
+                stacklevel=3,
+            )
+            return
+        self.state = self._graph.state
+
+
+def _addresses(policy: MemoryActorCriticPolicy) -> list[int]:
+    """Where the parameters lie: a graph goes on reading there."""
+    return [tensor.data_ptr() for tensor in (*policy.parameters(), *policy.buffers())]
+
+
+def _copy_(tree: Any, other: Any) -> None:
+    """Overwrite every tensor of a tree with that of another."""
+    for old, new in zip(tree_leaves(tree), tree_leaves(other), strict=True):
+        if old.data_ptr() != new.data_ptr():
+            old.copy_(new)

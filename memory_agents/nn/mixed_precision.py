@@ -1,0 +1,16 @@
+"""Operations that, unlike PyTorch's own, take numbers of several formats, as autocast makes them."""
+
+from __future__ import annotations
+
+import torch as th
+
+
+def lerp(start: th.Tensor, end: th.Tensor, weight: th.Tensor) -> th.Tensor:
+    """
+    :param start: (...)
+    :param end: (...)
+    :param weight: (...)
+    :return: ``(1 - weight) * start + weight * end``, in the widest of their formats
+    """
+    dtype = th.promote_types(th.promote_types(start.dtype, end.dtype), weight.dtype)
+    return th.lerp(start.to(dtype), end.to(dtype), weight.to(dtype))
