@@ -14,9 +14,9 @@ FORMATS: dict[str, th.dtype] = {"bfloat16": th.bfloat16}
 
 class LearningMode:
     """
-    :param autocast: None: single precision. ``"bfloat16"``: matrix products and attention in that format; normalisation,
-        softmax and everything outside the memory, losses above all, stay in single precision. Acting stays there, too, so
-        that PPO's first ratio is 1 up to the rounding of the format only
+    :param autocast: None: single precision. ``"bfloat16"``: matrix products and attention in that format; what is
+        carried from layer to layer, norms, heads and losses stay in single precision, and so does acting. PPO's first
+        ratio is 1 up to the rounding of the format only
     :param compiled: whether ``torch.compile`` makes one program of what the memory computes, which takes a compiler for
         the device and a minute at first
     :raises ValueError: when the format is unknown

@@ -12,7 +12,9 @@ FUSED: tuple[type[th.optim.Optimizer], ...] = (th.optim.Adam, th.optim.AdamW)
 CONTRADICTING = frozenset({"fused", "foreach", "differentiable", "capturable"})
 
 
-def fused_arguments(optimizer_class: type[th.optim.Optimizer], optimizer_kwargs: dict[str, Any] | None) -> dict[str, Any] | None:
+def fused_arguments(
+    optimizer_class: type[th.optim.Optimizer], optimizer_kwargs: dict[str, Any] | None
+) -> dict[str, Any] | None:
     """
     Adam and AdamW update all parameters in one kernel, unless arguments say how they shall do it. On the CPU, where
     PyTorch goes through the parameters one by one otherwise, a step is several times faster.

@@ -52,8 +52,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     :param optimizer_class: class of the optimizer
     :param optimizer_kwargs: its arguments, without the learning rate (default: those of Stable-Baselines3; Adam updates
         all parameters in one kernel, unless ``fused`` or ``foreach`` say otherwise)
-    :param cuda_graph: on a GPU, whether the steps of rollouts are recorded once and then replayed, by one launch in place
-        of some two hundred
+    :param cuda_graph: on a GPU, whether the steps of rollouts are recorded once and then replayed, by one launch in
+        place of some two hundred
     :param autocast: number format of learning: None for single precision, or ``"bfloat16"``
     :param compile: whether ``torch.compile`` makes one program of what the memory computes when learning; see
         :class:`~memory_agents.common.learning_mode.LearningMode`

@@ -52,7 +52,7 @@ def record_on_cuda(work: Callable[[], None], rehearsal: Callable[[], None]) -> C
     :param rehearsal: the same without consequences
     :return: does the work, by one launch in place of one for each operation
     """
-    stream = th.cuda.Stream()
+    stream = th.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(th.cuda.current_stream())
     with th.cuda.stream(stream):
         for _ in range(WARM_UP_STEPS):

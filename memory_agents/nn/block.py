@@ -129,7 +129,8 @@ class GatedBlock(nn.Module):
 
     def _normed(self, hidden: th.Tensor) -> th.Tensor:
         """What attention gets."""
-        return self.attention_norm(hidden) if self.pre_norm else hidden  # type: ignore[no-any-return]
+        normed: th.Tensor = self.attention_norm(hidden) if self.pre_norm else hidden
+        return normed
 
     def read_content(self, hidden: th.Tensor, memories: th.Tensor, seen: th.Tensor) -> th.Tensor:
         """

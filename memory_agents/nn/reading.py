@@ -32,9 +32,7 @@ def relative_shift(logits: th.Tensor) -> th.Tensor:
     return rows.reshape(*logits.shape[:-1], width + length - 1)
 
 
-def read(
-    queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor, dropout: float = 0.0
-) -> th.Tensor:
+def read(queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor, dropout: float = 0.0) -> th.Tensor:
     """
     :param queries: (batch, heads, queries, d_head)
     :param keys: (batch, heads, keys, d_head)
@@ -43,7 +41,7 @@ def read(
     :param dropout: probability with which a weight is dropped
     :return: what is read, (batch, heads, queries, d_head)
     """
-    if bias.device.type == "cpu" and (bias.requires_grad or queries.shape[2] == 1) or is_exporting():
+    if (bias.device.type == "cpu" and (bias.requires_grad or queries.shape[2] == 1)) or is_exporting():
         # The fused kernel for the CPU knows no gradient to the bias, and what it falls back on is slower than this; and
         # it is slower than this for single queries of many environments.
         # And ONNX has no such kernel: what the exporter puts in its place lays its results out differently.

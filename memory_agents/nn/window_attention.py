@@ -63,7 +63,7 @@ def chunk_bias(position_logits: th.Tensor | None, band: Band) -> th.Tensor:
     bias = band.bias[:, None]
     if position_logits is None:
         return bias
-    by_chunk = position_logits.unflatten(2, bias.shape[2:4])
+    by_chunk = _split(position_logits, 2, bias.shape[2:4])
     recent, slots = by_chunk.tensor_split([band.memory_length + 1], dim=4)
     slots = slots.gather(4, _ranks(band, position_logits.shape[1]))
     return th.cat([slots, relative_shift(recent.flip(-1))], dim=4) + bias
@@ -77,7 +77,7 @@ class WindowAttention(th.autograd.Function):
     """
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         queries: th.Tensor,
         position_logits: th.Tensor | None,
@@ -106,7 +106,7 @@ class WindowAttention(th.autograd.Function):
         logits = bias[:, None].repeat(1, heads, 1, 1, 1).view(-1, length, n_keys)
         logits.baddbmm_(scaled, chunked_keys.mT)
         if position_logits is not None:
-            recent, slots = position_logits.unflatten(2, (chunks, length)).tensor_split([memory_length + 1], dim=4)
+            recent, slots = _split(position_logits, 2, (chunks, length)).tensor_split([memory_length + 1], dim=4)
             by_head = logits.view(batch, heads, chunks, length, n_keys)
             _diagonals(by_head, band).add_(recent.flip(-1))
             by_head[..., : ranks.shape[2]] += slots.gather(4, _ranks(band, heads))
@@ -119,7 +119,7 @@ class WindowAttention(th.autograd.Function):
         return read.view(batch, heads, window, width)
 
     @staticmethod
-    def backward(ctx: Any, gradient: th.Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, gradient: th.Tensor) -> Any:
         """
         :param ctx: what the gradient needs
         :param gradient: to what was read, (batch, heads, T, d_head)
@@ -135,7 +135,7 @@ class WindowAttention(th.autograd.Function):
             wanted = ctx.needs_input_grad[:4]
             return *(next(found) if want else None for want in wanted), None, None, None
         *_, scaled, chunked_keys, chunked_values, weights, read = ctx.saved_tensors
-        length, n_keys = bias.shape[2:]
+        length = bias.shape[2]
         width, distances = queries.shape[3], ctx.memory_length + 1
         upstream = gradient.reshape(-1, length, width)
         to_values = th.bmm(weights.mT, upstream)
@@ -148,7 +148,7 @@ class WindowAttention(th.autograd.Function):
         if position_logits is not None:
             by_head = to_logits.view(*queries.shape[:2], *bias.shape[1:])
             to_positions = position_logits.new_zeros(position_logits.shape)
-            recent, slots = to_positions.unflatten(2, bias.shape[1:3]).tensor_split([distances], dim=4)
+            recent, slots = _split(to_positions, 2, bias.shape[1:3]).tensor_split([distances], dim=4)
             recent.copy_(_diagonals(by_head, band).flip(-1))
             slots.scatter_add_(4, _ranks(band, queries.shape[1]), by_head[..., : ranks.shape[2]])
         to_keys, to_values = (_add_up(x, queries.shape, band) for x in (to_keys, to_values))
@@ -177,7 +177,9 @@ def attend_window(
     floats = [x for x in (queries, position_logits, keys, values, band.bias) if x is not None]
     written_out = queries.device.type == "cpu" and not dropout and not th.compiler.is_compiling()
     if written_out and len({x.dtype for x in floats}) == 1:
-        read: th.Tensor = WindowAttention.apply(queries, position_logits, keys, values, *band)  # type: ignore[no-untyped-call]
+        read: th.Tensor = WindowAttention.apply(  # type: ignore[no-untyped-call]
+            queries, position_logits, keys, values, *band
+        )
         return read
     return read_window(queries, position_logits, keys, values, band, dropout)
 
@@ -202,14 +204,20 @@ def read_window(
     :return: what is read, (batch, heads, T, d_head)
     """
     bias = chunk_bias(position_logits, band).to(queries.dtype)
-    chunked = queries.unflatten(2, bias.shape[2:4])
+    chunked = _split(queries, 2, bias.shape[2:4])
     parts = (chunked, chunk_keys(keys, band), chunk_keys(values, band), bias.expand(-1, chunked.shape[1], -1, -1, -1))
-    return read(*(part.flatten(1, 2) for part in parts), dropout).view(queries.shape)
+    flat_queries, flat_keys, flat_values, flat_bias = (part.flatten(1, 2) for part in parts)
+    return read(flat_queries, flat_keys, flat_values, flat_bias, dropout).view(queries.shape)
+
+
+def _split(x: th.Tensor, dim: int, sizes: th.Size | tuple[int, ...]) -> th.Tensor:
+    """A view with one dimension as several."""
+    return x.view(*x.shape[:dim], *sizes, *x.shape[dim + 1 :])
 
 
 def _ranks(band: Band, heads: int) -> th.Tensor:
     """The ranks of the slots for every head, (batch, heads, T / C, C, S)."""
-    return band.ranks.unflatten(1, band.bias.shape[1:3])[:, None].expand(-1, heads, -1, -1, -1)
+    return _split(band.ranks, 1, band.bias.shape[1:3])[:, None].expand(-1, heads, -1, -1, -1)
 
 
 def _diagonals(logits: th.Tensor, band: Band) -> th.Tensor:

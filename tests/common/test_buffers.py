@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memory_agents.common import SequenceBatch, SequenceDictRolloutBuffer, SequenceRolloutBuffer
+from memory_agents.memory import tree_leaves
 
 VECTOR = spaces.Box(-1e9, 1e9, (2,))
 
@@ -112,3 +113,29 @@ def test_bytes_per_transition_count_states_only_at_window_starts() -> None:
     assert buffer.state_bytes_per_transition == 2 * 2 * 4 / 8
     buffer.reset()
     assert buffer.state_bytes_per_transition == 0
+
+
+@pytest.mark.parametrize("dictionary", [False, True])
+def test_a_rollout_kept_on_the_device_gives_the_same_minibatches(
+    dictionary: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied, kept = filled(4, 3, 2, dictionary), filled(4, 3, 2, dictionary)
+    monkeypatch.setattr(kept, "_fits_on_device", lambda: True)
+    for windows in (np.array([0, 5]), np.array([3])):
+        by_copy, by_index = copied.sample_windows(windows), kept.sample_windows(windows)
+        pairs = zip(tree_leaves(tuple(by_copy)), tree_leaves(tuple(by_index)), strict=True)
+        assert all(th.equal(a, b) and a.dtype == b.dtype for a, b in pairs)
+    assert copied._on_device is None
+    assert kept._on_device is not None
+    kept.reset()
+    assert kept._on_device is None
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
+def test_rollouts_stay_on_a_device_if_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    for share, fits in ((0.25, True), (0.0, False)):
+        monkeypatch.setattr("memory_agents.common.buffers.LARGEST_SHARE", share)
+        buffer = filled(4, 3, 2)
+        buffer.device = th.device("cuda")
+        assert buffer._fits_on_device() is fits

@@ -243,8 +243,8 @@ class WindowLayout:
 
         #: steps from each token of the history to each token of the window, (T, M + T)
         self.distance = t[:, None] + m - th.arange(m + window, device=device)
-        #: distance up to which a token sees its recent past, (batch, T). A token that is no further back than the oldest
-        #: visible one is of the same episode: no episode ids are needed.
+        #: distance up to which a token sees its recent past, (batch, T). A token that is no further back than the
+        #: oldest visible one is of the same episode: no episode ids are needed.
         self.reach = self.tokens - shape.block_length * blocks
         if shape.compressed_length == 0:
             no_slots = (*self.tokens.shape, 0)
@@ -293,8 +293,9 @@ class WindowLayout:
             m, window = self.shape.memory_length, self.tokens.shape[1]
             length = chunk_length(window)
             distance = self.distance[:length, : m + length]
-            seen = (distance >= 0) & (distance <= self.reach.unflatten(1, (-1, length))[..., None])
-            hidden = th.cat([self.slots_hidden.unflatten(1, (-1, length)), ~seen], dim=3)
+            batch, n_slots = len(self.ranks), self.ranks.shape[2]
+            seen = (distance >= 0) & (distance <= self.reach.view(batch, -1, length, 1))
+            hidden = th.cat([self.slots_hidden.view(batch, window // length, length, n_slots), ~seen], dim=3)
             bias = th.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, HIDDEN)
             self._bands[dtype] = Band(bias, self.ranks, m)
         return self._bands[dtype]

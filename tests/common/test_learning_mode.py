@@ -1,0 +1,95 @@
+"""Learning in other formats and as a program: near the same numbers, with gradients everywhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch as th
+
+from memory_agents.common.building import make_memory
+from memory_agents.common.learning_mode import LearningMode
+from memory_agents.memory import MemoryCore, memory_registry
+from memory_agents.nn import gate_registry
+from tests.ppo.toys import TINY, toy_agent
+
+OPTIONS: list[dict[str, Any]] = [
+    *({"gating": name} for name in gate_registry),
+    {"positions": "learned"},
+    {"positions": "rotary"},
+    {"norm": "post"},
+    {"recurrence_delay": 8},
+    {"compression": "most_used"},
+    {"compression_loss": "attention"},
+    {"compression_loss": "autoencoding"},
+    {"mogrifier_rounds": 2},
+    {"feedforward": "swiglu"},
+    {"judger": "keep"},
+]
+
+
+def learned(core: MemoryCore[Any], mode: LearningMode) -> tuple[th.Tensor, list[th.Tensor | None]]:
+    """Outputs and gradients of two windows."""
+    generator = th.Generator().manual_seed(1)
+    x, starts = th.randn(2, 150, 3, generator=generator), th.rand(2, 150, generator=generator) < 0.02
+    core.zero_grad()
+    outputs, loss = mode.unroll_with_loss(core, x, core.initial_state(2), starts)
+    total = outputs.square().mean() + (0 if loss is None else loss)
+    total.backward()  # type: ignore[no-untyped-call]
+    return outputs.detach(), [parameter.grad for parameter in core.parameters()]
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"), [*((name, {}) for name in memory_registry), *(("compressive", kwargs) for kwargs in OPTIONS)]
+)
+def test_half_precision_is_near_and_reaches_every_parameter(name: str, kwargs: dict[str, Any]) -> None:
+    th.manual_seed(0)
+    core = make_memory(name, 3, kwargs)
+    exact, exact_gradients = learned(core, LearningMode(None, compiled=False))
+    outputs, gradients = learned(core, LearningMode("bfloat16", compiled=False))
+    assert outputs.dtype is th.float32
+    assert 0 < (outputs - exact).abs().mean() < 0.02 * exact.std()
+    for gradient, exact_gradient in zip(gradients, exact_gradients, strict=True):
+        assert (gradient is None) is (exact_gradient is None)
+        assert gradient is None or gradient.isfinite().all()
+
+
+def test_agents_learn_in_half_precision_and_act_in_single() -> None:
+    agents = [toy_agent(policy_kwargs={"autocast": autocast}) for autocast in (None, "bfloat16")]
+    single, half = (agent.learn(96).policy for agent in agents)
+    assert half._get_constructor_parameters()["autocast"] == "bfloat16"
+    assert all(parameter.dtype is th.float32 for parameter in half.parameters())
+    moved = [not th.equal(a, b) for a, b in zip(single.parameters(), half.parameters(), strict=True)]
+    assert any(moved)
+    assert agents[0].logger.name_to_value["memory/first_ratio_error"] < 1e-5
+    assert 1e-5 < agents[1].logger.name_to_value["memory/first_ratio_error"] < 0.1
+
+
+def test_unknown_formats_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"autocast must be one of \['bfloat16'\] or None, got 'half'"):
+        toy_agent(policy_kwargs={"autocast": "half"})
+    with pytest.raises(ValueError, match="float16 would need its losses scaled"):
+        LearningMode("float16", compiled=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "kwargs"), [("compressive", TINY), ("gru", {})])
+def test_a_program_learns_the_same(name: str, kwargs: dict[str, Any]) -> None:
+    th.manual_seed(0)
+    core = make_memory(name, 3, kwargs)
+    mode = LearningMode(None, compiled=True)
+    for found, wanted in zip(learned(core, mode), learned(core, LearningMode(None, compiled=False)), strict=True):
+        th.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+    assert len(mode._programs) == 1
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", list(memory_registry))
+def test_half_precision_on_a_device(name: str) -> None:
+    core = make_memory(name, 3, {}).cuda()
+    x, starts = th.randn(2, 150, 3, device="cuda"), th.rand(2, 150, device="cuda") < 0.02
+    exact, _ = LearningMode(None, compiled=False).unroll_with_loss(core, x, core.initial_state(2), starts)
+    half, _ = LearningMode("bfloat16", compiled=False).unroll_with_loss(core, x, core.initial_state(2), starts)
+    assert (half - exact).abs().mean() < 0.02 * exact.std()
+    half.sum().backward()  # type: ignore[no-untyped-call]
