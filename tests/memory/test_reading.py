@@ -33,11 +33,11 @@ def test_weights_tell_what_the_step_reads(
 ) -> None:
     memory = CompressiveMemory(3, **SIZES, positions=positions, **options).eval()
     attended: list[tuple[th.Tensor, th.Tensor]] = []
-    attend = RelativeAttention.attend
+    attend = RelativeAttention.attend_once
 
     def spy(self: Any, queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor) -> th.Tensor:
         mixed = attend(self, queries, keys, values, bias)
-        attended.append((self.output(values[:, 0].clone()), mixed[:, 0]))
+        attended.append((self.output(values[:, 0].clone()), mixed))
         return mixed
 
     state = memory.initial_state(2)
@@ -50,10 +50,10 @@ def test_weights_tell_what_the_step_reads(
         kept = [[] if start else blocks for start, blocks in zip(starts[step], kept, strict=True)]
         x = th.randn(2, 3)
         readings = memory.attention(x, state, starts[step])
-        monkeypatch.setattr(RelativeAttention, "attend", spy)
+        monkeypatch.setattr(RelativeAttention, "attend_once", spy)
         attended.clear()
         _, state = memory.act_(x, tree_clone(state), starts[step], deterministic=False)
-        monkeypatch.setattr(RelativeAttention, "attend", attend)
+        monkeypatch.setattr(RelativeAttention, "attend_once", attend)
 
         assert len(readings) == len(attended) == 2
         for reading, (values, mixed) in zip(readings, attended, strict=True):
