@@ -41,6 +41,7 @@ from memory_agents.benchmarks.suites.listing import suite_table
 from memory_agents.benchmarks.sweeps.cli import add_commands as add_sweeps
 from memory_agents.benchmarks.sweeps.listing import suite_file_table
 from memory_agents.benchmarks.tables import make_console, result_table
+from memory_agents.benchmarks.throughput.cli import add_commands as add_throughput
 from memory_agents.benchmarks.training import train as run_training
 
 app = typer.Typer(
@@ -315,3 +316,4 @@ def curves(
 
 add_sweeps(app)
 add_measuring(app)
+add_throughput(app)

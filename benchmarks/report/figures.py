@@ -62,7 +62,8 @@ def curve_picture(comparison: Comparison, task: Task, name: str) -> Picture | No
     figure, axes = _empty(task.name)
     for index, lines in curves.items():
         _mark(
-            plot_seeds(axes, comparison.agents[index], lines, task.anchors, _interval_of_mean, **_style(index)), index
+            plot_seeds(axes, comparison.agents[index], lines, task.anchors, _interval_of_mean, **line_style(index)),
+            index,
         )
     if task.anchors is not None:
         plot_anchors(axes, task.anchors, light("muted"), fontsize=FONT_SIZE - 1)
@@ -109,7 +110,7 @@ def efficiency_picture(comparison: Comparison, name: str) -> Picture | None:
 
     figure, axes = _empty(f"All {len(tasks)} tasks: interquartile mean while training")
     for index, (value, low, high) in zip(indices, estimates, strict=True):
-        (line,) = axes.plot(at, value, label=comparison.agents[index], **_style(index))
+        (line,) = axes.plot(at, value, label=comparison.agents[index], **line_style(index))
         band = axes.fill_between(at, low, high, color=light(series(index)), alpha=0.15, linewidth=0)
         _mark([line, band], index)
     axes.set_xlabel("share of the training budget")
@@ -154,7 +155,7 @@ def interval_picture(
     heights = [0.9 + label.count("\n") * 0.42 for label in names]
     figure = Figure(figsize=(WIDTH, 0.75 + 0.36 * sum(heights)), layout="constrained")
     axes = figure.subplots()
-    _dress(axes, title)
+    dress(axes, title)
     top = 0.0
     for (index, _, estimate), label, height in zip(rows, names, heights, strict=True):
         y = top - height + 0.28
@@ -193,11 +194,17 @@ def _interval_of_mean(returns: NDArray[np.float64]) -> tuple[NDArray[np.float64]
 def _empty(title: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
     axes = figure.subplots()
-    _dress(axes, title)
+    dress(axes, title)
     return figure, axes
 
 
-def _dress(axes: Axes, title: str) -> None:
+def dress(axes: Axes, title: str) -> None:
+    """
+    Give axes the look of all figures here.
+
+    :param axes: the axes
+    :param title: their heading
+    """
     axes.set_title(textwrap.fill(title, 56), loc="left", fontsize=FONT_SIZE + 0.5, color=light("ink"))
     axes.patch.set_visible(False)
     axes.tick_params(labelsize=FONT_SIZE, color=light("rule"), labelcolor=light("muted"), length=3)
@@ -218,7 +225,11 @@ def _with_legend(name: str, alt: str, figure: Figure, axes: Axes) -> Picture:
     return Picture(name, alt, figure, HEIGHT)
 
 
-def _style(index: int) -> dict[str, Any]:
+def line_style(index: int) -> dict[str, Any]:
+    """
+    :param index: number of an agent
+    :return: how its lines look
+    """
     return dict(color=light(series(index)), linestyle=dash(index), linewidth=1.6)
 
 

@@ -1,0 +1,1 @@
+"""How fast agents act and learn, at what cost in memory, and how soon they solve a task by the clock."""

@@ -1,0 +1,168 @@
+"""Comparisons by name, and those that a user asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from memory_agents.benchmarks.throughput.subject import Conditions
+
+
+@dataclass(frozen=True)
+class Entry:
+    """
+    :param agent: an agent's name
+    :param conditions: its environments and sizes
+    :param at: where it stands on the axis of its group's picture
+    """
+
+    agent: str
+    conditions: Conditions
+    at: float | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """
+    What is measured in turns, on one device with one number of threads.
+
+    :param case: name of the comparison
+    :param title: what it compares
+    :param entries: agents, of which the first is what the others are compared with
+    :param axis: what grows along the axis of its picture; without it there is no picture
+    :param costs: whether to measure peak memory, in processes of their own
+    """
+
+    case: str
+    title: str
+    entries: tuple[Entry, ...]
+    axis: str | None = None
+    costs: bool = True
+
+    @property
+    def threads(self) -> int:
+        """PyTorch's threads."""
+        return self.entries[0].conditions.threads
+
+
+def _lstm(base: Conditions) -> list[Group]:
+    agents = ("lstm", "recurrent_ppo", "recurrent_ppo_loopless", "recurrent_ppo_shared_loopless", "memoryless")
+    title = "LSTM of width 64: this library's PPO against sb3-contrib's RecurrentPPO, CartPole without velocities"
+    return [Group("lstm", title, tuple(Entry(agent, base) for agent in agents))]
+
+
+def _compressive(base: Conditions) -> list[Group]:
+    agents = ("compressive", "recurrent_ppo_256", "recurrent_ppo_256_loopless", "memoryless")
+    title = (
+        "Compressive memory, 2 layers of width 64 with 64 + 64 places, against RecurrentPPO with its default LSTM of "
+        "width 256, CartPole without velocities"
+    )
+    return [Group("compressive", title, tuple(Entry(agent, base) for agent in agents))]
+
+
+def _slots(base: Conditions) -> list[Group]:
+    sizes = (64, 512)
+    entries = (
+        Entry("compressive", replace(base, n_envs=16, memory_kwargs={"compressed_length": size})) for size in sizes
+    )
+    return [Group("slots", "512 against 64 slots beside 64 recent tokens, 16 environments", tuple(entries))]
+
+
+def _width(base: Conditions) -> list[Group]:
+    wide = replace(base, n_envs=16, memory_kwargs={"d_model": 128})
+    return [Group("width", "Learning at width 128, 2 layers, 16 environments", (Entry("compressive", wide),))]
+
+
+def _scaling(base: Conditions) -> list[Group]:
+    base = replace(base, search_batches=False)
+    by_slots = [
+        *(("compressive", {"compressed_length": size}, size) for size in (64, 128, 256, 512)),
+        *(("gtrxl", {"memory_length": size}, size) for size in (64, 128, 256, 512)),
+    ]
+    agents = ("compressive", "lstm", "recurrent_ppo_256", "recurrent_ppo_256_loopless")
+    slots = tuple(Entry(name, replace(base, memory_kwargs=kwargs), size) for name, kwargs, size in by_slots)
+    envs = tuple(Entry(name, replace(base, n_envs=n), n) for name in agents for n in (1, 4, 16, 64))
+    windows = tuple(Entry(name, replace(base, window=n), n) for name in agents for n in (32, 128, 512))
+    return [
+        Group("scaling-slots", "Slots, or recent tokens of GTrXL, 8 environments", slots, "slots", costs=False),
+        Group("scaling-envs", "Environments", envs, "environments", costs=False),
+        Group("scaling-window", "Window length, 8 environments", windows, "window", costs=False),
+    ]
+
+
+#: Groups of a comparison from the conditions that all its agents share, by its name.
+CASES: dict[str, Callable[[Conditions], list[Group]]] = {
+    "lstm": _lstm,
+    "compressive": _compressive,
+    "slots": _slots,
+    "width": _width,
+    "scaling": _scaling,
+}
+#: The comparisons that are made with one number of threads only.
+ONE_THREAD = ("scaling",)
+
+
+def shipped(names: Sequence[str], threads: Sequence[int], devices: Sequence[str], seed: int) -> list[Group]:
+    """
+    :param names: names of :data:`CASES`
+    :param threads: numbers of PyTorch's threads
+    :param devices: PyTorch's devices
+    :param seed: seed of everything
+    :return: what to measure
+    """
+    groups = []
+    for name, device in product(names, devices):
+        for number in threads[:1] if name in ONE_THREAD else threads:
+            groups += CASES[name](Conditions(threads=number, device=device, seed=seed))
+    return groups
+
+
+def grid(
+    agents: Sequence[str],
+    base: Conditions,
+    memories: Sequence[dict[str, Any]],
+    n_envs: Sequence[int],
+    windows: Sequence[int],
+    threads: Sequence[int],
+    devices: Sequence[str],
+) -> list[Group]:
+    """
+    :param agents: names of agents
+    :param base: what all have in common
+    :param memories: arguments of memories
+    :param n_envs: numbers of environments
+    :param windows: window lengths
+    :param threads: numbers of PyTorch's threads
+    :param devices: PyTorch's devices
+    :return: every combination; those of one device and one number of threads are measured in turns
+    """
+    axis, place = _axis(memories, n_envs, windows)
+    groups = []
+    for device, number in product(devices, threads):
+        entries = []
+        for agent, memory, envs, window in product(agents, memories or [{}], n_envs, windows):
+            conditions = replace(base, device=device, threads=number, memory_kwargs=memory, n_envs=envs, window=window)
+            entries.append(Entry(agent, conditions, place(conditions)))
+        groups.append(Group("grid", ", ".join(agents), tuple(entries), axis))
+    return groups
+
+
+def _axis(
+    memories: Sequence[dict[str, Any]], n_envs: Sequence[int], windows: Sequence[int]
+) -> tuple[str | None, Callable[[Conditions], float | None]]:
+    """What a picture of a grid has on its axis, where there is one thing only that differs, and is a number."""
+    places: dict[str, tuple[set[Any], Callable[[Conditions], Any]]] = {
+        "environments": (set(n_envs), lambda at: at.n_envs),
+        "window": (set(windows), lambda at: at.window),
+    }
+    keys = {key for memory in memories for key in memory}
+    for key in sorted(keys):
+        values = [memory.get(key) for memory in memories]
+        if all(isinstance(value, int | float) for value in values):
+            places[key] = (set(values), lambda at, key=key: at.memory_kwargs[key])  # type: ignore[misc]
+        else:
+            places[key] = ({str(value) for value in values}, lambda at: None)
+    several = [(name, place) for name, (values, place) in places.items() if len(values) > 1]
+    return several[0] if len(several) == 1 else (None, lambda at: None)

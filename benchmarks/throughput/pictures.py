@@ -1,0 +1,71 @@
+"""How speed scales, as pictures."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from memory_agents.benchmarks.report.figures import FONT_SIZE, HEIGHT, WIDTH, Picture, dress, line_style
+from memory_agents.benchmarks.throughput.measurement import Measurement
+from memory_agents.benchmarks.throughput.results import Measured
+
+
+@dataclass(frozen=True)
+class Panel:
+    """
+    :param title: what is drawn
+    :param unit: of what
+    :param value: where it is found
+    """
+
+    title: str
+    unit: str
+    value: Callable[[Measurement], float]
+
+
+PANELS = (
+    Panel("Acting, all environments", "ms/step", lambda each: statistics.median(each.acting_ms)),
+    Panel("Learning", "µs/transition", lambda each: each.learning_us),
+    Panel("End to end", "steps/s", lambda each: each.steps_per_second),
+)
+
+
+def scaling_picture(group: Measured, name: str) -> Picture:
+    """
+    :param group: what was measured along an axis
+    :param name: name of the picture's files
+    :return: what acting, learning and both cost along it, one line for each agent, on logarithmic axes
+    """
+    lines: dict[str, list[tuple[float, Measurement]]] = {}
+    for at, each in zip(group.at, group.agents, strict=True):
+        assert at is not None
+        lines.setdefault(each.agent, []).append((at, each))
+    figure = Figure(figsize=(len(PANELS) * 0.75 * WIDTH, HEIGHT + 0.16 * len(lines)), layout="constrained")
+    panels = figure.subplots(1, len(PANELS), squeeze=False)[0]
+    told = []
+    for axes, panel in zip(panels, PANELS, strict=True):
+        dress(axes, f"{panel.title} ({panel.unit})")
+        for index, (agent, points) in enumerate(lines.items()):
+            points.sort(key=lambda point: point[0])
+            values = [panel.value(each) for _, each in points]
+            axes.plot([at for at, _ in points], values, label=agent, marker="o", markersize=3, **line_style(index))
+            told.append(f"{panel.title} of {agent}: {', '.join(f'{value:.3g}' for value in values)} {panel.unit}")
+        _scale(axes, sorted({at for at in group.at if at is not None}), group.axis or "")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", fontsize=FONT_SIZE - 1, frameon=False)
+    return Picture(name, f"{group.title}. {'; '.join(told)}.", figure, HEIGHT)
+
+
+def _scale(axes: Axes, at: list[float], label: str) -> None:
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xticks(at, [f"{value:g}" for value in at])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    axes.set_xlabel(label)
