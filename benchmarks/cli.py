@@ -42,6 +42,7 @@ from memory_agents.benchmarks.sweeps.cli import add_commands as add_sweeps
 from memory_agents.benchmarks.sweeps.listing import suite_file_table
 from memory_agents.benchmarks.tables import make_console, result_table
 from memory_agents.benchmarks.throughput.cli import add_commands as add_throughput
+from memory_agents.benchmarks.throughput.race_cli import add_commands as add_race
 from memory_agents.benchmarks.training import train as run_training
 
 app = typer.Typer(
@@ -317,3 +318,4 @@ def curves(
 add_sweeps(app)
 add_measuring(app)
 add_throughput(app)
+add_race(app)

@@ -75,6 +75,17 @@ def _width(base: Conditions) -> list[Group]:
     return [Group("width", "Learning at width 128, 2 layers, 16 environments", (Entry("compressive", wide),))]
 
 
+def _long(base: Conditions) -> list[Group]:
+    base = replace(base, env="MemoryAgents/TMaze-v0", env_kwargs={"corridor": 200})
+    agents = ("lstm", "recurrent_ppo", "recurrent_ppo_loopless")
+    larger = ("compressive", "recurrent_ppo_256", "recurrent_ppo_256_loopless")
+    title = "Episodes longer than the window, a T-maze of 200 steps"
+    return [
+        Group("long", f"{title}: {what}", tuple(Entry(agent, base) for agent in names), costs=False)
+        for what, names in (("LSTM of width 64", agents), ("compressive memory, and LSTM of width 256", larger))
+    ]
+
+
 def _scaling(base: Conditions) -> list[Group]:
     base = replace(base, search_batches=False)
     by_slots = [
@@ -98,10 +109,11 @@ CASES: dict[str, Callable[[Conditions], list[Group]]] = {
     "compressive": _compressive,
     "slots": _slots,
     "width": _width,
+    "long": _long,
     "scaling": _scaling,
 }
 #: The comparisons that are made with one number of threads only.
-ONE_THREAD = ("scaling",)
+ONE_THREAD = ("long", "scaling")
 
 
 def shipped(names: Sequence[str], threads: Sequence[int], devices: Sequence[str], seed: int) -> list[Group]:

@@ -96,8 +96,8 @@ def throughput(
     """Measure acting, learning, memory and operations of agents in turns, beside sb3-contrib's RecurrentPPO."""
     check_name("--clock", clock, CLOCKS, f"use {' or '.join(CLOCKS)}")
     usual = [each for each in THREADS if each <= (os.cpu_count() or 1)] if clock == WALL else [1]
-    counts = _numbers("--threads", threads) or usual
-    devices = [check_device(name) for name in _words(device)] or ["cpu"]
+    counts = numbers("--threads", threads) or usual
+    devices = [check_device(name) for name in words(device)] or ["cpu"]
     if clock == CPU and (counts != [1] or devices != ["cpu"]):
         raise UsageError(
             f"--clock {clock} tells nothing with --threads {','.join(map(str, counts))} on {','.join(devices)}; use "
@@ -111,7 +111,7 @@ def throughput(
         for option, given in own.items():
             if given is not None:
                 raise UsageError(f"{option} {given} belongs to agents of one's own choice; name them with --policies")
-        names = _words(case) or list(CASES)
+        names = words(case) or list(CASES)
         for name in names:
             check_name("--case", name, CASES, f"use {', '.join(CASES)}")
         groups = shipped(names, counts, devices, seed)
@@ -122,19 +122,19 @@ def throughput(
         base = Conditions(
             env=check_env(env or str(default["env"])),
             env_kwargs=parse_kwargs("--env-kwargs", env_kwargs or []),
-            batch_sizes=tuple(_numbers("--batch-size", batch_size)),
+            batch_sizes=tuple(numbers("--batch-size", batch_size)),
             n_epochs=n_epochs or int(str(default["n_epochs"])),
             seed=seed,
         )
-        agents = _words(policies)
+        agents = words(policies)
         for name in agents:
             find_learner("--policies", name)
         groups = grid(
             agents,
             base,
             [parse_kwargs("--memory-kwargs", [item]) for item in memory_kwargs or []],
-            _numbers("--n-envs", n_envs) or [base.n_envs],
-            _numbers("--window", window) or [base.window],
+            numbers("--n-envs", n_envs) or [base.n_envs],
+            numbers("--window", window) or [base.window],
             counts,
             devices,
         )
@@ -204,15 +204,25 @@ def show(groups: Sequence[Measured]) -> None:
     console.print(page(groups), markup=False, highlight=False, soft_wrap=True)
 
 
-def _words(given: Sequence[str] | None) -> list[str]:
-    """Of an option that takes names one by one and in rows."""
+def words(given: Sequence[str] | None) -> list[str]:
+    """
+    :param given: what an option was given that takes names one by one and in rows
+    :return: the names
+    """
     return [name for row in given or [] for name in row.split(",") if name]
 
 
-def _numbers(option: str, given: Sequence[str] | None) -> list[int]:
-    numbers = []
-    for word in _words(given):
-        if not word.isdecimal() or int(word) < 1:
-            raise UsageError(f"{option} {word!r} is no number; write whole numbers from 1 up, as 1,8")
-        numbers.append(int(word))
-    return list(dict.fromkeys(numbers))
+def numbers(option: str, given: Sequence[str] | None, least: int = 1) -> list[int]:
+    """
+    :param option: name of an option, for messages
+    :param given: what it was given, numbers one by one and in rows
+    :param least: the smallest number allowed
+    :return: the numbers, each once
+    :raises UsageError: when one is no number, or too small
+    """
+    found = []
+    for word in words(given):
+        if not word.isdecimal() or int(word) < least:
+            raise UsageError(f"{option} {word!r} is out of bounds; write whole numbers from {least} up, as 1,8")
+        found.append(int(word))
+    return list(dict.fromkeys(found))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch as th
+from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from torch import nn
 
@@ -61,13 +63,23 @@ def _recurrent(policy: str = BASELINES[RECURRENT].policy, **policy_kwargs: Any) 
     return {"algorithm": RECURRENT, "policy": policy, "policy_kwargs": policy_kwargs}
 
 
+def _own_defaults(**replaced: Any) -> dict[str, Any]:
+    """sb3-contrib's own hyperparameters, in place of those of this library's PPO, which its agents get here."""
+    known = inspect.signature(RecurrentPPO).parameters
+    names = ("learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "ent_coef")
+    return {**{name: known[name].default for name in names}, **replaced}
+
+
 _ONE_LSTM = dict(shared_lstm=True, enable_critic_lstm=False)
 #: Arguments of a run by an agent's name, beside those that ``memory-bench run`` knows. ``recurrent_ppo``, which it
-#: knows, has an LSTM of width 64 for the actor and another for the critic, and so have these unless they are shared.
+#: knows, has an LSTM of width 64 for the actor and another for the critic, and so have these unless they share one. All
+#: have the hyperparameters of this library's PPO but for ``recurrent_ppo_defaults``, which is as sb3-contrib has it.
 PEERS: dict[str, dict[str, Any]] = {
     "recurrent_ppo_256": _recurrent(lstm_hidden_size=256),
     "recurrent_ppo_loopless": _recurrent(LOOPLESS, lstm_hidden_size=64),
     "recurrent_ppo_256_loopless": _recurrent(LOOPLESS, lstm_hidden_size=256),
+    "recurrent_ppo_defaults": {**_recurrent(), "algorithm_kwargs": _own_defaults()},
+    "recurrent_ppo_defaults_loopless": {**_recurrent(LOOPLESS), "algorithm_kwargs": _own_defaults()},
     "recurrent_ppo_shared_loopless": _recurrent(LOOPLESS, lstm_hidden_size=64, **_ONE_LSTM),
 }
 
