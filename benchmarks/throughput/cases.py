@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -165,16 +166,19 @@ def _axis(
     memories: Sequence[dict[str, Any]], n_envs: Sequence[int], windows: Sequence[int]
 ) -> tuple[str | None, Callable[[Conditions], float | None]]:
     """What a picture of a grid has on its axis, where there is one thing only that differs, and is a number."""
-    places: dict[str, tuple[set[Any], Callable[[Conditions], Any]]] = {
-        "environments": (set(n_envs), lambda at: at.n_envs),
-        "window": (set(windows), lambda at: at.window),
-    }
-    keys = {key for memory in memories for key in memory}
-    for key in sorted(keys):
+    found: list[tuple[str, Callable[[Conditions], float | None]] | None] = []
+    if len(set(n_envs)) > 1:
+        found.append(("environments", lambda at: at.n_envs))
+    if len(set(windows)) > 1:
+        found.append(("window", lambda at: at.window))
+    for key in sorted({key for memory in memories for key in memory}):
         values = [memory.get(key) for memory in memories]
-        if all(isinstance(value, int | float) for value in values):
-            places[key] = (set(values), lambda at, key=key: at.memory_kwargs[key])  # type: ignore[misc]
-        else:
-            places[key] = ({str(value) for value in values}, lambda at: None)
-    several = [(name, place) for name, (values, place) in places.items() if len(values) > 1]
-    return several[0] if len(several) == 1 else (None, lambda at: None)
+        if any(value != values[0] for value in values):
+            is_number = all(isinstance(value, int | float) for value in values)
+            found.append((key, partial(_size, key)) if is_number else None)
+    return found[0] if len(found) == 1 and found[0] is not None else (None, lambda at: None)
+
+
+def _size(key: str, at: Conditions) -> float:
+    size: float = at.memory_kwargs[key]
+    return size

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from stable_baselines3.common.utils import get_device
 
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, parse_kwargs
 from memory_agents.benchmarks.env_ids import check_env
@@ -23,7 +24,7 @@ from memory_agents.benchmarks.throughput.measuring import measure
 from memory_agents.benchmarks.throughput.peers import find_learner
 from memory_agents.benchmarks.throughput.results import RESULTS_FILE, Measured, load_now, save_results
 from memory_agents.benchmarks.throughput.stopwatch import CLOCKS, CPU, WALL
-from memory_agents.benchmarks.throughput.subject import Conditions
+from memory_agents.benchmarks.throughput.subject import Conditions, make
 from memory_agents.benchmarks.throughput.tables import page, threads_text
 
 TABLE_FILE = "table.md"
@@ -97,7 +98,7 @@ def throughput(
     check_name("--clock", clock, CLOCKS, f"use {' or '.join(CLOCKS)}")
     usual = [each for each in THREADS if each <= (os.cpu_count() or 1)] if clock == WALL else [1]
     counts = numbers("--threads", threads) or usual
-    devices = [check_device(name) for name in words(device)] or ["cpu"]
+    devices = [str(get_device(check_device(name))) for name in words(device)] or ["cpu"]
     if clock == CPU and (counts != [1] or devices != ["cpu"]):
         raise UsageError(
             f"--clock {clock} tells nothing with --threads {','.join(map(str, counts))} on {','.join(devices)}; use "
@@ -142,9 +143,10 @@ def throughput(
 
 
 def _measure_all(groups: Sequence[Group], rounds: int, clock: str, out: Path) -> None:
+    # A refused argument shall neither leave a folder behind nor come out after minutes.
     for group in groups:
         for entry in group.entries:
-            entry.conditions.subject(entry.agent)
+            make(entry.conditions.subject(entry.agent))[1].close()
     make_folder(out)
     done: list[Measured] = []
     command = shlex.join(["memory-bench", *sys.argv[1:]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -107,7 +108,8 @@ class Worker:
         self.found.state_bytes, self.found.whole_state_bytes = state_bytes(self.agent)
         self.venv.close()
         self.found.flops = self._flops()
-        if with_memory:
+        # Windows does not tell it.
+        if with_memory and sys.platform != "win32":
             size = {} if self.found.batch_size is None else {"batch_size": self.found.batch_size}
             config = replace(self.subject.config, algorithm_kwargs={**self.subject.config.algorithm_kwargs, **size})
             self.found.memory = peak_memory(replace(self.subject, config=config, batch_sizes=()))

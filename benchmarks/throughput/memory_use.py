@@ -52,13 +52,16 @@ def _learn_once(subject: Subject) -> dict[str, float]:
 def _resident(name: str) -> float:
     """
     :param name: VmRSS for the bytes in memory now, VmHWM for the most there have been
-    :return: bytes of this process; of systems that do not tell the first, the second
+    :return: bytes of this process; where the system does not tell the first, the second
+    :raises OSError: where the system tells neither
     """
     status = Path("/proc/self/status")
     if status.is_file():
         # Not getrusage(), whose peak on Linux begins with that of the process that started this one.
         line = next(line for line in status.read_text().splitlines() if line.startswith(f"{name}:"))
         return 1024 * float(line.split()[1])
+    if sys.platform == "win32":
+        raise OSError("Windows does not tell a process's memory in a way that Python knows")
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024

@@ -5,10 +5,12 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import ceil
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from memory_agents.benchmarks.report.figures import FONT_SIZE, HEIGHT, WIDTH, Picture, dress, line_style
 from memory_agents.benchmarks.throughput.measurement import Measurement
@@ -28,6 +30,8 @@ class Panel:
     value: Callable[[Measurement], float]
 
 
+LEGEND_COLUMNS = 4
+_LEGEND: dict[str, Any] = dict(loc="outside lower left", fontsize=FONT_SIZE - 1, frameon=False, ncols=LEGEND_COLUMNS)
 PANELS = (
     Panel("Acting, all environments", "ms/step", lambda each: statistics.median(each.acting_ms)),
     Panel("Learning", "µs/transition", lambda each: each.learning_us),
@@ -45,7 +49,8 @@ def scaling_picture(group: Measured, name: str) -> Picture:
     for at, each in zip(group.at, group.agents, strict=True):
         assert at is not None
         lines.setdefault(each.agent, []).append((at, each))
-    figure = Figure(figsize=(len(PANELS) * 0.75 * WIDTH, HEIGHT + 0.16 * len(lines)), layout="constrained")
+    height = HEIGHT + 0.16 * ceil(len(lines) / LEGEND_COLUMNS)
+    figure = Figure(figsize=(len(PANELS) * 0.75 * WIDTH, height), layout="constrained")
     panels = figure.subplots(1, len(PANELS), squeeze=False)[0]
     told = []
     for axes, panel in zip(panels, PANELS, strict=True):
@@ -57,7 +62,7 @@ def scaling_picture(group: Measured, name: str) -> Picture:
             told.append(f"{panel.title} of {agent}: {', '.join(f'{value:.3g}' for value in values)} {panel.unit}")
         _scale(axes, sorted({at for at in group.at if at is not None}), group.axis or "")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", fontsize=FONT_SIZE - 1, frameon=False)
+    figure.legend(handles, labels, **_LEGEND)
     return Picture(name, f"{group.title}. {'; '.join(told)}.", figure, HEIGHT)
 
 
@@ -66,6 +71,7 @@ def _scale(axes: Axes, at: list[float], label: str) -> None:
     axes.set_yscale("log")
     axes.set_xticks(at, [f"{value:g}" for value in at])
     axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.yaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(label)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from stable_baselines3.common.utils import get_device
 
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
 from memory_agents.benchmarks.config import TrainingConfig
@@ -71,7 +72,7 @@ def race_all(
     for name in chosen:
         check_name("--task", name, TASKS, f"use {', '.join(TASKS)}")
     rules = Rules(budget, check_every, eval_episodes, success_rate)
-    check_device(device)
+    device = str(get_device(check_device(device)))
     planned = [
         _plan(name, policy, dict(n_envs=n_envs, total_timesteps=budget, seed=seed, device=device, threads=threads), out)
         for seed, name, policy in product(

@@ -82,7 +82,12 @@ class Conditions:
         :raises UsageError: when the agent is unknown
         """
         label, arguments = find_learner("--policies", name)
-        own = dict(arguments.get("algorithm_kwargs", {}))
+        known: dict[str, Any] = {"n_steps": self.window, "learning_rate": 0.0}
+        # An algorithm of the user's own has its own hyperparameters, and perhaps not these.
+        is_foreign = ":" in arguments.get("algorithm", "")
+        if not is_foreign:
+            known["n_epochs"] = self.n_epochs
+        settings = {**arguments, "algorithm_kwargs": {**arguments.get("algorithm_kwargs", {}), **known}}
         config = TrainingConfig(
             env=self.env,
             env_kwargs=dict(self.env_kwargs),
@@ -90,19 +95,16 @@ class Conditions:
             device=self.device,
             threads=self.threads,
             seed=self.seed,
-            **{
-                **arguments,
-                "algorithm_kwargs": {
-                    **own, "n_steps": self.window, "n_epochs": self.n_epochs, "learning_rate": 0.0
-                },
-            },
-        )  # fmt: skip
-        mine = remembers(config)
-        if mine:
+            **settings,
+        )
+        sizes = self.batch_sizes
+        if remembers(config):
             config = replace(config, memory_kwargs={**config.memory_kwargs, **self.memory_kwargs})
-        rollout = self.window * self.n_envs
-        theirs = doubled(SMALLEST_BATCH, rollout) if self.search_batches else (rollout,)
-        return Subject(label, config, self.window, self.batch_sizes or (() if mine else theirs))
+        elif not is_foreign:
+            rollout = self.window * self.n_envs
+            sizes = sizes or (doubled(SMALLEST_BATCH, rollout) if self.search_batches else (rollout,))
+            config = replace(config, algorithm_kwargs={**config.algorithm_kwargs, "batch_size": sizes[0]})
+        return Subject(label, config, self.window, sizes)
 
 
 def remembers(config: TrainingConfig) -> bool:

@@ -87,7 +87,8 @@ def _costs(each: Measurement) -> Row:
         NONE if rate is None else f"{rate / 1e9:.1f}",
         NONE if share is None else f"{share:.1%}",
         NONE if not peaks else f"{max(peaks) / 1e9:.0f}",
-        *(_mib(each, name) for name in ("process_mib", "own_mib")),
+        _mib(each, "process_mib") + (f", GPU {_mib(each, 'cuda_mib')}" if "cuda_mib" in each.memory else ""),
+        _mib(each, "own_mib"),
     )
 
 

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.cli import run
+from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.benchmarks.evaluation import evaluate
+from memory_agents.benchmarks.throughput import race as racing
+from memory_agents.benchmarks.throughput.race import (
+    Finish,
+    Rules,
+    load_finish,
+    median_seconds,
+    race,
+    race_table,
+    save_finish,
+)
+
+SMALL = TrainingConfig(
+    env="MemoryAgents/TMaze-v0",
+    env_kwargs={"corridor": 3},
+    policy="MemoryPolicy",
+    memory_class="lstm",
+    n_envs=4,
+    threads=1,
+    device="cpu",
+    algorithm_kwargs={"n_steps": 16},
+)
+
+
+def finish(agent: str, seed: int, seconds: float, solved: bool = True, **known: Any) -> Finish:
+    values: dict[str, Any] = dict(
+        task="tmaze",
+        agent=agent,
+        seed=seed,
+        arguments={},
+        rules={},
+        solved=solved,
+        steps=int(1000 * seconds),
+        seconds=seconds,
+        cpu_seconds=seconds / 2,
+        checks=[(4096, seconds, 1.0)],
+        is_recurrent_ppo=agent.startswith("recurrent"),
+        commit=None,
+        versions={},
+        hardware={},
+    )
+    return Finish(**{**values, **known})
+
+
+def test_a_run_that_never_solves_it_is_given_up() -> None:
+    rules = Rules(budget=256, check_every=100, episodes=4, success_rate=2.0)
+    found = race("tmaze", "lstm", SMALL, rules)
+    assert not found.solved
+    # After the updates that follow 100 and, from there, 100 steps; and at the end.
+    assert [steps for steps, _, _ in found.checks] == [128, 256]
+    assert found.steps == 256
+    assert all(rate <= 1 for _, _, rate in found.checks)
+    assert found.arguments == asdict(SMALL)
+
+
+def test_it_is_over_when_it_is_solved() -> None:
+    rules = Rules(budget=1024, check_every=64, episodes=4, success_rate=0.0)
+    found = race("tmaze", "lstm", SMALL, rules)
+    assert found.solved
+    assert found.steps == 64
+    assert len(found.checks) == 1
+    assert found.seconds == found.checks[0][1] > 0
+
+
+def test_evaluations_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*args: Any) -> Any:
+        time.sleep(0.5)
+        return evaluate(*args)
+
+    monkeypatch.setattr(racing, "evaluate", slow)
+    rules = Rules(budget=256, check_every=64, episodes=1, success_rate=2.0)
+    began = time.perf_counter()
+    found = race("tmaze", "lstm", SMALL, rules)
+    passed = time.perf_counter() - began
+    assert len(found.checks) == 4
+    assert found.seconds < passed - 5 * 0.5
+    assert [seconds for _, seconds, _ in found.checks] == sorted(seconds for _, seconds, _ in found.checks)
+
+
+def test_checks_change_nothing_of_what_is_learned() -> None:
+    often = race("tmaze", "lstm", SMALL, Rules(256, 64, 4, 2.0))
+    once = race("tmaze", "lstm", SMALL, Rules(256, 256, 4, 2.0))
+    assert often.checks[-1][2] == once.checks[-1][2]
+
+
+def test_the_environment_must_tell_successes() -> None:
+    config = replace(SMALL, env="MemoryAgents/CartPoleNoVelocity-v0", env_kwargs={})
+    with pytest.raises(UsageError, match="does not tell when an episode is a success"):
+        race("cartpole", "lstm", config, Rules(64, 64, 1, 1.0))
+
+
+def test_results_come_back(tmp_path: Path) -> None:
+    path = tmp_path / "one.json"
+    one = finish("compressive", 1, 12.5)
+    save_finish(one, path)
+    assert load_finish(path) == one
+    path.write_text("{}")
+    with pytest.raises(UsageError, match="is not the result of a race"):
+        load_finish(path)
+
+
+def test_medians_know_who_gave_up() -> None:
+    runs = [finish("a", 0, 10), finish("a", 1, 30, solved=False), finish("a", 2, 20)]
+    assert median_seconds(runs, lambda each: each.seconds) == 20
+    assert median_seconds([*runs, finish("a", 3, 30, solved=False)], lambda each: each.seconds) == math.inf
+
+
+def test_the_first_is_compared_with_the_quickest_recurrent_ppo() -> None:
+    runs = [finish("compressive", seed, 10.0 + seed) for seed in (1, 0, 2)]
+    runs += [finish("recurrent_ppo_256", seed, 44.0) for seed in range(3)]
+    runs += [finish("recurrent_ppo_defaults", seed, 600.0, solved=seed == 0) for seed in range(3)]
+    runs += [finish("lstm", seed, 1.0) for seed in range(3)]
+    heading, _, *rows, _, line = race_table(runs).strip().splitlines()
+    assert heading.startswith("| task | agent | seeds | solved |")
+    assert rows[0] == "| tmaze | compressive | 0, 1, 2 | 3 of 3 | 10,000, 11,000, 12,000 | 10, 11, 12 | 11 | 6 |"
+    assert "| recurrent_ppo_defaults | 0, 1, 2 | 1 of 3 | 600,000, > 600,000, > 600,000 |" in rows[2]
+    assert rows[2].endswith("| > 600 | > 300 |")
+    expected = "recurrent_ppo_256, the quickest RecurrentPPO, took 4.0 times as long as compressive (medians)"
+    assert line == f"tmaze: {expected}."
+
+
+def test_comparisons_with_those_who_gave_up() -> None:
+    first = [finish("compressive", 0, 10.0)]
+    lost = [finish("recurrent_ppo_256", 0, 600.0, solved=False)]
+    assert "took more than 60.0 times as long as compressive" in race_table([*first, *lost])
+    gone = [finish("compressive", 0, 10.0, solved=False)]
+    assert "compressive did not solve it on most seeds" in race_table([*gone, *lost])
+    assert "RecurrentPPO" not in race_table(first)
+
+
+def test_the_command_and_its_repetition(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["race", "--task", "tmaze", "--policies", "lstm,recurrent_ppo_defaults", "--seeds", "0", "--n-envs", "2"]
+    args += ["--budget", "256", "--check-every", "256", "--eval-episodes", "2", "--out", str(tmp_path)]
+    assert run(args) == 0
+    first = capsys.readouterr().out
+    files = sorted(path.name for path in tmp_path.glob("*.json"))
+    assert files == ["tmaze-lstm-s0.json", "tmaze-recurrent_ppo_defaults-s0.json"]
+    content = json.loads((tmp_path / files[1]).read_text())
+    assert content["is_recurrent_ppo"] is True
+    assert content["arguments"]["algorithm_kwargs"]["n_epochs"] == 10
+    assert content["arguments"]["env_kwargs"] == {"corridor": 20}
+    assert (tmp_path / "race.md").read_text() in first
+    # Nothing is run again.
+    assert run(args) == 0
+    assert "tmaze-lstm-s0: " not in capsys.readouterr().out
+    assert run([*args, "--budget", "512"]) == 2
+    assert "is of a run with other arguments" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--task", "tmase"], "did you mean tmaze"),
+        (["--policies", "random"], "learns nothing"),
+        (["--seeds", "x"], "--seeds 'x'"),
+        (["--success-rate", "1.5"], "--success-rate"),
+        (["--device", "gpu"], "--device 'gpu'"),
+    ],
+)
+def test_bad_arguments(args: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "race"
+    assert run(["race", "--out", str(out), *args]) == 2
+    assert words in capsys.readouterr().err
+    assert not out.exists()
