@@ -33,7 +33,8 @@ class Group:
     :param title: what it compares
     :param entries: agents, of which the first is what the others are compared with
     :param axis: what grows along the axis of its picture; without it there is no picture
-    :param costs: whether to measure peak memory, in processes of their own
+    :param costs: whether to count operations, and to measure peak memory, in processes of their own
+    :param most_rounds: rounds that are enough
     """
 
     case: str
@@ -41,11 +42,16 @@ class Group:
     entries: tuple[Entry, ...]
     axis: str | None = None
     costs: bool = True
+    most_rounds: int | None = None
 
     @property
     def threads(self) -> int:
         """PyTorch's threads."""
         return self.entries[0].conditions.threads
+
+
+#: Rounds of curves, which are not there to tell small differences.
+SCALING_ROUNDS = 3
 
 
 def _lstm(base: Conditions) -> list[Group]:
@@ -98,9 +104,12 @@ def _scaling(base: Conditions) -> list[Group]:
     envs = tuple(Entry(name, replace(base, n_envs=n), n) for name in agents for n in (1, 4, 16, 64))
     windows = tuple(Entry(name, replace(base, window=n), n) for name in agents for n in (32, 128, 512))
     return [
-        Group("scaling-slots", "Slots, or recent tokens of GTrXL, 8 environments", slots, "slots", costs=False),
-        Group("scaling-envs", "Environments", envs, "environments", costs=False),
-        Group("scaling-window", "Window length, 8 environments", windows, "window", costs=False),
+        Group(f"scaling-{name}", title, entries, axis, costs=False, most_rounds=SCALING_ROUNDS)
+        for name, title, entries, axis in (
+            ("slots", "Slots, or recent tokens of GTrXL, 8 environments", slots, "slots"),
+            ("envs", "Environments", envs, "environments"),
+            ("window", "Window length, 8 environments", windows, "window"),
+        )
     ]
 
 

@@ -158,9 +158,10 @@ def _measure_all(groups: Sequence[Group], rounds: int, clock: str, out: Path) ->
         with console.status(where) as status:
             found = measure(
                 [entry.conditions.subject(entry.agent) for entry in group.entries],
-                rounds,
+                min(rounds, group.most_rounds or rounds),
                 lambda line, where=where, status=status: status.update(f"{where}: {line}"),  # type: ignore[misc]
-                with_memory=group.costs and not _measured_before(group, done),
+                operations=group.costs,
+                memory=group.costs and not _measured_before(group, done),
                 clock=clock,
             )
         at = tuple(entry.at for entry in group.entries)

@@ -100,16 +100,18 @@ class Worker:
         self.found.total_s.append(total)
         self.found.busy_shares.append(busy)
 
-    def finish(self, with_memory: bool) -> Measurement:
+    def finish(self, operations: bool, memory: bool) -> Measurement:
         """
-        :param with_memory: whether to measure peak memory, in a process of its own
+        :param operations: whether to count the operations of learning
+        :param memory: whether to measure peak memory, in a process of its own
         :return: what has been measured, with what does not depend on the machine's mood
         """
         self.found.state_bytes, self.found.whole_state_bytes = state_bytes(self.agent)
         self.venv.close()
-        self.found.flops = self._flops()
+        if operations:
+            self.found.flops = self._flops()
         # Windows does not tell it.
-        if with_memory and sys.platform != "win32":
+        if memory and sys.platform != "win32":
             size = {} if self.found.batch_size is None else {"batch_size": self.found.batch_size}
             config = replace(self.subject.config, algorithm_kwargs={**self.subject.config.algorithm_kwargs, **size})
             self.found.memory = peak_memory(replace(self.subject, config=config, batch_sizes=()))
@@ -128,13 +130,20 @@ class Worker:
 
 
 def measure(
-    subjects: Sequence[Subject], rounds: int, say: Say, with_memory: bool = True, clock: str = WALL
+    subjects: Sequence[Subject],
+    rounds: int,
+    say: Say,
+    *,
+    operations: bool = True,
+    memory: bool = True,
+    clock: str = WALL,
 ) -> list[Measurement]:
     """
     :param subjects: agents on the same device and threads, to be compared with one another
     :param rounds: rounds, in each of which all take their turn, in changing order
     :param say: told what is being done
-    :param with_memory: whether to measure peak memory, in a process for each
+    :param operations: whether to count the operations of learning, and to measure how many are possible
+    :param memory: whether to measure peak memory, in a process for each
     :param clock: of which times seconds are
     :return: a measurement of each
     :raises UsageError: when an argument of an agent cannot be used
@@ -147,15 +156,16 @@ def measure(
         say(f"{subject.name}: preparing")
         workers.append(Worker(subject, clock))
         workers[-1].prepare()
-    peaks = [matmul_peaks(first.device, clock=clock)]
+    peaks = [matmul_peaks(first.device, clock=clock)] if operations else []
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
         for worker in workers if number % 2 == 0 else reversed(workers):
             worker.measure()
-    peaks.append(matmul_peaks(first.device, clock=clock))
+    if operations:
+        peaks.append(matmul_peaks(first.device, clock=clock))
     found = []
     for worker in workers:
-        say(f"{worker.subject.name}: operations and memory")
-        found.append(worker.finish(with_memory))
-        found[-1].peak = {name: max(peak[name] for peak in peaks) for name in peaks[0]}
+        say(f"{worker.subject.name}: costs")
+        found.append(worker.finish(operations, memory))
+        found[-1].peak = {name: max(peak[name] for peak in peaks) for name in (peaks[0] if peaks else ())}
     return found

@@ -144,11 +144,8 @@ def page(groups: Sequence[Measured]) -> str:
     parts = [SPEED_NOTE, COST_NOTE]
     for group in groups:
         heading = f"{group.title} ({threads_text(group.agents[0].threads)})"
-        parts += [
-            f"## {heading}",
-            *([] if group.clock == WALL else [CPU_NOTE]),
-            markdown(speed_rows(group)),
-            markdown(cost_rows(group)),
-        ]
+        parts += [f"## {heading}", *([] if group.clock == WALL else [CPU_NOTE]), markdown(speed_rows(group))]
+        if any(each.flops is not None for each in group.agents):
+            parts.append(markdown(cost_rows(group)))
     parts += [f"Note: {line}" for line in disturbed(groups)]
     return "\n\n".join(parts) + "\n"

@@ -20,7 +20,7 @@ AGENTS = ("lstm", "recurrent_ppo_loopless", "memoryless")
 def test_agents_take_turns() -> None:
     said: list[str] = []
     subjects = [replace(TMAZE, batch_sizes=(32, 64)).subject(name) for name in AGENTS]
-    found = measure(subjects, 3, said.append, with_memory=False)
+    found = measure(subjects, 3, said.append, memory=False)
     assert [each.agent for each in found] == list(AGENTS)
     assert "round 3 of 3" in said
     for each in found:
@@ -125,6 +125,12 @@ def test_peak_memory_is_that_of_a_process_of_its_own() -> None:
     small = peak_memory(CARTPOLE.subject("memoryless"))
     assert 10 < small["own_mib"] < small["process_mib"] < 4000
     assert set(small) == {"process_mib", "own_mib"}
+
+
+def test_costs_can_be_left_out() -> None:
+    (found,) = measure([TMAZE.subject("memoryless")], 1, lambda line: None, operations=False, memory=False)
+    assert (found.flops, found.peak, found.memory) == (None, {}, {})
+    assert len(found.total_s) == 1
 
 
 @pytest.mark.cuda

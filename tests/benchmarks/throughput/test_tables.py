@@ -72,6 +72,11 @@ def test_costs() -> None:
     assert column(rows, "of which its own") == ["51", "-"]
 
 
+def test_costs_that_were_not_measured_have_no_table() -> None:
+    assert page([measured(ONE)]).count("| agent |") == 2
+    assert page([measured(replace(ONE, flops=None))]).count("| agent |") == 1
+
+
 def test_memory_of_a_gpu() -> None:
     rows = cost_rows(measured(measurement("one", memory={"process_mib": 900.0, "own_mib": 60.0, "cuda_mib": 12.0})))
     assert column(rows, "memory MiB") == ["900, GPU 12"]
