@@ -6,7 +6,6 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated
 
@@ -98,7 +97,7 @@ def throughput(
     check_name("--clock", clock, CLOCKS, f"use {' or '.join(CLOCKS)}")
     usual = [each for each in THREADS if each <= (os.cpu_count() or 1)] if clock == WALL else [1]
     counts = numbers("--threads", threads) or usual
-    devices = [str(get_device(check_device(name))) for name in words(device)] or ["cpu"]
+    devices = list(dict.fromkeys(str(get_device(check_device(name))) for name in words(device))) or ["cpu"]
     if clock == CPU and (counts != [1] or devices != ["cpu"]):
         raise UsageError(
             f"--clock {clock} tells nothing with --threads {','.join(map(str, counts))} on {','.join(devices)}; use "
@@ -119,15 +118,16 @@ def throughput(
     else:
         if case is not None:
             raise UsageError(f"--case {','.join(case)} brings its own agents; leave it or --policies out")
-        default = {entry.name: entry.default for entry in fields(Conditions)}
         base = Conditions(
-            env=check_env(env or str(default["env"])),
+            env=check_env(env or Conditions.env),
             env_kwargs=parse_kwargs("--env-kwargs", env_kwargs or []),
             batch_sizes=tuple(numbers("--batch-size", batch_size)),
-            n_epochs=n_epochs or int(str(default["n_epochs"])),
+            n_epochs=n_epochs or Conditions.n_epochs,
             seed=seed,
         )
         agents = words(policies)
+        if not agents:
+            raise UsageError(f"--policies {','.join(policies)!r} names no agent; write names, as lstm,recurrent_ppo")
         for name in agents:
             find_learner("--policies", name)
         groups = grid(
@@ -135,7 +135,7 @@ def throughput(
             base,
             [parse_kwargs("--memory-kwargs", [item]) for item in memory_kwargs or []],
             numbers("--n-envs", n_envs) or [base.n_envs],
-            numbers("--window", window) or [base.window],
+            numbers("--window", window, least=2) or [base.window],
             counts,
             devices,
         )

@@ -67,6 +67,16 @@ def test_a_run_that_never_solves_it_is_given_up() -> None:
     assert found.arguments == asdict(SMALL)
 
 
+def test_memory_solves_what_cannot_be_solved_without() -> None:
+    rules = Rules(budget=16_384, check_every=2048, episodes=100)
+    config = replace(SMALL, n_envs=8, total_timesteps=rules.budget, algorithm_kwargs={})
+    found = race("tmaze", "lstm", config, rules)
+    assert found.solved
+    assert found.checks[-1][2] >= 0.95
+    without = replace(config, policy="MlpPolicy", memory_class=None)
+    assert not race("tmaze", "memoryless", without, rules).solved
+
+
 def test_it_is_over_when_it_is_solved() -> None:
     rules = Rules(budget=1024, check_every=64, episodes=4, success_rate=0.0)
     found = race("tmaze", "lstm", SMALL, rules)
