@@ -89,7 +89,7 @@ def throughput(
     clock: Annotated[
         str,
         typer.Option(
-            help="wall, or cpu: CPU seconds, which other work of the machine leaves alone; one thread, no GPU."
+            help="wall, or cpu: CPU seconds, which other work of the machine disturbs less; one thread, no GPU."
         ),
     ] = WALL,
 ) -> None:

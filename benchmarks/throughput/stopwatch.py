@@ -9,15 +9,16 @@ from typing import Any
 
 import torch as th
 
-#: Seconds as they pass; and those in which this process was at work, which other work of the machine leaves alone.
+#: Seconds as they pass; and those in which this process was at work, which other work of the machine makes longer only
+#: by way of caches and shared cores.
 WALL, CPU = CLOCKS = ("wall", "cpu")
 
 
 class Stopwatch:
     """
     :param device: where the work is done; what it has been given is waited for before the clock is read
-    :param clock: ``"wall"``, or ``"cpu"`` for the CPU seconds of this process, which are those on the clock of an idle
-        machine if there is one thread only
+    :param clock: ``"wall"``, or ``"cpu"`` for the CPU seconds of this process, which with one thread and nothing else
+        at work are the same
     """
 
     def __init__(self, device: th.device, clock: str = WALL) -> None:
