@@ -21,6 +21,8 @@ from memory_agents.common.sequences import check_sequence_length
 
 #: What sb3-contrib's RecurrentPPO takes by default: where the search for the quickest minibatch begins.
 SMALLEST_BATCH = 128
+#: About what is quickest for RecurrentPPO on a CPU: with much more, its sequences no longer fit into the caches.
+LARGE_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ class Conditions:
     :param memory_kwargs: arguments of the memories of agents that have one of this library's
     :param batch_sizes: minibatches to choose the quickest of for every agent; none: this library's agents have their
         default, and of the others' the quickest of 128 transitions, the double of it and so on up to a whole rollout
-    :param search_batches: False: without ``batch_sizes`` the others learn from whole rollouts
+    :param search_batches: False: without ``batch_sizes`` the others learn from whole rollouts, or from minibatches of
+        1024 transitions where rollouts are larger
     :param n_epochs: passes over a rollout
     :param seed: seed of everything
     """
@@ -102,7 +105,7 @@ class Conditions:
             config = replace(config, memory_kwargs={**config.memory_kwargs, **self.memory_kwargs})
         elif not is_foreign:
             rollout = self.window * self.n_envs
-            sizes = sizes or (doubled(SMALLEST_BATCH, rollout) if self.search_batches else (rollout,))
+            sizes = sizes or (doubled(SMALLEST_BATCH, rollout) if self.search_batches else (min(rollout, LARGE_BATCH),))
             config = replace(config, algorithm_kwargs={**config.algorithm_kwargs, "batch_size": sizes[0]})
         return Subject(label, config, self.window, sizes)
 

@@ -46,6 +46,7 @@ def test_minibatches_are_looked_for_where_they_are_not_ours() -> None:
     assert conditions.subject("recurrent_ppo").batch_sizes == (128, 256, 400)
     assert conditions.subject("memoryless").batch_sizes == (128, 256, 400)
     assert replace(conditions, search_batches=False).subject("memoryless").batch_sizes == (400,)
+    assert replace(conditions, n_envs=32, search_batches=False).subject("memoryless").batch_sizes == (1024,)
     asked = replace(conditions, batch_sizes=(100, 200))
     assert asked.subject("lstm").batch_sizes == asked.subject("memoryless").batch_sizes == (100, 200)
 
