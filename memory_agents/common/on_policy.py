@@ -281,9 +281,9 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
 
     @th.no_grad()
     def _first_ratio_error(self) -> float:
-        """Largest |ratio - 1| between learning and acting before the first gradient step, in up to 4 environments."""
+        """Largest |ratio - 1| between learning and acting before the first gradient step, in up to 2 environments."""
         buffer = self.rollout_buffer
-        first = np.arange(min(buffer.n_envs, 4)) * buffer.windows_per_env
+        first = np.arange(min(buffer.n_envs, 2)) * buffer.windows_per_env
         # The first window tells of memory that other parameters made, the last one of memory carried on since then.
         samples = buffer.sample_windows(np.unique([first, first + buffer.windows_per_env - 1]))
         self.policy.set_training_mode(False)
