@@ -13,7 +13,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, VecNormalize
 
-from memory_agents import FlatDictObservation
+from memory_agents import FlatDictObservation, make_batched
 from memory_agents.benchmarks.algorithms import ALGORITHMS, Algorithm
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
 from memory_agents.benchmarks.config import TrainingConfig
@@ -30,12 +30,16 @@ from memory_agents.benchmarks.suites import reports_success, suite_of
 from memory_agents.common import MemoryActorCriticPolicy
 from memory_agents.common.building import default_features_extractor
 from memory_agents.common.observations import is_nested
-from memory_agents.envs import MemoryEnv, ShowImportance
+from memory_agents.envs import ENVIRONMENTS, MemoryEnv, ShowImportance
 from memory_agents.memory import memory_registry
 from memory_agents.memory.compressive import judge_registry
 
 #: The baseline without memory: the stock algorithm on the current observation alone.
 MEMORYLESS = "MlpPolicy"
+
+
+#: With fewer environments it is quicker to play one after the other.
+FEWEST_AT_ONCE = 8
 
 
 def policy_names() -> list[str]:
@@ -81,16 +85,25 @@ def show_importance(env: gym.Env[Any, Any], config: TrainingConfig) -> gym.Env[A
     :return: it, showing what matters where the judger of the memory is one that is told
     :raises UsageError: when the environment does not tell
     """
-    judger = config.memory_kwargs.get("judger")
-    kind = judger.get("kind") if isinstance(judger, dict) else judger
-    if not isinstance(kind, str) or kind not in judge_registry or not judge_registry[kind].is_told:
+    if not wants_importance(config):
         return env
     if "important" not in env.reset()[1]:
+        judger = config.memory_kwargs["judger"]
         raise UsageError(
-            f"--memory-kwargs judger={kind} has to be told what matters, and --env {config.env!r} does not tell it in "
+            f"--memory-kwargs judger={judger['kind'] if isinstance(judger, dict) else judger} has to be told what matters, and --env {config.env!r} does not tell it in "
             "info['important']; use one that does, such as MemoryAgents/CueStream-v0, or another judger"
         )
     return ShowImportance(env)
+
+
+def wants_importance(config: TrainingConfig) -> bool:
+    """
+    :param config: the run's arguments
+    :return: whether the judger of the memory is one that is told what matters
+    """
+    judger = config.memory_kwargs.get("judger")
+    kind = judger.get("kind") if isinstance(judger, dict) else judger
+    return isinstance(kind, str) and kind in judge_registry and judge_registry[kind].is_told
 
 
 def stack_frames(env: gym.Env[Any, Any], config: TrainingConfig) -> gym.Env[Any, Any]:
@@ -115,14 +128,19 @@ def make_vec_env(config: TrainingConfig, n_envs: int, log: Path | None = None) -
     :param config: the run's arguments
     :param n_envs: environments side by side
     :param log: CSV file that gets one line per episode
-    :return: the environments, monitored
+    :return: the environments, monitored; this library's own are played all at once where that is quicker
     :raises UsageError: when the id is unknown or the environment refuses its arguments
     """
     first = make_env(config)
-    factories: list[Callable[[], gym.Env[Any, Any]]] = [lambda: first]
-    factories += [lambda: make_env(config)] * (n_envs - 1)
     info_keywords = ("is_success",) if memory_env(first) is not None or reports_success(first) else ()
-    return VecMonitor(DummyVecEnv(factories), None if log is None else str(log), info_keywords)
+    venv: VecEnv
+    if n_envs >= FEWEST_AT_ONCE and config.env in ENVIRONMENTS and config.n_stack == 1 and not wants_importance(config):
+        venv = make_batched(config.env, n_envs, monitor=False, **config.env_kwargs)
+    else:
+        factories: list[Callable[[], gym.Env[Any, Any]]] = [lambda: first]
+        factories += [lambda: make_env(config)] * (n_envs - 1)
+        venv = DummyVecEnv(factories)
+    return VecMonitor(venv, None if log is None else str(log), info_keywords)
 
 
 def make_training_env(config: TrainingConfig, log: Path | None = None) -> VecEnv:

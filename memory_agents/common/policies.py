@@ -17,7 +17,6 @@ from memory_agents.common.acting import acting_inputs, checked_starts
 from memory_agents.common.actions import checked_masks, env_actions, masked_logits
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import default_features_extractor, make_memory
-from memory_agents.common.distributions import unchecked
 from memory_agents.common.learning_mode import LearningMode
 from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.optimizers import fused_arguments
@@ -100,7 +99,6 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             optimizer_kwargs=fused_arguments(optimizer_class, optimizer_kwargs),
             **kwargs,
         )
-        self.action_dist = unchecked(self.action_dist)
 
     def _build_mlp_extractor(self) -> None:
         features_dim = int(self.features_dim)

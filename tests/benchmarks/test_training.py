@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import stable_baselines3
+import torch as th
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from memory_agents import PPO
@@ -336,3 +337,27 @@ def test_evaluations_of_different_seeds_share_no_episode() -> None:
 
     assert all(plays(a).isdisjoint(plays(b)) for a in range(5) for b in range(a))
     assert all(min(plays(seed)) > 100_000 for seed in range(5))
+
+
+@pytest.mark.parametrize("env_id", ["MemoryAgents/TMaze-v0", "MemoryAgents/CartPoleNoVelocity-v0"])
+def test_environments_played_at_once_change_no_result(
+    env_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainingConfig(
+        env_id, policy="MemoryPolicy", memory_class="gru", n_envs=8, total_timesteps=2048, eval_episodes=8, device="cpu"
+    )
+    at_once = train(config, tmp_path / "at-once", progress=False)
+    monkeypatch.setattr("memory_agents.benchmarks.agents.FEWEST_AT_ONCE", 9)
+    one_by_one = train(config, tmp_path / "one-by-one", progress=False)
+    assert at_once.evaluation == one_by_one.evaluation
+    for one, other in zip(at_once.agent.policy.parameters(), one_by_one.agent.policy.parameters(), strict=True):
+        assert th.equal(one, other)
+
+
+def test_only_environments_as_they_are_are_played_at_once() -> None:
+    def kind(**arguments: Any) -> str:
+        config = TrainingConfig(**{"env": "MemoryAgents/CueStream-v0", **arguments})
+        return type(make_vec_env(config, 8).unwrapped).__name__
+
+    assert kind() == "BatchedVecEnv"
+    assert kind(env="CartPole-v1") == kind(n_stack=4) == kind(memory_kwargs={"judger": "oracle"}) == "DummyVecEnv"
