@@ -88,10 +88,9 @@ def show_importance(env: gym.Env[Any, Any], config: TrainingConfig) -> gym.Env[A
     if not wants_importance(config):
         return env
     if "important" not in env.reset()[1]:
-        judger = config.memory_kwargs["judger"]
         raise UsageError(
-            f"--memory-kwargs judger={judger['kind'] if isinstance(judger, dict) else judger} has to be told what matters, and --env {config.env!r} does not tell it in "
-            "info['important']; use one that does, such as MemoryAgents/CueStream-v0, or another judger"
+            f"--memory-kwargs judger={_judger_kind(config)} has to be told what matters, and --env {config.env!r} does "
+            "not tell it in info['important']; use one that does, such as MemoryAgents/CueStream-v0, or another judger"
         )
     return ShowImportance(env)
 
@@ -101,9 +100,13 @@ def wants_importance(config: TrainingConfig) -> bool:
     :param config: the run's arguments
     :return: whether the judger of the memory is one that is told what matters
     """
-    judger = config.memory_kwargs.get("judger")
-    kind = judger.get("kind") if isinstance(judger, dict) else judger
+    kind = _judger_kind(config)
     return isinstance(kind, str) and kind in judge_registry and judge_registry[kind].is_told
+
+
+def _judger_kind(config: TrainingConfig) -> Any:
+    judger = config.memory_kwargs.get("judger")
+    return judger.get("kind") if isinstance(judger, dict) else judger
 
 
 def stack_frames(env: gym.Env[Any, Any], config: TrainingConfig) -> gym.Env[Any, Any]:
