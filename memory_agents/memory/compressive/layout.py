@@ -160,7 +160,9 @@ class StepLayout:
         all_made = shape.slots_per_block * blocks
         #: slots made so far, (batch, 1)
         self.made = made = all_made if judgement is None else judgement.made[:, None]
-        in_slots, rows, lengths, first_positions = _rings(n, ring, device)
+        # What a compiler makes of tensors must not be kept.
+        rings = _rings if th.compiler.is_compiling() else _known_rings
+        in_slots, rows, lengths, first_positions = rings(n, ring, device)
         newest = made - 1
         # Rank of a slot, distance of a token.
         age = (th.where(in_slots, newest, e) - rows) % lengths
@@ -191,7 +193,6 @@ class StepLayout:
         self.leaving = self.batch if is_traced() else leaves.nonzero().squeeze(1)
 
 
-@cache
 def _rings(n_slots: int, n_recent: int, device: th.device) -> tuple[th.Tensor, ...]:
     """
     :param n_slots: rows of the slot ring
@@ -204,6 +205,9 @@ def _rings(n_slots: int, n_recent: int, device: th.device) -> tuple[th.Tensor, .
     in_slots = row < n_slots
     length = th.where(in_slots, n_slots, n_recent)
     return in_slots, th.where(in_slots, row, row - n_slots), length, th.where(in_slots, n_recent, 0)
+
+
+_known_rings = cache(_rings)
 
 
 class WindowLayout:
