@@ -10,7 +10,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, baddbmm_flop
 
 from memory_agents.benchmarks.throughput.stopwatch import WALL, Stopwatch
 
@@ -43,7 +43,9 @@ def learning_flops(agent: OnPolicyAlgorithm) -> float:
     discrete = isinstance(agent.action_space, spaces.Discrete)
     actions = batch.actions.long().flatten() if discrete else batch.actions
     recurrent = (batch.lstm_states, batch.episode_starts) if hasattr(batch, "lstm_states") else ()
-    counter = FlopCounterMode(display=False)
+    # It knows the product that adds to a new tensor, not the one that adds to its own.
+    in_place = {th.ops.aten.baddbmm_: baddbmm_flop}
+    counter = FlopCounterMode(display=False, custom_mapping=in_place)
     with warnings.catch_warnings():
         # What PyTorch says of Intel's GPUs when oneDNN is switched off and on again.
         warnings.simplefilter("ignore", UserWarning)
