@@ -10,7 +10,7 @@ import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode, baddbmm_flop
+from torch.utils.flop_counter import FlopCounterMode
 
 from memory_agents.benchmarks.throughput.stopwatch import WALL, Stopwatch
 
@@ -44,7 +44,7 @@ def learning_flops(agent: OnPolicyAlgorithm) -> float:
     actions = batch.actions.long().flatten() if discrete else batch.actions
     recurrent = (batch.lstm_states, batch.episode_starts) if hasattr(batch, "lstm_states") else ()
     # It knows the product that adds to a new tensor, not the one that adds to its own.
-    in_place = {th.ops.aten.baddbmm_: baddbmm_flop}
+    in_place = {th.ops.aten.baddbmm_: _products}
     counter = FlopCounterMode(display=False, custom_mapping=in_place)
     with warnings.catch_warnings():
         # What PyTorch says of Intel's GPUs when oneDNN is switched off and on again.
@@ -58,6 +58,12 @@ def learning_flops(agent: OnPolicyAlgorithm) -> float:
     policy.optimizer.zero_grad()
     # Where sequences were padded nevertheless, there are more actions than transitions.
     return counter.get_total_flops() / len(actions)
+
+
+def _products(total: th.Size, left: th.Size, right: th.Size, **_: Any) -> int:
+    """Operations of products of matrices, (batch, rows, inner) by (batch, inner, columns)."""
+    batch, rows, inner = left
+    return 2 * batch * rows * inner * right[2]
 
 
 def matmul_peaks(
