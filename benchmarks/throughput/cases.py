@@ -8,7 +8,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from memory_agents.benchmarks.throughput.subject import Conditions
+from memory_agents.benchmarks.throughput.subject import SMALLEST_BATCH, Conditions, doubled
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,14 @@ class Group:
 SCALING_ROUNDS = 3
 
 
+#: A quarter of the rollout, as this library's agents have it by default.
+SAME_BATCH = 256
+
+
 def _lstm(base: Conditions) -> list[Group]:
     agents = ("lstm", "recurrent_ppo", "recurrent_ppo_loopless", "recurrent_ppo_shared_loopless", "memoryless")
     title = "LSTM of width 64: this library's PPO against sb3-contrib's RecurrentPPO, CartPole without velocities"
-    return [Group("lstm", title, tuple(Entry(agent, base) for agent in agents))]
+    return _both_ways("lstm", title, agents, base)
 
 
 def _compressive(base: Conditions) -> list[Group]:
@@ -66,7 +70,19 @@ def _compressive(base: Conditions) -> list[Group]:
         "Compressive memory, 2 layers of width 64 with 64 + 64 places, against RecurrentPPO with its default LSTM of "
         "width 256, CartPole without velocities"
     )
-    return [Group("compressive", title, tuple(Entry(agent, base) for agent in agents))]
+    return _both_ways("compressive", title, agents, base)
+
+
+def _both_ways(name: str, title: str, agents: Sequence[str], base: Conditions) -> list[Group]:
+    """With the same minibatches for all, and with those that are each agent's quickest."""
+    ways = (
+        (name, f"minibatches of {SAME_BATCH} transitions", (SAME_BATCH,)),
+        (f"{name}-quickest", "each agent's quickest minibatches", doubled(SMALLEST_BATCH, base.window * base.n_envs)),
+    )
+    return [
+        Group(key, f"{title}, {what}", tuple(Entry(agent, replace(base, batch_sizes=sizes)) for agent in agents))
+        for key, what, sizes in ways
+    ]
 
 
 def _slots(base: Conditions) -> list[Group]:

@@ -29,15 +29,19 @@ def test_every_case_can_be_made() -> None:
 
 def test_what_takes_long_has_one_number_of_threads() -> None:
     groups = shipped(["lstm", "scaling"], [1, 2], ["cpu"], 0)
-    assert [group.threads for group in groups if group.case == "lstm"] == [1, 2]
-    assert {group.threads for group in groups if group.case != "lstm"} == {1}
+    for case in ("lstm", "lstm-quickest"):
+        assert [group.threads for group in groups if group.case == case] == [1, 2]
+    assert {group.threads for group in groups if not group.case.startswith("lstm")} == {1}
 
 
-def test_the_issue_s_conditions() -> None:
-    (lstm,), (compressive,), (slots,), (width,) = (
+def test_conditions_of_the_comparisons() -> None:
+    lstm, compressive, (slots,), (width,) = (
         shipped([name], [1], ["cpu"], 0) for name in ("lstm", "compressive", "slots", "width")
     )
-    for group in (lstm, compressive):
+    for same, quickest in (lstm, compressive):
+        assert {entry.conditions.batch_sizes for entry in same.entries} == {(256,)}
+        assert {entry.conditions.batch_sizes for entry in quickest.entries} == {(128, 256, 512, 1024)}
+    for group in (*lstm, *compressive):
         for entry in group.entries:
             conditions = entry.conditions
             assert (conditions.env, conditions.n_envs, conditions.window) == (
