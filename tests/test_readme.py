@@ -18,6 +18,8 @@ from memory_agents.benchmarks.listing import environment_markdown, environments
 from memory_agents.benchmarks.sweeps.plan import plan
 from memory_agents.benchmarks.sweeps.suite_file import parse_suite
 from memory_agents.benchmarks.sweeps.sweep import rehearse_all
+from memory_agents.benchmarks.throughput.results import load_results
+from memory_agents.benchmarks.throughput.tables import page, speed_rows
 from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import CompressiveMemory, memory_registry
 from memory_agents.nn import (
@@ -213,3 +215,27 @@ def test_the_suite_of_runs_can_be_planned(tmp_path: Path) -> None:
     runs = plan(suite, tmp_path)
     assert len(runs) == 12
     rehearse_all(runs)
+
+
+def test_speed_is_what_the_raw_numbers_say() -> None:
+    groups, rest = load_results(RESULTS / "throughput" / "results.json")
+    assert (RESULTS / "throughput" / "table.md").read_text() == page(groups)
+    assert rest["command"].replace("runs/throughput", "FOLDER") in RESULTS_README
+    rows = {
+        (group.case, each.threads, row[0], row[1]): row
+        for group in groups
+        for each, row in zip(group.agents, speed_rows(group)[1:], strict=True)
+    }
+    relative = {key[:3]: row[-1] for key, row in rows.items()}
+    words = " ".join(README.split())
+    acting = rows["slots", 1, "compressive", "compressed_length=512"][-3]
+    assert f"Acting with 512 slots takes {acting} times as long as with 64." in words
+    for agent, case, text in (
+        ("recurrent_ppo", "lstm", "is {} times as fast here ({}),"),
+        ("recurrent_ppo_loopless", "lstm", "here (3.62), {} times ({}) where"),
+        ("recurrent_ppo_256", "compressive", "is {} times as fast ({}) as RecurrentPPO"),
+        ("recurrent_ppo_256_loopless", "compressive", "of width 256, {} times ({}) as without"),
+    ):
+        assert text.format(relative[case, 1, agent], relative[f"{case}-quickest", 1, agent]) in words
+    assert relative["compressive", 2, "recurrent_ppo_256_loopless"] == "0.91"
+    assert "that is 9% faster than the compressive memory" in words
