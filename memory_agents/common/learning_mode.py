@@ -26,6 +26,7 @@ class LearningMode:
         if autocast is not None and autocast not in FORMATS:
             more = "; float16 would need its losses scaled" if autocast == "float16" else ""
             raise ValueError(f"autocast must be one of {list(FORMATS)} or None, got {autocast!r}{more}")
+        self.autocast = autocast
         self.format = None if autocast is None else FORMATS[autocast]
         self.compiled = compiled
         self._programs: dict[int, Any] = {}
@@ -46,7 +47,9 @@ class LearningMode:
         """
         program = memory.unroll_with_loss
         if self.compiled:
-            program = self._programs.setdefault(id(memory), th.compile(memory.unroll_with_loss))
+            if id(memory) not in self._programs:
+                self._programs[id(memory)] = th.compile(program)
+            program = self._programs[id(memory)]
         with th.autocast(x.device.type, self.format, enabled=self.format is not None):
             outputs, loss = program(x, state, episode_starts)
         return outputs.to(x.dtype), loss

@@ -82,7 +82,6 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     ) -> None:
         check_flags(cuda_graph=cuda_graph, compile=compile)
         self.cuda_graph = cuda_graph
-        self.autocast = autocast
         self.learning_mode = LearningMode(autocast, compile)
         self.memory_class = memory_class
         self.memory_kwargs = dict(memory_kwargs or {})
@@ -131,7 +130,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             memory_class=self.memory_class,
             memory_kwargs=self.memory_kwargs,
             cuda_graph=self.cuda_graph,
-            autocast=self.autocast,
+            autocast=self.learning_mode.autocast,
             compile=self.learning_mode.compiled,
         )
         return data

@@ -104,9 +104,7 @@ class RelativeAttention(nn.Module, ABC):
         :param bias: position logits, :data:`HIDDEN` where a key is hidden, (batch, heads or 1, queries, keys)
         :return: (batch, queries, d_model)
         """
-        mixed = read(queries, keys, values, bias, self._dropout)
-        outputs: th.Tensor = self.output(mixed.transpose(1, 2).flatten(2))
-        return outputs
+        return self._joined(read(queries, keys, values, bias, self._dropout))
 
     def attend_once(self, queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor) -> th.Tensor:
         """
@@ -139,7 +137,10 @@ class RelativeAttention(nn.Module, ABC):
         :param band: who sees whom
         :return: (batch, T, d_model)
         """
-        mixed = attend_window(queries, position_logits, keys, values, band, self._dropout)
+        return self._joined(attend_window(queries, position_logits, keys, values, band, self._dropout))
+
+    def _joined(self, mixed: th.Tensor) -> th.Tensor:
+        """(batch, heads, queries, d_head) -> (batch, queries, d_model)"""
         outputs: th.Tensor = self.output(mixed.transpose(1, 2).flatten(2))
         return outputs
 

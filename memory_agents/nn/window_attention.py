@@ -177,10 +177,10 @@ def attend_window(
     floats = [x for x in (queries, position_logits, keys, values, band.bias) if x is not None]
     written_out = queries.device.type == "cpu" and not dropout and not th.compiler.is_compiling()
     if written_out and len({x.dtype for x in floats}) == 1:
-        read: th.Tensor = WindowAttention.apply(  # type: ignore[no-untyped-call]
+        mixed: th.Tensor = WindowAttention.apply(  # type: ignore[no-untyped-call]
             queries, position_logits, keys, values, *band
         )
-        return read
+        return mixed
     return read_window(queries, position_logits, keys, values, band, dropout)
 
 
