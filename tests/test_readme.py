@@ -238,4 +238,4 @@ def test_speed_is_what_the_raw_numbers_say() -> None:
     ):
         assert text.format(relative[case, 1, agent], relative[f"{case}-quickest", 1, agent]) in words
     assert relative["compressive", 2, "recurrent_ppo_256_loopless"] == "0.91"
-    assert "that is 9% faster than the compressive memory" in words
+    assert "that takes 9% less time than the compressive memory" in words
