@@ -37,6 +37,7 @@ from memory_agents.benchmarks.evaluation_again import evaluate_run
 from memory_agents.benchmarks.listing import environment_markdown, environment_table, memory_table, policy_table
 from memory_agents.benchmarks.other_agents import algorithm_names
 from memory_agents.benchmarks.output import make_folder
+from memory_agents.benchmarks.sequence.cli import add_commands as add_sequence
 from memory_agents.benchmarks.suites.listing import suite_table
 from memory_agents.benchmarks.sweeps.cli import add_commands as add_sweeps
 from memory_agents.benchmarks.sweeps.listing import suite_file_table
@@ -319,3 +320,4 @@ add_sweeps(app)
 add_measuring(app)
 add_throughput(app)
 add_race(app)
+add_sequence(app)

@@ -16,8 +16,8 @@ from torch import nn
 
 from memory_agents.benchmarks.arguments import UsageError, check_name
 from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
-from memory_agents.common.building import make_memory
 from memory_agents.memory import MemoryCore, memory_registry
+from memory_agents.memory.building import make_memory
 
 CURVE_FILE, FIGURES_FILE = "curve.csv", "regression.json"
 

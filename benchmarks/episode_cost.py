@@ -9,8 +9,8 @@ from typing import Any
 
 import torch as th
 
-from memory_agents.common.building import make_memory
 from memory_agents.memory import MemoryCore, tree_bytes, tree_clone
+from memory_agents.memory.building import make_memory
 
 INPUT_DIM = 32
 

@@ -18,7 +18,7 @@ import torch as th
 from hypothesis import strategies as st
 
 from memory_agents import MemoryCore, memory_registry
-from memory_agents.common.building import make_memory
+from memory_agents.memory.building import make_memory
 from tests.memory import test_laws
 
 ROOT = Path(__file__).parent.parent

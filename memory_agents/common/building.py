@@ -1,8 +1,7 @@
-"""Parts of a policy, picked by name or by observation space."""
+"""Parts of a policy, picked by observation space."""
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from gymnasium import spaces
@@ -10,7 +9,6 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 
 from memory_agents.common.extractors import CombinedFeatures, image_extractor
-from memory_agents.memory import MemoryCore, memory_registry
 
 
 def default_features_extractor(
@@ -26,39 +24,3 @@ def default_features_extractor(
     if is_image_space(observation_space, normalized_image=not normalize_images):
         return image_extractor(observation_space)
     return FlattenExtractor
-
-
-def memory_type(memory_class: str | type[MemoryCore[Any]]) -> type[MemoryCore[Any]]:
-    """
-    :param memory_class: registered name or class
-    :return: the class
-    :raises TypeError: when it is no memory core
-    :raises ValueError: when the name is unknown
-    """
-    cls = memory_registry[memory_class] if isinstance(memory_class, str) else memory_class
-    if not (isinstance(cls, type) and issubclass(cls, MemoryCore)):
-        raise TypeError(f"memory_class must be one of {list(memory_registry)} or a subclass of MemoryCore, got {cls!r}")
-    return cls
-
-
-def make_memory(
-    memory_class: str | type[MemoryCore[Any]], input_dim: int, memory_kwargs: dict[str, Any]
-) -> MemoryCore[Any]:
-    """
-    :param memory_class: registered name or class
-    :param input_dim: width of the features
-    :param memory_kwargs: keyword arguments of the core
-    :return: the core
-    :raises TypeError: when it is no memory core or does not know an argument
-    :raises ValueError: when the name is unknown or arguments do not fit together
-    """
-    cls = memory_type(memory_class)
-    parameters = list(inspect.signature(cls).parameters.values())[1:]
-    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        known = [parameter.name for parameter in parameters]
-        for name in memory_kwargs:
-            if name not in known:
-                raise TypeError(
-                    f"memory_kwargs has {name!r}, which {cls.__name__} does not know; known: {', '.join(known)}"
-                )
-    return cls(input_dim, **memory_kwargs)

@@ -7,9 +7,7 @@ from typing import Any
 import torch as th
 
 from memory_agents.memory import MemoryCore
-
-#: Number formats that learning can be asked for.
-FORMATS: dict[str, th.dtype] = {"bfloat16": th.bfloat16}
+from memory_agents.nn.mixed_precision import FORMATS
 
 
 class LearningMode:

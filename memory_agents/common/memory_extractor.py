@@ -13,9 +13,10 @@ from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env import VecTransposeImage
 
 from memory_agents.common.auxiliary_loss import attach_loss
-from memory_agents.common.building import default_features_extractor, make_memory
+from memory_agents.common.building import default_features_extractor
 from memory_agents.common.observations import check_importance
 from memory_agents.memory import MemoryCore
+from memory_agents.memory.building import make_memory
 from memory_agents.wrappers.history import LENGTH, HistorySpace
 
 

@@ -16,12 +16,13 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from memory_agents.common.acting import acting_inputs, checked_starts
 from memory_agents.common.actions import checked_masks, env_actions, masked_logits
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
-from memory_agents.common.building import default_features_extractor, make_memory
+from memory_agents.common.building import default_features_extractor
 from memory_agents.common.learning_mode import LearningMode
 from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.optimizers import fused_arguments
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.memory import MemoryCore, tree_clone
+from memory_agents.memory.building import make_memory
 from memory_agents.nn.arguments import check_flags
 
 #: State of a policy: the state of its memory, then of the critic's own memory where features are not shared.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from memory_agents.common.building import memory_type
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.memory import CompressiveMemory, MemoryCore
+from memory_agents.memory.building import memory_type
 
 #: The policy with any memory core.
 MemoryPolicy = MemoryActorCriticPolicy

@@ -16,11 +16,12 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
 from memory_agents.common.acting import acting_inputs
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
-from memory_agents.common.building import default_features_extractor, make_memory
+from memory_agents.common.building import default_features_extractor
 from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.replay_windows import ReplayBatch
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.memory import MemoryCore, tree_clone
+from memory_agents.memory.building import make_memory
 
 
 class MemoryNetwork(BasePolicy):

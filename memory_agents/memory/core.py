@@ -139,6 +139,22 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         """
         return self.unroll_outputs(x, state, episode_starts), None
 
+    def unroll_segment(
+        self, x: th.Tensor, state: S, episode_starts: th.Tensor
+    ) -> tuple[th.Tensor, S, th.Tensor | None]:
+        """
+        :meth:`unroll_with_loss` for windows of one time line that are learned from one after the other, as in truncated
+        backpropagation through time: nothing is computed that only :meth:`step_` would need.
+
+        :param x: inputs, (batch, window, input_dim)
+        :param state: the state before the window (packed or not); not changed
+        :param episode_starts: whether an episode starts at a step, (batch, window) bool
+        :return: outputs, (batch, window, output_dim), the state after the window, packed and detached, and a scalar, or
+            ``None`` where there is nothing to minimise
+        """
+        outputs, after = self.unroll(x, state, episode_starts)
+        return outputs, self.pack_state(after), None
+
     def pack_state(self, state: S) -> S:
         """
         The part of a state that must be stored: everything but what follows from it and the parameters.

@@ -1,8 +1,11 @@
-"""Operations that, unlike PyTorch's own, take numbers of several formats, as autocast makes them."""
+"""Number formats of learning, and operations that take numbers of several formats, as autocast makes them."""
 
 from __future__ import annotations
 
 import torch as th
+
+#: Number formats that learning can be asked for, beside single precision.
+FORMATS: dict[str, th.dtype] = {"bfloat16": th.bfloat16}
 
 
 def lerp(start: th.Tensor, end: th.Tensor, weight: th.Tensor) -> th.Tensor:

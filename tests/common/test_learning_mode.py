@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch as th
 
-from memory_agents.common.building import make_memory
 from memory_agents.common.learning_mode import LearningMode
 from memory_agents.memory import MemoryCore, memory_registry
+from memory_agents.memory.building import make_memory
 from memory_agents.nn import gate_registry
 from tests.ppo.toys import TINY, toy_agent
 

@@ -10,9 +10,9 @@ import torch as th
 
 from memory_agents import PPO
 from memory_agents.common import rollout_steps
-from memory_agents.common.building import make_memory
 from memory_agents.common.rollout_steps import Acted, RolloutSteps, StepGraph, on_cpu
 from memory_agents.memory import memory_registry, static_shapes, tree_leaves
+from memory_agents.memory.building import make_memory
 from tests.ppo.toys import TINY, toy_agent, toy_venv
 
 needs_cuda = pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from memory_agents.common.building import make_memory
 from memory_agents.memory import memory_registry
+from memory_agents.memory.building import make_memory
 
 #: Values that are right for no argument, and as they come from command lines.
 WRONG: list[Any] = ["no", "2", [], ["a"], {}, math.nan, math.inf, -1.5]

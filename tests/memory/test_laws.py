@@ -10,7 +10,6 @@ import torch as th
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_agents.common.building import make_memory
 from memory_agents.memory import (
     MemoryCore,
     batch_size,
@@ -20,6 +19,7 @@ from memory_agents.memory import (
     tree_leaves,
     tree_select,
 )
+from memory_agents.memory.building import make_memory
 from tests.memory.segments import jolted
 from tests.memory.strategies import (
     SURE_JUDGES,

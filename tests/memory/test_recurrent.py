@@ -9,8 +9,8 @@ import torch as th
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_agents.common.building import make_memory
 from memory_agents.memory import GRUMemory, LSTMMemory, NBRCMemory, tree_map
+from memory_agents.memory.building import make_memory
 from memory_agents.memory.recurrent import RecurrentMemory
 from memory_agents.memory.recurrent.bistable import BistableLayer, BRCLayer
 from memory_agents.memory.recurrent.layers import GRULayer, LSTMLayer, RecurrentLayer

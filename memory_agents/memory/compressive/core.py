@@ -324,35 +324,58 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     ) -> tuple[th.Tensor, CompressiveState]:
         state = self._planned(x, state, episode_starts)
         layouts, windows = self._unroll(x, state, episode_starts)
-        outputs: th.Tensor = self.norm(windows[-1].outputs)
-        with th.no_grad():
-            steps = layouts[self.shapes[0]].tokens[:, -1] + 1
-            pairs = zip(self.layers, windows, strict=True)
-            parts = tuple(layer.final_state(window, layouts[layer.shape]) for layer, window in pairs)
-            judging, judgement = self.judging, state.judgement
-            if judging is not None:
-                judgement = (judging.after(judgement[0], layouts[judging.shape], judging.told(x)[1]),)
-            return outputs, self.unpack_state(CompressiveState(steps, parts, judgement))
+        return self._outputs(windows), self.unpack_state(self._final_state(x, state, layouts, windows))
 
     def unroll_outputs(self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor) -> th.Tensor:
         state = self._planned(x, state, episode_starts)
-        outputs: th.Tensor = self.norm(self._unroll(x, state, episode_starts)[1][-1].outputs)
-        return outputs
+        return self._outputs(self._unroll(x, state, episode_starts)[1])
 
     def unroll_with_loss(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
     ) -> tuple[th.Tensor, th.Tensor | None]:
-        if not self.compression_losses or not th.is_grad_enabled():
-            return self.unroll_outputs(x, state, episode_starts), None
         state = self._planned(x, state, episode_starts)
         layouts, windows = self._unroll(x, state, episode_starts)
+        return self._outputs(windows), self._reconstruction(layouts, windows)
+
+    def unroll_segment(
+        self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
+    ) -> tuple[th.Tensor, CompressiveState, th.Tensor | None]:
+        state = self._planned(x, state, episode_starts)
+        layouts, windows = self._unroll(x, state, episode_starts)
+        final = self._final_state(x, state, layouts, windows)
+        return self._outputs(windows), final, self._reconstruction(layouts, windows)
+
+    def _outputs(self, windows: list[LayerWindow]) -> th.Tensor:
+        outputs: th.Tensor = self.norm(windows[-1].outputs)
+        return outputs
+
+    def _reconstruction(self, layouts: dict[MemoryShape, WindowLayout], windows: list[LayerWindow]) -> th.Tensor | None:
+        """What the compression functions' own loss makes of a window; None without one, or without gradients."""
+        if not self.compression_losses or not th.is_grad_enabled():
+            return None
         losses = [
             layer.reconstruction(window, layouts[layer.shape])
             for layer, window in zip(self.layers, windows, strict=True)
             if layer.compress is not None
         ]
-        outputs: th.Tensor = self.norm(windows[-1].outputs)
-        return outputs, th.stack(losses).mean()
+        return th.stack(losses).mean()
+
+    @th.no_grad()
+    def _final_state(
+        self,
+        x: th.Tensor,
+        state: CompressiveState,
+        layouts: dict[MemoryShape, WindowLayout],
+        windows: list[LayerWindow],
+    ) -> CompressiveState:
+        """The packed state after a window."""
+        steps = layouts[self.shapes[0]].tokens[:, -1] + 1
+        pairs = zip(self.layers, windows, strict=True)
+        parts = tuple(layer.final_state(window, layouts[layer.shape]) for layer, window in pairs)
+        judging, judgement = self.judging, state.judgement
+        if judging is not None:
+            judgement = (judging.after(judgement[0], layouts[judging.shape], judging.told(x)[1]),)
+        return CompressiveState(steps, parts, judgement)
 
     def _unroll(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor

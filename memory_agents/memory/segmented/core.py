@@ -129,12 +129,17 @@ class SegmentedMemory(SegmentLayers):
     def unroll(
         self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor
     ) -> tuple[th.Tensor, SegmentedState]:
-        final = tree_clone(self.pack_state(state))
-        outputs = self._unroll(x, state, episode_starts, final)
+        outputs, final, _ = self.unroll_segment(x, state, episode_starts)
         return outputs, self.unpack_state(final)
 
     def unroll_outputs(self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor) -> th.Tensor:
         return self._unroll(x, state, episode_starts, None)
+
+    def unroll_segment(
+        self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor
+    ) -> tuple[th.Tensor, SegmentedState, None]:
+        final = tree_clone(self.pack_state(state))
+        return self._unroll(x, state, episode_starts, final), final, None
 
     def _unroll(
         self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor, final: SegmentedState | None

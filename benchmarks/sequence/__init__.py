@@ -1,0 +1,1 @@
+"""``memory-bench sequence``: memory cores on sequences, the tasks of the papers behind them."""

@@ -1,0 +1,8 @@
+"""Sequence models on the memory cores: token by token, segment by segment, with the state carried."""
+
+from memory_agents.sequence.batch import SequenceBatch
+from memory_agents.sequence.model import SequenceModel
+from memory_agents.sequence.scoring import Score, evaluate
+from memory_agents.sequence.training import SequenceTrainer
+
+__all__ = ["Score", "SequenceBatch", "SequenceModel", "SequenceTrainer", "evaluate"]

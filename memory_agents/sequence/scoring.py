@@ -1,0 +1,72 @@
+"""How well sequence models foretell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import torch as th
+
+from memory_agents.nn.arguments import check_integers
+from memory_agents.sequence.batch import SequenceBatch
+from memory_agents.sequence.model import SequenceModel
+from memory_agents.sequence.training import cross_entropy
+
+
+class Score(NamedTuple):
+    """
+    Means over what is scored.
+
+    :param loss: cross-entropy, in nats
+    :param accuracy: share of tokens that are the likeliest ones
+    :param exact: share of rows of batches in which all of them are
+    :param n_tokens: how many were scored
+    """
+
+    loss: float
+    accuracy: float
+    exact: float
+    n_tokens: int
+
+    @property
+    def bits(self) -> float:
+        """Cross-entropy in bits: bits per character where tokens are characters."""
+        return self.loss / math.log(2)
+
+
+@th.no_grad()
+def evaluate(
+    model: SequenceModel, batches: Iterable[SequenceBatch], window: int | None = None, state: Any = None
+) -> Score:
+    """
+    The state is carried from window to window, and from batch to batch where ``starts`` do not say otherwise. Decisions
+    of a judger are the likelier ones.
+
+    :param model: the model; whether it is in training mode is left as it is
+    :param batches: what to foretell, all with as many rows
+    :param window: tokens at a time, None for whole batches; it does not change the score
+    :param state: the state before; None at the beginning
+    :return: how well it does
+    :raises ValueError: when nothing is scored
+    """
+    if window is not None:
+        check_integers(window=window)
+    was_training = model.training
+    model.eval()
+    loss, right, n_tokens, exact, rows = 0.0, 0, 0, 0, 0
+    for whole in batches:
+        batch = whole.to(model.device)
+        flawless = th.ones(len(batch.tokens), dtype=th.bool, device=model.device)
+        for part in batch.windows(window or batch.tokens.shape[1]):
+            logits, state = model(part.tokens, state, part.starts)
+            loss += float(cross_entropy(logits, part).double().sum())
+            wrong = (logits.argmax(dim=2) != part.targets) & part.scored
+            right += int(part.scored.sum() - wrong.sum())
+            flawless &= ~wrong.any(dim=1)
+            n_tokens += int(part.scored.sum())
+        exact, rows = exact + int(flawless.sum()), rows + len(flawless)
+    model.train(was_training)
+    if n_tokens == 0:
+        raise ValueError("nothing in the batches is scored; give targets that count")
+    return Score(loss / n_tokens, right / n_tokens, exact / rows, n_tokens)
