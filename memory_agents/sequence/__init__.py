@@ -2,7 +2,21 @@
 
 from memory_agents.sequence.batch import SequenceBatch
 from memory_agents.sequence.model import SequenceModel
+from memory_agents.sequence.quadratic import Quadratic
 from memory_agents.sequence.scoring import Score, evaluate
+from memory_agents.sequence.tasks import Copy, Retrieval, Reverse, SequenceTask, task_registry
 from memory_agents.sequence.training import SequenceTrainer
 
-__all__ = ["Score", "SequenceBatch", "SequenceModel", "SequenceTrainer", "evaluate"]
+__all__ = [
+    "Copy",
+    "Quadratic",
+    "Retrieval",
+    "Reverse",
+    "Score",
+    "SequenceBatch",
+    "SequenceModel",
+    "SequenceTask",
+    "SequenceTrainer",
+    "evaluate",
+    "task_registry",
+]
