@@ -36,7 +36,7 @@ def test_segment_by_segment_gives_what_one_pass_gives(name: str) -> None:
     logits, final = model(whole)
     assert logits.shape == (3, 23, 7)
     state, parts = None, []
-    for part in whole.split(4, dim=1):
+    for part in th.split(whole, 4, dim=1):
         y, state = model(part, state)
         parts.append(y)
     th.testing.assert_close(th.cat(parts, dim=1), logits, atol=1e-5, rtol=1e-4)
