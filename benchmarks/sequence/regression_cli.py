@@ -56,19 +56,11 @@ def copy_first(
     threads: Threads = None,
 ) -> None:
     """Regress the first of T random numbers at the end of them: which memory core outlasts how much noise."""
-    settings: dict[str, Any] = dict(
-        task="copy-first",
-        memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
-        gradient_steps=gradient_steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        validate_every=validate_every,
+    settings = dict(
+        gradient_steps=gradient_steps, batch_size=batch_size, learning_rate=learning_rate, validate_every=validate_every
     )
-    configs = [
-        RegressionConfig(memory_class=name, length=numbers, seed=number, **settings)
-        for number, numbers, name in product(seed, length, memory_class)
-    ]
-    _run(configs, out, threads)
+    sizes = [{"length": numbers} for numbers in length]
+    _run(_configs("copy-first", memory_class, memory_kwargs, sizes, seed, settings), out, threads)
 
 
 def denoising(
@@ -80,24 +72,32 @@ def denoising(
     seed: Seed = [0],  # noqa: B006
     gradient_steps: GradientSteps = 500,
     batch_size: BatchSize = 32,
-    learning_rate: LearningRate = 5e-3,
+    # In 200 steps at T = 100, nBRC comes to an error of 0.96 with the rate of copy-first, and of 0.65 with this.
+    learning_rate: LearningRate = 2e-2,
     validate_every: ValidateEvery = 50,
     threads: Threads = None,
 ) -> None:
-    """Regress, in order, the five of T random numbers that were flagged; of the last N none was."""
-    settings: dict[str, Any] = dict(
-        task="denoising",
-        memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
-        gradient_steps=gradient_steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        validate_every=validate_every,
+    """Regress, at the end and in order, the five of T random numbers that were flagged; none of the last N was."""
+    settings = dict(
+        gradient_steps=gradient_steps, batch_size=batch_size, learning_rate=learning_rate, validate_every=validate_every
     )
-    configs = [
-        RegressionConfig(memory_class=name, length=numbers, blanks=never, seed=number, **settings)
-        for number, numbers, never, name in product(seed, length, blanks, memory_class)
+    sizes = [{"length": numbers, "blanks": last} for numbers, last in product(length, blanks)]
+    _run(_configs("denoising", memory_class, memory_kwargs, sizes, seed, settings), out, threads)
+
+
+def _configs(
+    task: str,
+    memory_class: list[str],
+    memory_kwargs: list[str] | None,
+    sizes: list[dict[str, int]],
+    seed: list[int],
+    settings: dict[str, Any],
+) -> list[RegressionConfig]:
+    kwargs = parse_kwargs("--memory-kwargs", memory_kwargs or [])
+    return [
+        RegressionConfig(memory_class=name, memory_kwargs=kwargs, seed=number, task=task, **size, **settings)
+        for number, size, name in product(seed, sizes, memory_class)
     ]
-    _run(configs, out, threads)
 
 
 def _run(configs: list[RegressionConfig], out: Path, threads: int | None) -> None:

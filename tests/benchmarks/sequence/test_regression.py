@@ -172,6 +172,16 @@ def test_what_the_core_wants_minimised_is_not_reported(monkeypatch: pytest.Monke
     assert training < 3
 
 
+def test_judges_that_draw_repeat() -> None:
+    judger = {"kind": "random", "probability": 0.5}
+    kwargs = dict(n_layers=1, d_model=8, n_heads=1, memory_length=2, compressed_length=1, compression_rate=1)
+    config = RegressionConfig("compressive", {**kwargs, "judger": judger}, length=8, gradient_steps=2, batch_size=4)
+    first = regress(config).curve
+    th.rand(7)
+    assert regress(config).curve == first
+    assert regress(replace(config, memory_kwargs=kwargs)).curve != first
+
+
 def test_dropout_is_for_training_alone_and_repeats() -> None:
     kwargs = dict(n_layers=1, d_model=8, n_heads=1, memory_length=4, compressed_length=0, dropout=0.5)
     config = RegressionConfig("compressive", kwargs, length=4, gradient_steps=3, batch_size=4)

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch as th
 from PIL import Image
 
 from memory_agents.benchmarks.arguments import UsageError
@@ -52,17 +53,8 @@ def test_sweep_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_denoising_is_a_table_of_length_and_blanks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    args = [
-        "sequence",
-        "denoising",
-        *ARGS[2:],
-        "--memory-class",
-        "nbrc",
-        "--memory-class",
-        "lstm",
-        "--out",
-        str(tmp_path),
-    ]
+    cores = ["--memory-class", "nbrc", "--memory-class", "lstm"]
+    args = ["sequence", "denoising", *ARGS[2:], *cores, "--out", str(tmp_path)]
     assert run([*args, "--length", "7", "--length", "12", "--blanks", "0", "--blanks", "2"]) == 0
     folders = {path.name for path in tmp_path.iterdir() if path.is_dir()}
     assert folders == {f"{core}-t{t}-n{n}-s0" for core in ("nbrc", "lstm") for t in (7, 12) for n in (0, 2)}
@@ -77,24 +69,39 @@ def test_denoising_is_a_table_of_length_and_blanks(tmp_path: Path, capsys: pytes
 
 
 @pytest.mark.parametrize(
-    ("task", "sizes"),
+    ("task", "sizes", "learning_rate"),
     [
-        ("copy-first", [(length, 0) for length in (5, 100, 300, 600)]),
-        ("denoising", [(400, 0), (400, 200)]),
+        ("copy-first", [(length, 0) for length in (5, 100, 300, 600)], 0.005),
+        ("denoising", [(400, 0), (400, 200)], 0.02),
     ],
 )
 def test_sizes_are_those_of_the_paper_unless_told_otherwise(
-    task: str, sizes: list[tuple[int, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    task: str, sizes: list[tuple[int, int]], learning_rate: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configs: list[RegressionConfig] = []
     monkeypatch.setattr(regression_cli, "_run", lambda given, out, threads: configs.extend(given))
     assert run(["sequence", task, "--memory-class", "gru", "--out", str(tmp_path)]) == 0
     assert [(config.length, config.blanks) for config in configs] == sizes
     assert {config.task for config in configs} == {task}
-    # Nothing but task and sizes differs from what a run is without options.
+    # Nothing else differs from what a run is without options.
     assert [replace(config, task="copy-first", length=300, blanks=0) for config in configs] == [
-        RegressionConfig("gru")
+        RegressionConfig("gru", learning_rate=learning_rate)
     ] * len(sizes)
+
+
+def test_every_option_reaches_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs: list[RegressionConfig] = []
+    monkeypatch.setattr(regression_cli, "run_regression", lambda config, out: configs.append(config))
+    threads: list[int] = []
+    monkeypatch.setattr(th, "set_num_threads", threads.append)
+    options = ["--seed", "5", "--gradient-steps", "7", "--batch-size", "8", "--learning-rate", "0.25"]
+    options += ["--validate-every", "3", "--memory-kwargs", "hidden_size=9", "--memory-class", "gru", "--threads", "2"]
+    given = RegressionConfig("gru", {"hidden_size": 9}, 30, 7, 8, 0.25, 3, 5)
+    for task, blanks in (("copy-first", []), ("denoising", ["--blanks", "4"])):
+        # There is no run to make a table of.
+        assert run(["sequence", task, *options, *blanks, "--length", "30", "--out", str(tmp_path)]) == 2
+    assert configs == [given, replace(given, task="denoising", blanks=4)]
+    assert threads == [2, 2]
 
 
 @pytest.mark.parametrize("task", [["copy-first"], ["denoising", "--blanks", "2"]], ids=lambda task: task[0])
@@ -195,15 +202,15 @@ def test_bad_sizes_of_denoising_exit_2_with_one_line(
 
 
 def test_tasks_do_not_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = ["--memory-class", "gru", "--out", str(tmp_path)]
-    assert run([*ARGS, *out, "--length", "2"]) == 0
-    denoising = ["sequence", "denoising", *ARGS[2:], *out, "--length", "6", "--blanks", "0"]
-    assert run(denoising) == 2
+    core = ["--memory-class", "gru"]
+    denoising = ["sequence", "denoising", *ARGS[2:], *core, "--length", "6", "--blanks", "0", "--out"]
+    assert run([*ARGS, *core, "--length", "2", "--out", str(tmp_path)]) == 0
+    assert run([*denoising, str(tmp_path)]) == 2
     assert "has runs of copy-first, whose table is another; choose another folder" in capsys.readouterr().err
     assert not (tmp_path / "gru-t6-n0-s0").exists()
 
     # Moved there by hand.
-    assert run([*denoising[:-6], "--out", str(tmp_path / "other"), *denoising[-4:], "--memory-class", "gru"]) == 0
+    assert run([*denoising, str(tmp_path / "other")]) == 0
     (tmp_path / "other" / "gru-t6-n0-s0").rename(tmp_path / "gru-t6-n0-s0")
     with pytest.raises(UsageError, match="has runs of copy-first and denoising"):
         regression_groups(tmp_path)
