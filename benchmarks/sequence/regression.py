@@ -140,7 +140,7 @@ def make_regressor(config: RegressionConfig) -> Regressor:
     """
     :param config: the run's arguments
     :return: the untrained network, which follows from the seed alone
-    :raises UsageError: when the core does not know an argument, or has a judger, which nothing here trains or informs
+    :raises UsageError: when the core does not know an argument, or has a judger that has to be trained or told
     """
     task = config.make_task()
     with th.random.fork_rng(devices=[]):
@@ -177,7 +177,7 @@ def regress(config: RegressionConfig) -> Regression:
 
     :param config: the run's arguments
     :return: the trained network and how it did
-    :raises UsageError: when the core does not know an argument
+    :raises UsageError: as :func:`make_regressor`
     """
     # Dropout and judges that draw take their numbers from the one generator of the process.
     with th.random.fork_rng(devices=[]):
