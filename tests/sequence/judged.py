@@ -126,7 +126,8 @@ def by_hand(
             keep = bool(plan.keep[row, step])
             keeps.append(keep)
             outcomes = [log_prob(logit, th.tensor(outcome)) for outcome in (False, True)]
-            terms.append((outcomes[keep], -sum(chance.exp() * chance for chance in outcomes)))
+            both = th.stack(outcomes)
+            terms.append((outcomes[keep], -(both.exp() * both).sum()))
     advantages = th.tensor(rewards) - th.tensor(baselines)
     if normalize:
         advantages = (advantages - advantages.mean()) / advantages.std(correction=0)

@@ -10,7 +10,7 @@ import torch as th
 
 from memory_agents.memory import CompressiveMemory, tree_leaves
 from memory_agents.sequence import DCTTrainer, SequenceBatch, SequenceModel, SequenceTrainer, evaluate
-from tests.sequence.judged import SEGMENT, SMALL, VOCABULARY, by_hand, core_of, judge_of, judged_model, text
+from tests.sequence.judged import SEGMENT, SMALL, VOCABULARY, by_hand, judge_of, judged_model, text
 
 #: The gradient before it is clipped, and small steps.
 OPTIONS: dict[str, Any] = dict(m=2.0, a=0.7, ent_coef=0.3, max_grad_norm=1e9)
@@ -162,18 +162,15 @@ def test_the_first_update_ends_the_warm_up() -> None:
 
 def test_a_decision_changes_what_its_own_window_sees() -> None:
     model, given = judged_model().eval(), text(rows=2, length=20)
-    state = None
-    for part in given.windows(16):
-        if part.tokens.shape[1] == 16:
-            _, state = model(part.tokens, state)
-            continue
-        planned, choices = model.choose(part.tokens, state, deterministic=True)
-        assert choices.judged.nonzero()[:, 1].tolist() == [0, 0]
-        other = choices._replace(keep=~choices.keep & choices.judged)
-        seen, _ = model(part.tokens, planned)
-        unseen, _ = model(part.tokens, core_of(model).with_choices(state, other))
-        th.testing.assert_close(seen[:, 0], unseen[:, 0], atol=1e-6, rtol=1e-6)
-        assert ((seen - unseen)[:, 1:].abs().amax(dim=2) > 1e-5).all()
+    before, part = given.windows(16)
+    _, state = model(before.tokens)
+    planned, choices = model.choose(part.tokens, state, deterministic=True)
+    assert choices.judged.nonzero()[:, 1].tolist() == [0, 0]
+    other = choices._replace(keep=~choices.keep & choices.judged)
+    seen, _ = model(part.tokens, planned)
+    unseen, _ = model(part.tokens, model.core.with_choices(state, other))
+    th.testing.assert_close(seen[:, 0], unseen[:, 0], atol=1e-6, rtol=1e-6)
+    assert ((seen - unseen)[:, 1:].abs().amax(dim=2) > 1e-5).all()
 
 
 def test_the_same_seed_gives_the_same() -> None:
