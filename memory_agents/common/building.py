@@ -9,6 +9,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 
 from memory_agents.common.extractors import CombinedFeatures, image_extractor
+from memory_agents.memory import MemoryCore
+from memory_agents.memory.building import make_memory
 
 
 def default_features_extractor(
@@ -24,3 +26,24 @@ def default_features_extractor(
     if is_image_space(observation_space, normalized_image=not normalize_images):
         return image_extractor(observation_space)
     return FlattenExtractor
+
+
+def agent_memory(
+    memory_class: str | type[MemoryCore[Any]], features_dim: int, memory_kwargs: dict[str, Any]
+) -> MemoryCore[Any]:
+    """
+    :param memory_class: registered name or class
+    :param features_dim: width of the features
+    :param memory_kwargs: keyword arguments of the core
+    :return: the core, one that will do for an agent
+    :raises TypeError: when it is no memory core or does not know an argument
+    :raises ValueError: when the name is unknown, arguments do not fit together, or what the core chooses in one
+        environment depends on the others
+    """
+    memory = make_memory(memory_class, features_dim, memory_kwargs)
+    if memory.decides_together:
+        raise ValueError(
+            f"memory_kwargs={memory_kwargs!r} makes one decision for all of a batch, but environments do not depend "
+            "on each other; use judger=dict(decisions='sample')"
+        )
+    return memory

@@ -13,10 +13,9 @@ from stable_baselines3.common.type_aliases import TensorDict
 from stable_baselines3.common.vec_env import VecTransposeImage
 
 from memory_agents.common.auxiliary_loss import attach_loss
-from memory_agents.common.building import default_features_extractor
+from memory_agents.common.building import agent_memory, default_features_extractor
 from memory_agents.common.observations import check_importance
 from memory_agents.memory import MemoryCore
-from memory_agents.memory.building import make_memory
 from memory_agents.wrappers.history import LENGTH, HistorySpace
 
 
@@ -84,7 +83,7 @@ class CompressiveMemoryExtractor(BaseFeaturesExtractor):
         if normalized_image and issubclass(extractor_class, NatureCNN | CombinedExtractor):
             kwargs["normalized_image"] = True
         self.features_extractor = extractor_class(self.inner, **kwargs)
-        self.memory = make_memory(memory_class, int(self.features_extractor.features_dim), dict(memory_kwargs or {}))
+        self.memory = agent_memory(memory_class, int(self.features_extractor.features_dim), dict(memory_kwargs or {}))
         if self.memory.is_told:
             check_importance(self.inner)
         if self.memory.judge_parameters():

@@ -16,13 +16,12 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from memory_agents.common.acting import acting_inputs, checked_starts
 from memory_agents.common.actions import checked_masks, env_actions, masked_logits
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
-from memory_agents.common.building import default_features_extractor
+from memory_agents.common.building import agent_memory, default_features_extractor
 from memory_agents.common.learning_mode import LearningMode
 from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.optimizers import fused_arguments
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.memory import MemoryCore, tree_clone
-from memory_agents.memory.building import make_memory
 from memory_agents.nn.arguments import check_flags
 
 #: State of a policy: the state of its memory, then of the critic's own memory where features are not shared.
@@ -104,7 +103,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         features_dim = int(self.features_dim)
         n_memories = 1 if self.share_features_extractor else 2
         self.memories = th.nn.ModuleList(
-            make_memory(self.memory_class, features_dim, self.memory_kwargs) for _ in range(n_memories)
+            agent_memory(self.memory_class, features_dim, self.memory_kwargs) for _ in range(n_memories)
         )
         if self._memories[0].is_told:
             check_importance(self.observation_space)

@@ -16,12 +16,11 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
 from memory_agents.common.acting import acting_inputs
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
-from memory_agents.common.building import default_features_extractor
+from memory_agents.common.building import agent_memory, default_features_extractor
 from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.replay_windows import ReplayBatch
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.memory import MemoryCore, tree_clone
-from memory_agents.memory.building import make_memory
 
 
 class MemoryNetwork(BasePolicy):
@@ -49,7 +48,7 @@ class MemoryNetwork(BasePolicy):
         memory_kwargs: dict[str, Any],
         **kwargs: Any,
     ) -> None:
-        memory = make_memory(memory_class, features_dim, memory_kwargs)
+        memory = agent_memory(memory_class, features_dim, memory_kwargs)
         super().__init__(
             observation_space,
             action_space,

@@ -37,6 +37,11 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         return False
 
     @property
+    def decides_together(self) -> bool:
+        """Whether it makes choices in one batch entry that depend on the others."""
+        return False
+
+    @property
     def has_loss(self) -> bool:
         """Whether :meth:`unroll_with_loss` gives something to minimise."""
         return False
@@ -88,6 +93,18 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         :param state: the state after a step
         :return: what the core chose at that step, to be stored beside it: a tree of tensors, (batch,) each; empty for
             cores that make no choices
+        """
+        return ()
+
+    def choose(self, x: th.Tensor, state: S, episode_starts: th.Tensor, deterministic: bool) -> Any:
+        """
+        The choices that :meth:`act_` would make in a window, for learning from it at once (:meth:`with_choices`).
+
+        :param x: inputs, (batch, window, input_dim)
+        :param state: the state before the window (packed or not); not changed
+        :param episode_starts: whether an episode starts at a step, (batch, window) bool
+        :param deterministic: the likeliest choices in place of drawn ones
+        :return: what is chosen at its steps, (batch, window) each; empty for cores that make no choices
         """
         return ()
 

@@ -108,6 +108,26 @@ class SequenceModel(nn.Module):
         logits: th.Tensor = self.head(self.dropout(outputs))
         return Segment(logits.float(), state, loss)
 
+    @th.no_grad()
+    def choose(
+        self, tokens: th.Tensor, state: Any = None, starts: th.Tensor | None = None, *, deterministic: bool
+    ) -> tuple[Any, Any]:
+        """
+        Make the choices of the core before a window is read; otherwise reading it makes the likeliest ones. Nothing is
+        dropped out, whether the model is in training mode or not.
+
+        :param tokens: (batch, window) int64
+        :param state: the state before the window; None at the beginning
+        :param starts: whether everything before a token is to be forgotten, (batch, window) bool; None for nowhere
+        :param deterministic: the likeliest choices in place of drawn ones
+        :return: the state before the window, with its choices, to be given with the same window; and the choices,
+            (batch, window) each, empty where the core makes none
+        """
+        state = self.initial_state(len(tokens)) if state is None else state
+        starts = th.zeros_like(tokens, dtype=th.bool) if starts is None else starts
+        choices = self.core.choose(self.embedding(tokens), state, starts, deterministic)
+        return self.core.with_choices(state, choices), choices
+
     def embed(self, tokens: th.Tensor) -> th.Tensor:
         """
         :param tokens: (batch, window) int64

@@ -11,6 +11,7 @@ import torch as th
 from memory_agents.nn.arguments import check_integers
 from memory_agents.sequence.batch import SequenceBatch
 from memory_agents.sequence.model import SequenceModel
+from memory_agents.sequence.reading import ReadingRecord
 from memory_agents.sequence.training import cross_entropy
 
 
@@ -37,18 +38,26 @@ class Score(NamedTuple):
 
 @th.no_grad()
 def evaluate(
-    model: SequenceModel, batches: Iterable[SequenceBatch], window: int | None = None, state: Any = None
+    model: SequenceModel,
+    batches: Iterable[SequenceBatch],
+    window: int | None = None,
+    state: Any = None,
+    *,
+    deterministic: bool = True,
+    record: ReadingRecord | None = None,
 ) -> Score:
     """
-    The state is carried from window to window, and from batch to batch where ``starts`` do not say otherwise. Decisions
-    of a judger are the likelier ones.
+    The state is carried from window to window, and from batch to batch where ``starts`` do not say otherwise.
 
     :param model: the model; whether it is in training mode is left as it is
     :param batches: what to foretell, all with as many rows
     :param window: tokens at a time, None for whole batches; it does not change the score
     :param state: the state before; None at the beginning
+    :param deterministic: the likelier decisions of a judger in place of drawn ones. DCT's authors leave open which they
+        measured (Chang and Ma 2021, arXiv 2110.04821)
+    :param record: gets the decisions of a judger
     :return: how well it does
-    :raises ValueError: when nothing is scored
+    :raises ValueError: when nothing is scored, or there are no decisions to record
     """
     if window is not None:
         check_integers(window=window)
@@ -59,6 +68,10 @@ def evaluate(
         batch = whole.to(model.device)
         flawless = th.ones(len(batch.tokens), dtype=th.bool, device=model.device)
         for part in batch.windows(window or batch.tokens.shape[1]):
+            if record is not None or not deterministic:
+                state, choices = model.choose(part.tokens, state, part.starts, deterministic=deterministic)
+                if record is not None:
+                    record.add(choices)
             logits, state = model(part.tokens, state, part.starts)
             loss += float(cross_entropy(logits, part).double().sum())
             wrong = (logits.argmax(dim=2) != part.targets) & part.scored

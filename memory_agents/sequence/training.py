@@ -7,6 +7,7 @@ A loop of ours, as those of others want to own the batch, and here the state goe
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch as th
@@ -42,7 +43,8 @@ class SequenceTrainer:
     """
     Adam with warm-up and gradient clipping, which the Compressive Transformer's authors call crucial (Rae et al. 2019,
     arXiv 1911.05507, section 4), over windows whose state is carried. An update takes one batch; batches whose
-    ``starts`` do not say otherwise go on where the one before ended.
+    ``starts`` do not say otherwise go on where the one before ended. What choices of the core are made with does not
+    learn here (:class:`~memory_agents.sequence.DCTTrainer`).
 
     :param model: the model, already where it shall learn
     :param window: tokens over which gradients flow; None for whole batches
@@ -93,7 +95,8 @@ class SequenceTrainer:
         self.updates = 0
         #: after the latest batch; None at the beginning
         self.state: Any = None
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        judges = {id(parameter) for parameter in model.core.judge_parameters()}
+        self.parameters = [p for p in model.parameters() if p.requires_grad and id(p) not in judges]
         self.optimizer = th.optim.AdamW(self.parameters, lr=learning_rate, weight_decay=weight_decay, fused=True)
         self.schedule = th.optim.lr_scheduler.LambdaLR(self.optimizer, self.learning_rate_at)
 
@@ -110,11 +113,12 @@ class SequenceTrainer:
         progress = min(1.0, (update - self.warmup) / (self.total - self.warmup))
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
 
-    def update(self, batch: SequenceBatch) -> Update:
+    def update(self, batch: SequenceBatch, before: Callable[[SequenceBatch], None] | None = None) -> Update:
         """
         One gradient step.
 
         :param batch: what to learn from
+        :param before: called with each window before it is learned from; it may replace :attr:`state`
         :return: what it came to
         :raises ValueError: when nothing in the batch is scored
         """
@@ -127,6 +131,8 @@ class SequenceTrainer:
         length = batch.tokens.shape[1]
         losses, core_losses = [], []
         for part in batch.windows(self.window or length):
+            if before is not None:
+                before(part)
             token_losses, core_loss = self.learn_from(part, n_scored, part.tokens.shape[1] / length)
             losses.append(token_losses)
             core_losses += [] if core_loss is None else [core_loss * part.tokens.shape[1] / length]

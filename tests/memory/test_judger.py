@@ -324,7 +324,7 @@ def test_without_a_judge_there_is_nothing_to_look_at() -> None:
         ("guess", {}, r"unknown judge 'guess'; known: 'learned', 'keep', 'discard', 'oracle', 'random'"),
         (dict(kind=3), {}, r"unknown judge 3; known: 'learned'"),
         (3, {}, r"judger is 3; give None, True, one of 'learned', .* or a dictionary of options"),
-        (dict(probability=0.5), {}, r"has 'probability', which judge 'learned' does not know; known: hidden_size, "),
+        (dict(probability=0.5), {}, r"has 'probability', which judge 'learned' does not know; known: decisions, "),
         (dict(kind="keep", p=1), {}, r"has 'p', which judge 'keep' does not know; known: none"),
         (dict(kind="random", p=1), {}, r"has 'p', which judge 'random' does not know; known: probability"),
         (dict(kind="random", probability=1.5), {}, r"probability is 1\.5; give a number from 0 to 1"),

@@ -2,10 +2,11 @@
 
 from memory_agents.memory.compressive.core import CompressiveMemory, CompressiveState
 from memory_agents.memory.compressive.judgement import Choice, Judgement
-from memory_agents.memory.compressive.judges import Judge, LearnedJudge, Scene, judge_registry, log_prob
+from memory_agents.memory.compressive.judges import Judge, LearnedJudge, Scene, group_means, judge_registry, log_prob
 from memory_agents.memory.compressive.judging import JudgedBlocks
 from memory_agents.memory.compressive.layout import MemoryShape
 from memory_agents.memory.compressive.reading import Reading
+from memory_agents.memory.compressive.reinforce import judger_loss
 
 __all__ = [
     "Choice",
@@ -18,6 +19,8 @@ __all__ = [
     "MemoryShape",
     "Reading",
     "Scene",
+    "group_means",
     "judge_registry",
+    "judger_loss",
     "log_prob",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -14,7 +15,13 @@ from memory_agents.memory.compressive.judgement import Choice, Judgement
 from memory_agents.memory.compressive.judges import make_judge
 from memory_agents.memory.compressive.judging import JudgedBlocks, Judging
 from memory_agents.memory.compressive.layer import Layer, LayerState, LayerWindow
-from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
+from memory_agents.memory.compressive.layout import (
+    MemoryShape,
+    StateLayout,
+    StepLayout,
+    WindowLayout,
+    token_numbers,
+)
 from memory_agents.memory.compressive.reading import Reading, read_off
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.state import per_entry, tree_clone, tree_leaves, tree_map
@@ -179,6 +186,10 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         return self.judge is not None and self.judge.is_told
 
     @property
+    def decides_together(self) -> bool:
+        return self.judge is not None and self.judge.decides_together
+
+    @property
     def has_loss(self) -> bool:
         return len(self.compression_losses) > 0
 
@@ -292,15 +303,29 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         return [] if self.judge is None else list(self.judge.parameters())
 
     def _planned(self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor) -> CompressiveState:
-        """The state with the choices of a window, made one after the other where they are not known yet."""
+        """The state with the choices of a window, the likelier ones where they are not known yet."""
         if not state.judgement or state.judgement[0].plan:
             return state
-        acting, choices = tree_clone(state), []
-        with th.autocast(x.device.type, enabled=False):
-            for t in range(x.shape[1]):
-                _, acting = self.step_(x[:, t], acting, episode_starts[:, t])
-                choices.append(tree_clone(self.choices(acting)))
-        return self.with_choices(state, tree_map(lambda *parts: th.stack(parts, dim=1), *choices))
+        return self.with_choices(state, self.choose(x, state, episode_starts, deterministic=True))
+
+    @th.no_grad()
+    def choose(
+        self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor, deterministic: bool
+    ) -> Choice | tuple[()]:
+        judging = self.judging
+        if judging is None:
+            return ()
+        episodes, tokens, _ = token_numbers(state.steps, episode_starts)
+        # After the last step at which a block leaves somewhere there is nothing to choose, and nothing to compute.
+        n_steps = x.shape[1] if is_traced() else judging.steps_until_nothing_leaves(tokens)
+        acting, choices = tree_clone(state) if n_steps else state, []
+        with _acting(self), th.autocast(x.device.type, enabled=False):
+            for t in range(n_steps):
+                _, acting = self.act_(x[:, t], acting, episode_starts[:, t], deterministic)
+                choices.append(tree_map(lambda part: part[:, None].clone(), acting.judgement[0].choice))
+        new_episode = episodes[:, n_steps:] > (episodes[:, n_steps - 1 : n_steps] if n_steps else 0)
+        choices.append(judging.nothing_leaves(acting.judgement[0], tokens[:, n_steps:], new_episode))
+        return tree_map(lambda *parts: th.cat(parts, dim=1), *choices)
 
     @th.no_grad()
     def judged_blocks(self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor) -> JudgedBlocks:
@@ -392,6 +417,19 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             windows.append(layer.unroll(hidden, part, layouts[layer.shape]))
             hidden = windows[-1].outputs
         return layouts, windows
+
+
+@contextmanager
+def _acting(core: nn.Module) -> Iterator[None]:
+    """While it lasts nothing is dropped; in a graph modules stay as they are."""
+    training = [] if is_traced() else [module for module in core.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
 
 
 def _per_layer(name: str, value: int | Sequence[int], n_layers: int) -> Sequence[int]:

@@ -13,7 +13,10 @@ from torch import nn
 
 from memory_agents.memory.compressive.layout import MemoryShape
 from memory_agents.nn import CompressionJudger, Registry
-from memory_agents.nn.arguments import is_finite
+from memory_agents.nn.arguments import check_flags, is_finite
+
+#: Who shares a decision of a learned judge: nobody, or all whose blocks are judged at the same step.
+DECISIONS = ("sample", "batch")
 
 
 class Scene(NamedTuple):
@@ -45,6 +48,11 @@ class Judge(nn.Module, ABC):
     #: Whether acting deterministically takes the likelier decision; otherwise decisions are always drawn.
     has_likeliest: ClassVar[bool] = True
 
+    @property
+    def decides_together(self) -> bool:
+        """Whether what it decides in one batch entry depends on the others."""
+        return False
+
     def __init__(self, shape: MemoryShape, d_model: int) -> None:
         super().__init__()
 
@@ -55,9 +63,10 @@ class Judge(nn.Module, ABC):
         :return: logits of keeping the block, (batch,); infinite ones leave no doubt
         """
 
-    def decide(self, scene: Scene, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
+    def decide(self, scene: Scene, judged: th.Tensor, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
         """
         :param scene: what there is to judge
+        :param judged: whether there is anything, (batch,) bool; elsewhere no decision counts
         :param deterministic: the likelier decision in place of a drawn one
         :return: whether to keep each block, (batch,) bool, and the log-probability of that decision, (batch,)
         """
@@ -76,6 +85,17 @@ def log_prob(logits: th.Tensor, keep: th.Tensor) -> th.Tensor:
     return F.logsigmoid(th.where(keep, logits, -logits))
 
 
+def group_means(values: th.Tensor, groups: th.Tensor, n_groups: int) -> th.Tensor:
+    """
+    :param values: (n,)
+    :param groups: the group of each, (n,) int64 from 0
+    :param n_groups: how many there are
+    :return: the mean of each group, 0 of an empty one, (n_groups,)
+    """
+    sums, counts = (values.new_zeros(n_groups).index_add(0, groups, part) for part in (values, th.ones_like(values)))
+    return sums / counts.clamp_min(1)
+
+
 #: Judges by name, as the argument ``judger`` of the compressive memory takes them.
 judge_registry: Registry[type[Judge]] = Registry("judge")
 
@@ -85,18 +105,41 @@ class LearnedJudge(Judge):
     """
     DCT's judger (Chang and Ma 2021, arXiv 2110.04821). While it warms up it keeps everything.
 
+    The paper leaves open whether each row of a batch has a decision of its own, or all have one together. Together, the
+    probability of keeping is that of the mean logit of what is judged at a step, and one draw decides; what one row
+    remembers then depends on the others, which sequence models may do and agents may not.
+
     :param shape: sizes of the memories
     :param d_model: width of the memories
+    :param decisions: ``"sample"``, each batch entry has its own; ``"batch"``, one for all that are judged at a step
+    :param warming_up: whether it begins by keeping everything, until whoever trains it ends that
     :param options: those of :class:`~memory_agents.nn.CompressionJudger`
+    :raises ValueError: when an option is out of bounds
     """
 
     #: Whether it still keeps everything, as before it is trained; saved with the agent.
     warming_up: th.Tensor
 
-    def __init__(self, shape: MemoryShape, d_model: int, **options: Any) -> None:
+    def __init__(
+        self,
+        shape: MemoryShape,
+        d_model: int,
+        *,
+        decisions: str = "sample",
+        warming_up: bool = False,
+        **options: Any,
+    ) -> None:
         super().__init__(shape, d_model)
+        if decisions not in DECISIONS:
+            raise ValueError(f"decisions must be one of {', '.join(map(repr, DECISIONS))}, got {decisions!r}")
+        check_flags(warming_up=warming_up)
+        self.decisions = decisions
         self.network = CompressionJudger(d_model, shape.ring_length, shape.block_length, **options)
-        self.register_buffer("warming_up", th.tensor(False))
+        self.register_buffer("warming_up", th.tensor(warming_up))
+
+    @property
+    def decides_together(self) -> bool:
+        return self.decisions == "batch"
 
     def forward(self, scene: Scene) -> th.Tensor:
         return self.logits_and_baselines(scene)[0]
@@ -110,8 +153,15 @@ class LearnedJudge(Judge):
         discard, keep = logits.unbind(dim=1)
         return keep - discard, baselines
 
-    def decide(self, scene: Scene, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
-        keep, chance = super().decide(scene, deterministic)
+    def decide(self, scene: Scene, judged: th.Tensor, deterministic: bool) -> tuple[th.Tensor, th.Tensor]:
+        if self.decides_together:
+            # What is not judged is the second group, which counts for nothing.
+            logit = group_means(self(scene), (~judged).long(), 2)[0]
+            drawn = logit > 0 if deterministic else th.rand_like(logit) < logit.sigmoid()
+            keep = drawn.expand(judged.shape)
+            chance = log_prob(logit.expand(judged.shape), keep)
+        else:
+            keep, chance = super().decide(scene, judged, deterministic)
         return keep | self.warming_up, chance.masked_fill(self.warming_up, 0)
 
 
@@ -227,8 +277,8 @@ def _options(judge_class: type[Judge]) -> list[str] | None:
     :param judge_class: a kind of judge
     :return: the options that it takes, None where it takes any
     """
-    called = CompressionJudger if judge_class is LearnedJudge else judge_class
-    parameters = inspect.signature(called).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+    called = [LearnedJudge, CompressionJudger] if judge_class is LearnedJudge else [judge_class]
+    parameters = [parameter for part in called for parameter in inspect.signature(part).parameters.values()]
+    if judge_class is not LearnedJudge and any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return None
     return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]

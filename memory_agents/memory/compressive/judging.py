@@ -95,14 +95,14 @@ class Judging:
             judged = keep & full
             # Before the slots are full there is nothing to decide, for the judge most of the time nothing at all.
             if is_traced() or bool(judged.any()):
-                decisions, chances = self.judge.decide(self._scene(judgement, last, layout), deterministic)
+                decisions, chances = self.judge.decide(self._scene(judgement, last, layout), judged, deterministic)
                 keep = keep & (decisions | ~judged)
                 chance = chances.to(chance).masked_fill(~judged, 0)
             layout.leave_where(keep)
             kept = layout.leaving
             put_(judgement.numbers, (kept[:, None], layout.slot_rows[kept]), layout.slot_numbers[kept], keep)
             judgement.made.add_(keep * self.shape.slots_per_block)
-        distance = self._reading_distance(judgement, layout.tokens[:, 0])
+        distance = self._reading_distance(judgement.made[:, None], judgement.numbers, layout.tokens).squeeze(1)
         return judgement._replace(choice=Choice(keep, judged, chance, distance), plan=())
 
     def _scene(self, judgement: Judgement, last: LayerState, layout: StepLayout) -> Scene:
@@ -117,12 +117,37 @@ class Judging:
         # As many slots everywhere, so that the rounding in one environment does not depend on how many others have.
         return Scene(th.cat([recent, slots], dim=1), th.full_like(judgement.made, n), important)
 
-    def _reading_distance(self, judgement: Judgement, tokens: th.Tensor) -> th.Tensor:
-        """Age of the oldest token that is represented after a step, (batch,)."""
-        n, made = self.shape.compressed_length, judgement.made
-        oldest = judgement.numbers.gather(1, ((made - made.clamp_max(n)) % n)[:, None]).squeeze(1)
+    def _reading_distance(self, made: th.Tensor, numbers: th.Tensor, tokens: th.Tensor) -> th.Tensor:
+        """
+        :param made: slots made up to steps, (batch, T)
+        :param numbers: of the slots in the ring then, (batch, N)
+        :param tokens: numbers of their tokens, (batch, T)
+        :return: age of the oldest token that is represented after each, (batch, T)
+        """
+        n = self.shape.compressed_length
+        oldest = numbers.gather(1, (made - made.clamp_max(n)) % n)
         first = th.where(made > 0, oldest * self.shape.compression_rate, tokens - self.shape.memory_length)
         return tokens - first.clamp_min(0)
+
+    def steps_until_nothing_leaves(self, tokens: th.Tensor) -> int:
+        """
+        :param tokens: token numbers of a window, (batch, T)
+        :return: steps up to the last one at which a block leaves in any batch entry, that included
+        """
+        leaves = self.shape.block_leaves(tokens).any(dim=0).nonzero()
+        return int(leaves[-1]) + 1 if len(leaves) else 0
+
+    def nothing_leaves(self, judgement: Judgement, tokens: th.Tensor, new_episode: th.Tensor) -> Choice:
+        """
+        :param judgement: after a step
+        :param tokens: numbers of the tokens that follow, (batch, T), at which no block leaves
+        :param new_episode: whether they are of a later episode than the step, (batch, T)
+        :return: the choices at them, (batch, T) each: there is nothing to choose, and what is remembered grows older
+        """
+        made = judgement.made[:, None].expand(tokens.shape).masked_fill(new_episode, 0)
+        none = th.zeros_like(new_episode)
+        chances = judgement.choice.log_prob.new_zeros(tokens.shape)
+        return Choice(none, none, chances, self._reading_distance(made, judgement.numbers, tokens))
 
     def after(self, judgement: Judgement, layout: WindowLayout, told: tuple[th.Tensor, ...]) -> Judgement:
         """

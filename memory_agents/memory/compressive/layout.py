@@ -210,6 +210,20 @@ def _rings(n_slots: int, n_recent: int, device: th.device) -> tuple[th.Tensor, .
 _known_rings = cache(_rings)
 
 
+def token_numbers(steps: th.Tensor, episode_starts: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
+    """
+    :param steps: tokens already seen of the episode in progress, (batch,)
+    :param episode_starts: (batch, T) bool
+    :return: for each token of the window: its episode, 0 for the one in progress at the window's start, then 1, 2, ...;
+        its number e in the episode; and the last step up to it at which an episode starts, -1 where there is none;
+        (batch, T) each
+    """
+    t = th.arange(episode_starts.shape[1], device=steps.device)
+    episodes = episode_starts.long().cumsum(1)
+    last_start = th.where(episode_starts, t, -1).cummax(1).values
+    return episodes, th.where(episodes == 0, steps[:, None] + t, t - last_start), last_start
+
+
 class WindowLayout:
     """
     The same for a window of T steps at once. Keys lie in the order [slots at the window's start | slots made during the
@@ -233,11 +247,8 @@ class WindowLayout:
         window = episode_starts.shape[1]
         device, m, ring = steps.device, shape.memory_length, shape.ring_length
         t = th.arange(window, device=device)
-        #: 0 for the episode in progress at the window's start, then 1, 2, ...; (batch, T)
-        self.episodes = episode_starts.long().cumsum(1)
-        last_start = th.where(episode_starts, t, -1).cummax(1).values
-        #: token numbers, (batch, T)
-        self.tokens = th.where(self.episodes == 0, steps[:, None] + t, t - last_start)
+        #: episodes of the window's tokens, and their numbers, (batch, T) each
+        self.episodes, self.tokens, last_start = token_numbers(steps, episode_starts)
         #: numbers of the history's tokens, (batch, M + T); negative where the episode had not begun yet
         before = steps[:, None] - m + th.arange(m, device=device)
         self.history_tokens = th.cat([before, self.tokens], dim=1)
