@@ -116,3 +116,27 @@ def check_device(device: str) -> str:
     if kind.type == "cuda" and (kind.index or 0) >= th.cuda.device_count():
         raise UsageError(f"--device {device!r}: PyTorch finds {th.cuda.device_count()} CUDA devices; use auto or cpu")
     return device
+
+
+def words(given: Sequence[str] | None) -> list[str]:
+    """
+    :param given: what an option was given that takes names one by one and in rows
+    :return: the names
+    """
+    return [name for row in given or [] for name in row.split(",") if name]
+
+
+def numbers(option: str, given: Sequence[str] | None, least: int = 1) -> list[int]:
+    """
+    :param option: name of an option, for messages
+    :param given: what it was given, numbers one by one and in rows
+    :param least: the smallest number allowed
+    :return: the numbers, each once
+    :raises UsageError: when one is no number, or too small
+    """
+    found = []
+    for word in words(given):
+        if not word.isdecimal() or int(word) < least:
+            raise UsageError(f"{option} {word!r} is out of bounds; write whole numbers from {least} up, as 1,8")
+        found.append(int(word))
+    return list(dict.fromkeys(found))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from memory_agents.benchmarks.sequence.algorithmic_cli import add_commands as add_algorithmic
+
 
 def add_commands(app: typer.Typer) -> None:
     """
     :param app: the command line, which gets ``sequence``
     """
     tasks = typer.Typer(no_args_is_help=True, help="Memory cores on sequences: the tasks of the papers behind them.")
+    add_algorithmic(tasks)
     app.add_typer(tasks, name="sequence")

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from stable_baselines3.common.utils import get_device
 
-from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, parse_kwargs
+from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, numbers, parse_kwargs, words
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
@@ -205,27 +205,3 @@ def show(groups: Sequence[Measured]) -> None:
     """
     console = make_console()
     console.print(page(groups), markup=False, highlight=False, soft_wrap=True)
-
-
-def words(given: Sequence[str] | None) -> list[str]:
-    """
-    :param given: what an option was given that takes names one by one and in rows
-    :return: the names
-    """
-    return [name for row in given or [] for name in row.split(",") if name]
-
-
-def numbers(option: str, given: Sequence[str] | None, least: int = 1) -> list[int]:
-    """
-    :param option: name of an option, for messages
-    :param given: what it was given, numbers one by one and in rows
-    :param least: the smallest number allowed
-    :return: the numbers, each once
-    :raises UsageError: when one is no number, or too small
-    """
-    found = []
-    for word in words(given):
-        if not word.isdecimal() or int(word) < least:
-            raise UsageError(f"{option} {word!r} is out of bounds; write whole numbers from {least} up, as 1,8")
-        found.append(int(word))
-    return list(dict.fromkeys(found))

@@ -11,12 +11,11 @@ import typer
 from rich.console import Console
 from stable_baselines3.common.utils import get_device
 
-from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
+from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, numbers, words
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.tables import make_console
-from memory_agents.benchmarks.throughput.cli import numbers, words
 from memory_agents.benchmarks.throughput.peers import find_learner
 from memory_agents.benchmarks.throughput.race import (
     RACERS,

@@ -23,6 +23,11 @@ class SequenceBatch(NamedTuple):
     scored: th.Tensor
     starts: th.Tensor
 
+    @property
+    def begins_anew(self) -> bool:
+        """Whether nothing from before is remembered in any of the sequences, however many there were."""
+        return bool(self.starts[:, 0].all())
+
     def windows(self, length: int) -> Iterator[SequenceBatch]:
         """
         :param length: tokens in a window; the last one may have fewer

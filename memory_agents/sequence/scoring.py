@@ -66,6 +66,8 @@ def evaluate(
     loss, right, n_tokens, exact, rows = 0.0, 0, 0, 0, 0
     for whole in batches:
         batch = whole.to(model.device)
+        if batch.begins_anew:
+            state = None
         flawless = th.ones(len(batch.tokens), dtype=th.bool, device=model.device)
         for part in batch.windows(window or batch.tokens.shape[1]):
             if record is not None or not deterministic:

@@ -128,6 +128,8 @@ class SequenceTrainer:
             raise ValueError("nothing in the batch is scored; give targets that count")
         self.model.train()
         self.optimizer.zero_grad()
+        if batch.begins_anew:
+            self.state = None
         length = batch.tokens.shape[1]
         losses, core_losses = [], []
         for part in batch.windows(self.window or length):

@@ -1,0 +1,116 @@
+"""Runs on the algorithmic tasks as one table, beside what was published."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from memory_agents.benchmarks.collect import markdown
+from memory_agents.benchmarks.curves import plot_seeds
+from memory_agents.benchmarks.sequence.algorithmic import AGENTS, AlgorithmicConfig, arguments
+from memory_agents.benchmarks.sequence.runs import CURVE_FILE, finished_runs, read_column
+from memory_agents.benchmarks.tables import number
+from memory_agents.sequence import task_registry
+
+#: Accuracies of Bulatov et al. 2022 (arXiv 2207.06881) by task, agent and segments: means over the authors' rows, of
+#: quadratic equations the share of right answers. Sizes there: 4 layers, width 128 for copy and reverse, 6 layers,
+#: width 64 for retrieval, 6 layers, width 128 for equations, up to 250,000 updates of 32 sequences (600,000).
+PUBLISHED = {
+    ("copy", "none"): {3: 0.118, 6: 0.102, 9: 0.102},
+    ("copy", "xl"): {3: 1.0, 6: 0.967, 9: 0.278},
+    ("copy", "rmt"): {3: 1.0, 6: 1.0, 9: 1.0},
+    ("reverse", "xl"): {2: 0.783, 4: 0.861, 6: 0.666},
+    ("reverse", "rmt"): {2: 1.0, 4: 1.0, 6: 0.901},
+    ("retrieval", "xl"): {2: 1.0, 3: 1.0, 4: 0.849, 5: 0.988},
+    ("retrieval", "rmt"): {2: 0.990, 3: 0.999, 4: 0.992, 5: 0.965},
+    ("quadratic", "xl"): {6: 0.934},
+    ("quadratic", "rmt"): {6: 0.998},
+}
+
+#: A run's arguments, score and folder.
+Run = tuple[AlgorithmicConfig, dict[str, Any], Path]
+
+
+def algorithmic_groups(folders: Iterable[Path]) -> list[list[Run]]:
+    """
+    :param folders: folders with runs in or below them
+    :return: the finished ones in groups that differ in nothing but the seed: by task, segments and agent
+    :raises UsageError: when there is none, or one of another kind
+    """
+    tasks, agents = list(task_registry), list(AGENTS)
+    runs = finished_runs(folders, AlgorithmicConfig)
+    runs.sort(key=lambda run: (tasks.index(run[0].task), run[0].n_segments, agents.index(run[0].agent), run[0].seed))
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(json.dumps(arguments(run[0]), sort_keys=True), []).append(run)
+    return list(groups.values())
+
+
+def algorithmic_table(groups: Iterable[list[Run]]) -> str:
+    """
+    :param groups: groups of :func:`algorithmic_groups`
+    :return: a Markdown table, one row per group
+    """
+    headings = (
+        "task", "segments", "memory", "seeds", "accuracy, by seed", "without a mistake, by seed", "published",
+        "updates, by seed", "sequences per update", "CPU seconds", "parameters",
+    )  # fmt: skip
+    return markdown([headings, *map(_row, groups)])
+
+
+def _row(group: list[Run]) -> tuple[str, ...]:
+    config, scores = group[0][0], [score for _, score, _ in group]
+    published = PUBLISHED.get((config.task, config.agent), {}).get(config.n_segments)
+    return (
+        config.task + _kwargs(config.task_kwargs),
+        str(config.n_segments),
+        config.agent + _kwargs(config.memory_kwargs),
+        ", ".join(str(run.seed) for run, _, _ in group),
+        ", ".join(number(score["accuracy"], 3) for score in scores),
+        ", ".join(number(score["exact"], 3) for score in scores),
+        "-" if published is None else number(published, 3),
+        ", ".join(f"{score['updates']:,}" for score in scores),
+        str(config.batch_size),
+        number(fmean(score["train_cpu_seconds"] for score in scores), 0),
+        f"{scores[0]['parameters']:,}",
+    )
+
+
+def _kwargs(kwargs: dict[str, Any]) -> str:
+    return f" ({', '.join(f'{name}={json.dumps(value)}' for name, value in kwargs.items())})" if kwargs else ""
+
+
+def plot_algorithmic(groups: list[list[Run]], path: Path) -> None:
+    """
+    Draw accuracy on the validation set over updates: tasks below, segments beside one another.
+
+    :param groups: groups of :func:`algorithmic_groups`
+    :param path: where to write, a PNG file
+    """
+    tasks = list(dict.fromkeys(group[0][0].task for group in groups))
+    columns = {task: sorted({group[0][0].n_segments for group in groups if group[0][0].task == task}) for task in tasks}
+    width = max(map(len, columns.values()))
+    figure = Figure(figsize=(1 + 3.2 * width, 0.6 + 2.8 * len(tasks)), layout="constrained")
+    grid = figure.subplots(len(tasks), width, sharey=True, squeeze=False)
+    for row, task in zip(grid, tasks, strict=True):
+        for axes in row[len(columns[task]) :]:
+            axes.set_visible(False)
+        for axes, n_segments in zip(row, columns[task], strict=False):
+            for group in groups:
+                config = group[0][0]
+                if (config.task, config.n_segments) == (task, n_segments):
+                    plot_seeds(axes, config.agent, [_curve(folder) for _, _, folder in group], None)
+            axes.set(title=f"{task}, {n_segments} segments", xlabel="updates", ylim=(0, 1.02))
+            axes.legend(loc="center right", fontsize="small")
+        row[0].set_ylabel("accuracy")
+    figure.savefig(path, dpi=130)
+
+
+def _curve(folder: Path) -> tuple[list[int], list[float]]:
+    updates = [int(value) for value in read_column(folder / CURVE_FILE, "update")]
+    return updates, [float(value) for value in read_column(folder / CURVE_FILE, "validation_accuracy")]

@@ -1,0 +1,116 @@
+"""Folders of runs: made once, never repeated, never mixed with others."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
+from memory_agents.benchmarks.files import write_whole
+from memory_agents.benchmarks.output import make_folder
+
+CURVE_FILE, SCORE_FILE = "curve.csv", "score.json"
+
+
+class RunConfig(Protocol):
+    """A frozen dataclass with the arguments of a run."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def command(self) -> str:
+        """
+        :return: the command that repeats the run
+        """
+
+
+C = TypeVar("C", bound=RunConfig)
+
+
+def is_finished(folder: Path, config: RunConfig) -> bool:
+    """
+    :param folder: a run's folder, which may be missing
+    :param config: the run's arguments
+    :return: whether it has been done
+    :raises UsageError: when the folder has a run with other arguments
+    """
+    if not (folder / CONFIG_FILE).is_file():
+        return False
+    if load_config(folder, type(config)) != config:
+        raise UsageError(
+            f"--out {str(folder.parent)!r} has {folder.name!r} with other arguments; choose another folder"
+        )
+    return (folder / SCORE_FILE).is_file()
+
+
+def begin_run(folder: Path, config: RunConfig, **more: Any) -> None:
+    """
+    :param folder: the run's folder, made where it is missing
+    :param config: the run's arguments
+    :param more: what else ``config.json`` shall tell
+    :raises UsageError: when it cannot be written
+    """
+    make_folder(folder)
+    text = {
+        "arguments": asdict(config),
+        "command": config.command(),
+        **more,
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+    write_whole(folder / CONFIG_FILE, json.dumps(text, indent=2) + "\n")
+
+
+def finish_run(folder: Path, curve: Sequence[dict[str, Any]], score: dict[str, Any]) -> None:
+    """
+    :param folder: the run's folder
+    :param curve: rows of the learning curve
+    :param score: what came out; that the file is there tells that the run is finished
+    """
+    with (folder / CURVE_FILE).open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(curve[0]))
+        writer.writeheader()
+        writer.writerows(curve)
+    write_whole(folder / SCORE_FILE, json.dumps(score, indent=2) + "\n")
+
+
+def load_config(folder: Path, kind: type[C]) -> C:
+    """
+    :param folder: a run's folder
+    :param kind: class of its arguments
+    :return: the arguments
+    :raises UsageError: when it holds no ``config.json`` of this kind
+    """
+    path = folder / CONFIG_FILE
+    try:
+        return kind(**json.loads(path.read_text())["arguments"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path} is not the configuration of such a run ({error})") from error
+
+
+def finished_runs(folders: Iterable[Path], kind: type[C]) -> list[tuple[C, dict[str, Any], Path]]:
+    """
+    :param folders: folders with runs in or below them
+    :param kind: class of their arguments
+    :return: arguments, score and folder of each finished run, by folder
+    :raises UsageError: when there is none, or one is of another kind
+    """
+    roots = list(folders)
+    paths = sorted(path.parent for root in roots for path in root.rglob(SCORE_FILE))
+    if not paths:
+        raise UsageError(f"no finished run in {', '.join(map(str, roots))}; train with memory-bench sequence")
+    return [(load_config(path, kind), json.loads((path / SCORE_FILE).read_text()), path) for path in paths]
+
+
+def read_column(path: Path, name: str) -> list[str]:
+    """
+    :param path: a CSV file
+    :param name: heading of a column
+    :return: its values
+    """
+    with path.open(newline="") as file:
+        return [row[name] for row in csv.DictReader(file)]

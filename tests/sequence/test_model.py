@@ -1,0 +1,156 @@
+"""Sequence models: the same however a sequence is cut, whatever the core."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch as th
+
+from memory_agents.memory import memory_registry, tree_leaves
+from memory_agents.sequence import SequenceBatch, SequenceModel, evaluate
+
+#: Sizes at which every core is quick, and whose windows cut segments and blocks in two.
+KWARGS: dict[str, dict[str, Any]] = {
+    "compressive": dict(memory_length=6, compressed_length=4, compression_rate=2, d_model=16, n_heads=2),
+    **{name: dict(hidden_size=12) for name in ("lstm", "gru", "brc", "nbrc")},
+    "rmt": dict(segment_length=5, n_memory_tokens=3, xl_memory=2, d_model=16, n_heads=2),
+    "memformer": dict(segment_length=5, n_slots=3, d_model=16, n_heads=2),
+    "block_recurrent": dict(segment_length=5, n_states=3, d_model=16, n_heads=2),
+}
+EVERY_CORE = pytest.mark.parametrize("name", list(memory_registry))
+
+
+def make(name: str = "compressive", seed: int = 0, **kwargs: Any) -> SequenceModel:
+    th.manual_seed(seed)
+    return SequenceModel(7, name, KWARGS.get(name, {}), d_embedding=10, **kwargs)
+
+
+def tokens(batch: int = 3, length: int = 23) -> th.Tensor:
+    return th.randint(7, (batch, length), generator=th.Generator().manual_seed(1))
+
+
+@EVERY_CORE
+def test_segment_by_segment_gives_what_one_pass_gives(name: str) -> None:
+    model, whole = make(name), tokens()
+    logits, final = model(whole)
+    assert logits.shape == (3, 23, 7)
+    state, parts = None, []
+    for part in th.split(whole, 4, dim=1):
+        y, state = model(part, state)
+        parts.append(y)
+    th.testing.assert_close(th.cat(parts, dim=1), logits, atol=1e-5, rtol=1e-4)
+    for one, other in zip(tree_leaves(state), tree_leaves(final), strict=True):
+        th.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
+
+
+@EVERY_CORE
+def test_the_loss_of_a_trained_state_does_not_depend_on_windows(name: str) -> None:
+    model, whole = make(name), tokens(length=40)
+    batch = SequenceBatch(whole, whole.roll(-1, 1), th.ones_like(whole, dtype=th.bool), th.zeros_like(whole).bool())
+    _, before = model(tokens())
+    losses = [
+        evaluate(model, batches, window, before).loss
+        for batches, window in (([batch], None), ([batch], 5), ([batch], 1), (list(batch.windows(16)), 7))
+    ]
+    assert losses == pytest.approx([losses[0]] * 4, abs=1e-5)
+
+
+@EVERY_CORE
+def test_memory_is_used_and_starts_empty_it(name: str) -> None:
+    model, whole = make(name), tokens()
+    other = whole.clone()
+    other[:, 0] = (other[:, 0] + 1) % 7
+    assert not th.allclose(model(whole)[0][:, 4], model(other)[0][:, 4], atol=1e-7)
+    starts = th.zeros_like(whole, dtype=th.bool)
+    starts[:, 3] = True
+    th.testing.assert_close(model(whole, starts=starts)[0][:, 3:], model(other, starts=starts)[0][:, 3:])
+    th.testing.assert_close(model(whole, starts=starts)[0][:, 3:], model(whole[:, 3:])[0], atol=1e-5, rtol=1e-4)
+
+
+@EVERY_CORE
+def test_generation_continues_as_the_logits_say(name: str) -> None:
+    model, prompt = make(name), tokens(length=6)
+    added = model.generate(prompt, 9, temperature=0)
+    assert added.shape == (3, 9)
+    logits, _ = model(th.cat([prompt, added], dim=1))
+    assert th.equal(logits[:, 5:-1].argmax(dim=2), added)
+    _, state = model(prompt[:, :4])
+    copies = [leaf.clone() for leaf in tree_leaves(state)]
+    assert th.equal(model.generate(prompt[:, 4:], 9, temperature=0, state=state), added)
+    assert all(th.equal(one, leaf) for one, leaf in zip(copies, tree_leaves(state), strict=True))
+
+
+def test_temperature_sharpens_and_the_generator_repeats() -> None:
+    model, prompt = make(), tokens(batch=200, length=3)
+    prompt[:] = prompt[:1]
+
+    def drawn(temperature: float, seed: int = 0) -> th.Tensor:
+        return model.generate(prompt, 2, temperature=temperature, generator=th.Generator().manual_seed(seed))
+
+    likeliest = model.generate(prompt, 2, temperature=0)
+    assert (likeliest == likeliest[0]).all()
+    assert th.equal(drawn(1.0), drawn(1.0))
+    assert not th.equal(drawn(1.0), drawn(1.0, seed=1))
+    with th.no_grad():
+        chance = float(model(prompt)[0][0, -1].softmax(dim=0).max())
+    shares = [(drawn(temperature)[:, 0] == likeliest[0, 0]).float().mean() for temperature in (100.0, 1.0, 1e-3)]
+    assert shares[0] < 0.3
+    assert shares[1] == pytest.approx(chance, abs=0.12)
+    assert shares[2] == 1.0
+
+
+def test_dropout_drops_while_training_alone() -> None:
+    model, whole = make(dropout=0.5), tokens()
+    model.eval()
+    still = model(whole)[0]
+    assert th.equal(still, model(whole)[0])
+    assert model.generate(whole, 1).shape == (3, 1)
+    assert not model.training
+    model.train()
+    assert not th.allclose(still, model(whole)[0])
+    model.generate(whole, 1)
+    assert model.training
+
+
+def test_the_cores_own_loss_comes_through() -> None:
+    kwargs = dict(memory_length=6, compressed_length=4, compression_rate=2, d_model=16, n_heads=2)
+    model = SequenceModel(7, "compressive", {**kwargs, "compression_loss": "autoencoding"})
+    loss = model.segment(tokens()).loss
+    assert loss is not None
+    assert loss.item() > 0
+    assert make().segment(tokens()).loss is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(vocabulary_size=0), "vocabulary_size"),
+        (dict(d_embedding=0), "d_embedding"),
+        (dict(dropout=1.0), "dropout is 1.0; give a number from 0 to below 1"),
+        (dict(memory_class="elephant"), "elephant.*known"),
+        (dict(memory_kwargs=dict(judger="oracle")), "told what matters"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SequenceModel(**{"vocabulary_size": 7, **arguments})
+
+
+def test_unknown_arguments_of_the_core() -> None:
+    with pytest.raises(TypeError, match="'hidden_sise'"):
+        SequenceModel(7, "lstm", dict(hidden_sise=3))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "arguments", "message"),
+    [
+        (tokens(length=0), {}, r"shape \(3, 0\)"),
+        (tokens()[0], {}, r"shape \(23,\)"),
+        (tokens(), dict(length=0), "length"),
+        (tokens(), dict(temperature=-1.0), "temperature is -1.0; give 0 or a positive number"),
+    ],
+)
+def test_bad_prompts(prompt: th.Tensor, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make().generate(prompt, **{"length": 2, **arguments})
