@@ -142,8 +142,8 @@ class PretrainingConfig:
 @dataclass(frozen=True)
 class CharacterConfig(PretrainingConfig):
     """
-    The arguments of a whole run: those of the pre-training, and of what follows. All agents, judged or not, go on with a
-    lower learning rate there, so that what they are taught by differs in nothing but the memory.
+    The arguments of a whole run: those of the pre-training, and of what follows. All agents, judged or not, go on with
+    a lower learning rate there, so that they differ in nothing but the memory.
 
     :param cotrain_updates: updates of the second part, in which memories are judged
     :param cotrain_learning_rate: of Adam in these
@@ -199,8 +199,8 @@ CONCERNS = {
 #: How DCT's judger learns where runs are short: faster than the published 1e-5.
 DCT_DEFAULTS: dict[str, Any] = dict(learning_rate=1e-3, normalize=True)
 
-#: The size of the DCT paper's model. It does not state the width, which is here that of the Transformer-XL of 12 layers,
-#: nor the warm-up. An epoch of enwik8 is 21,973 updates.
+#: The size of the DCT paper's model. It does not state the width, which is here that of the Transformer-XL of 12
+#: layers, nor the warm-up. An epoch of enwik8 is 21,973 updates.
 PAPER_SIZE: dict[str, Any] = dict(
     n_layers=8, d_model=512, n_heads=8, d_feedforward=2048,
     segment=128, memory_length=128, compressed_length=64, compression_rate=4, batch_size=32,

@@ -42,9 +42,8 @@ WEIGHTS_FILE, READING_FILE = "weights.pt", "reading.csv"
 #: Seeds of what is drawn in the second part, beside the run's own, and in all evaluations.
 COTRAINING_SEED, EVALUATION_SEED = 2**31, 2**32
 
-COLUMNS = (
-    "update", "part", "training_bits", "validation_bits", "keep_rate", "reading_distance", "advantage", "judger_entropy",
-)  # fmt: skip
+#: What is told of each update, if there is anything to tell.
+FIGURES = ("training_bits", "keep_rate", "reading_distance", "advantage", "judger_entropy")
 
 #: A row of the learning curve.
 Row = dict[str, Any]
@@ -127,7 +126,9 @@ class Experiment:
         except ValueError as error:
             raise UsageError(f"--agents {config.agent!r} cannot be trained: {error}") from error
 
-    def learn(self, update: Callable[[SequenceBatch], Row], part: str, first: int, n_updates: int, say: Say) -> list[Row]:
+    def learn(
+        self, update: Callable[[SequenceBatch], Row], part: str, first: int, n_updates: int, say: Say
+    ) -> list[Row]:
         """
         :param update: one gradient step
         :param part: name of this part of the run
@@ -142,8 +143,8 @@ class Experiment:
             if number % config.validate_every and number < n_updates:
                 continue
             validation = self.score(self.corpus.validation[: config.validation_bytes])
-            means = {name: _mean([row[name] for row in seen if row.get(name) is not None]) for name in COLUMNS[2:]}
-            rows.append({"update": first + number, "part": part, **means, "validation_bits": _finite(validation.bits)})
+            means = {name: _mean([row[name] for row in seen if row.get(name) is not None]) for name in FIGURES}
+            rows.append({"update": first + number, "part": part, "validation_bits": _finite(validation.bits), **means})
             seen.clear()
             say(
                 f"{config.name}: update {first + number}, {rows[-1]['training_bits']} bits in training, "
@@ -164,8 +165,8 @@ def _finite(value: float) -> float | None:
 def run_characters(configs: Sequence[CharacterConfig], out: Path, say: Say = lambda line: None) -> None:
     """
     Do runs, one after the other, those excepted that have been done. Each has a folder with ``config.json``,
-    ``curve.csv``, ``reading.csv`` where its memory is judged, ``weights.pt`` and ``score.json``; what several go on from
-    is in ``pretraining-...`` and done once.
+    ``curve.csv``, ``reading.csv`` where its memory is judged, ``weights.pt`` and ``score.json``; what several go on
+    from is in ``pretraining-...`` and done once.
 
     :param configs: their arguments, of one text
     :param out: folder of all runs
@@ -263,7 +264,8 @@ class CoTraining(Experiment):
     def __init__(self, config: CharacterConfig, corpus: Corpus, weights: dict[str, th.Tensor]) -> None:
         super().__init__(config, corpus)
         missing, unknown = self.model.load_state_dict(weights, strict=False)
-        assert not unknown and all(name.startswith("core.judge.") for name in missing), "other weights"
+        assert not unknown, "weights of another model"
+        assert all(name.startswith("core.judge.") for name in missing), "weights of another model"
         self.second_trainer = self.trainer(config.cotrain_learning_rate)
         core = self.model.core
         self.dct: DCTTrainer | None = None
@@ -313,11 +315,9 @@ def run_one(config: CharacterConfig, corpus: Corpus, out: Path, say: Say) -> Non
     experiment, start = CoTraining(config, corpus, weights), time.process_time()
     with th.random.fork_rng():
         th.manual_seed(COTRAINING_SEED + config.seed)
-        rows = experiment.learn(
-            experiment.update, "co-training", config.pretrain_updates, config.cotrain_updates, say
-        )
+        rows = experiment.learn(experiment.update, "co-training", config.pretrain_updates, config.cotrain_updates, say)
     seconds += time.process_time() - start
-    score = test(experiment, folder)
+    score = measure(experiment, folder)
     save_weights(folder / WEIGHTS_FILE, experiment.model, seconds)
     with (before / CURVE_FILE).open(newline="") as file:
         curve = [*csv.DictReader(file), *rows]
@@ -331,7 +331,7 @@ def run_one(config: CharacterConfig, corpus: Corpus, out: Path, say: Say) -> Non
     say(f"{config.name}: {score['test_bits']} bits per character, {seconds:.0f} s of CPU time")
 
 
-def test(experiment: CoTraining, folder: Path) -> dict[str, Any]:
+def measure(experiment: CoTraining, folder: Path) -> dict[str, Any]:
     """
     :param experiment: a trained model
     :param folder: gets ``reading.csv`` where the memory is judged

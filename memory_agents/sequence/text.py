@@ -87,8 +87,8 @@ def read_corpus(path: Path | None = None, max_bytes: int | None = None) -> Corpu
 def standard_library(root: Path | None = None) -> bytes:
     """
     The sources of Python's standard library, one after the other in the order of their paths: a text that every machine
-    has. It differs between versions of Python, and may between its distributions; whoever reports a result on it reports
-    the hash, too.
+    has. It differs between versions of Python, and may between its distributions; whoever reports a result on it
+    reports the hash, too.
 
     :param root: where it is; None for the running interpreter's
     :return: the text
