@@ -23,6 +23,8 @@ from memory_agents.benchmarks.sequence.characters_run import load_model, run_cha
 from memory_agents.sequence.text import decode, encode
 
 TABLE_FILE, CURVES_FILE, READING_PICTURE = "table.md", "curves.png", "reading.png"
+#: The memories that are compared unless others are asked for.
+COMPARED = ",".join(name for name in AGENTS if name != "none")
 #: What ``--compression`` takes for all rows of the Compressive Transformer's table.
 ALL_ROWS = "published"
 
@@ -49,9 +51,9 @@ def characters(
         Path | None, typer.Option(help="File to learn from, such as enwik8; default: the standard library's sources.")
     ] = None,
     max_bytes: Annotated[int | None, typer.Option(help="Read no more than so many bytes of it.")] = None,
-    agents: Annotated[list[str], typer.Option(help=f"Memories, as xl,dct (repeatable): {', '.join(AGENTS)}.")] = [
-        "xl,compressive,dct,keep,discard,random"
-    ],  # noqa: B006
+    agents: Annotated[
+        list[str], typer.Option(help=f"Memories to be compared, as xl,dct (repeatable): {', '.join(AGENTS)}.")
+    ] = [COMPARED],  # noqa: B006
     compression: Annotated[
         list[str],
         typer.Option(

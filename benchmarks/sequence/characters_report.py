@@ -140,30 +140,29 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def plot_validation(groups: Sequence[Group], path: Path) -> None:
     """
-    Draw bits per character of the validation part over updates: memories left, compression functions right where there
-    are several; means over seeds, and bands from the lowest to the highest.
+    Draw bits per character of the validation part over updates, of memories above and, where there are several, of
+    compression functions below: left the whole run, right the part after pre-training. Means over seeds, and bands from
+    the lowest to the highest.
 
     :param groups: groups of :func:`character_groups`
     :param path: where to write, a PNG file
     """
     memories = [group for group in groups if group[0][0].compression == "convolution"]
     functions = [group for group in groups if group[0][0].agent == "compressive"]
-    named: list[tuple[str, Sequence[Group], Callable[[CharacterConfig], str]]] = [
-        ("memory", memories, lambda config: config.agent),
-        ("compression", functions if len(functions) > 1 else [], lambda config: config.compression),
+    named: list[tuple[Sequence[Group], Callable[[CharacterConfig], str]]] = [
+        (memories, lambda config: config.agent),
+        (functions if len(functions) > 1 else [], lambda config: config.compression),
     ]
-    drawn = [panel for panel in named if panel[1]]
-    figure = Figure(figsize=(6.4 * len(drawn), 4.6), layout="constrained")
-    for axes, (title, panel, name) in zip(figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
+    drawn = [panel for panel in named if panel[0]]
+    figure = Figure(figsize=(12, 4.4 * len(drawn)), layout="constrained")
+    for row, (panel, name) in zip(figure.subplots(len(drawn), 2, squeeze=False), drawn, strict=True):
         for group in panel:
-            plot_seeds(axes, name(group[0][0]), [_curve(folder) for _, _, folder in group], None)
-        begins = {group[0][0].pretrain_updates for group in panel}
-        for update in begins:
-            axes.axvline(update, color="grey", linestyle=":", linewidth=1)
-            axes.annotate("judged from here", (update, 0.99), xycoords=("data", "axes fraction"), ha="right", va="top",
-                          rotation=90, fontsize="small", color="grey")  # fmt: skip
-        axes.set(title=title, xlabel="updates", ylabel="validation bits per character")
-        axes.legend(fontsize="small")
+            curves = [_curve(folder) for _, _, folder in group]
+            for axes, first in zip(row, (0, group[0][0].pretrain_updates), strict=True):
+                plot_seeds(axes, name(group[0][0]), [_from(first, curve) for curve in curves], None)
+        for axes, title in zip(row, ("the whole run", "after pre-training"), strict=True):
+            axes.set(title=title, xlabel="updates", ylabel="validation bits per character")
+            axes.legend(fontsize="small")
     figure.savefig(path, dpi=130)
 
 
@@ -172,6 +171,11 @@ def _curve(folder: Path) -> tuple[list[int], list[float]]:
     # A run that diverged has no number there.
     bits = [float(value or "nan") for value in read_column(folder / CURVE_FILE, "validation_bits")]
     return [int(value) for value in updates], bits
+
+
+def _from(first: int, curve: tuple[list[int], list[float]]) -> tuple[list[int], list[float]]:
+    begin = sum(update < first for update in curve[0])
+    return curve[0][begin:], curve[1][begin:]
 
 
 def plot_reading(groups: Sequence[Group], path: Path) -> bool:

@@ -60,8 +60,9 @@ def make_corpus(name: str, content: bytes) -> Corpus:
     if len(content) < LEAST_BYTES:
         raise ValueError(f"the text has {len(content)} bytes, too few for three parts; give {LEAST_BYTES} or more")
     tokens = th.frombuffer(bytearray(content), dtype=th.uint8)
-    train, validation = len(content) * 9 // 10, len(content) // 20
-    parts = tokens.split([train, validation, len(content) - train - validation])
+    validation = len(content) * 9 // 10
+    test = validation + len(content) // 20
+    parts = (tokens[:validation], tokens[validation:test], tokens[test:])
     return Corpus(name, len(content), hashlib.sha256(content).hexdigest(), *parts)
 
 
