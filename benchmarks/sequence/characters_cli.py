@@ -12,7 +12,7 @@ from memory_agents.benchmarks.arguments import UsageError, check_device, numbers
 from memory_agents.benchmarks.cli_measuring import Threads
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
-from memory_agents.benchmarks.sequence.characters import AGENTS, PAPER_SIZE, PUBLISHED, CharacterConfig
+from memory_agents.benchmarks.sequence.characters import AGENTS, DCT_DEFAULTS, PAPER_SIZE, PUBLISHED, CharacterConfig
 from memory_agents.benchmarks.sequence.characters_report import (
     character_groups,
     character_tables,
@@ -128,8 +128,8 @@ def characters(
     settings: dict[str, Any] = dict(PAPER_SIZE) if paper_size else {}
     settings |= {name: value for name, value in given.items() if value is not None}
     settings["judger_kwargs"] = parse_kwargs("--judger-kwargs", judger_kwargs or [])
-    if dct_kwargs:
-        settings["dct_kwargs"] = parse_kwargs("--dct-kwargs", dct_kwargs)
+    defaults = settings.get("dct_kwargs", DCT_DEFAULTS)
+    settings["dct_kwargs"] = {**defaults, **parse_kwargs("--dct-kwargs", dct_kwargs or [])}
     functions = [row for name in words(compression) for row in (PUBLISHED if name == ALL_ROWS else [name])]
     configs = [
         CharacterConfig.of(agent, {**settings, "compression": function, "seed": seed})

@@ -240,7 +240,7 @@ def pretrain(config: PretrainingConfig, corpus: Corpus, folder: Path, say: Say) 
         return
     begin(config, corpus, folder)
     experiment = Experiment(config, corpus)
-    trainer, start = experiment.trainer(config.learning_rate), time.process_time()
+    trainer, clock = experiment.trainer(config.learning_rate), Clock()
     with th.random.fork_rng():
         th.manual_seed(config.seed)
         rows = experiment.learn(
@@ -248,7 +248,7 @@ def pretrain(config: PretrainingConfig, corpus: Corpus, folder: Path, say: Say) 
             "pre-training", 0, config.pretrain_updates, say,
         )  # fmt: skip
     write_rows(folder / CURVE_FILE, rows)
-    save_weights(folder / WEIGHTS_FILE, experiment.model, time.process_time() - start)
+    save_weights(folder / WEIGHTS_FILE, experiment.model, clock.spent())
 
 
 class CoTraining(Experiment):
@@ -312,11 +312,11 @@ def run_one(config: CharacterConfig, corpus: Corpus, out: Path, say: Say) -> Non
     pretrain(config.pretraining, corpus, before, say)
     begin(config, corpus, folder)
     weights, seconds = load_weights(before / WEIGHTS_FILE)
-    experiment, start = CoTraining(config, corpus, weights), time.process_time()
+    experiment, clock = CoTraining(config, corpus, weights), Clock(**seconds)
     with th.random.fork_rng():
         th.manual_seed(COTRAINING_SEED + config.seed)
         rows = experiment.learn(experiment.update, "co-training", config.pretrain_updates, config.cotrain_updates, say)
-    seconds += time.process_time() - start
+    seconds = clock.spent()
     score = measure(experiment, folder)
     save_weights(folder / WEIGHTS_FILE, experiment.model, seconds)
     with (before / CURVE_FILE).open(newline="") as file:
@@ -325,10 +325,11 @@ def run_one(config: CharacterConfig, corpus: Corpus, out: Path, say: Say) -> Non
     score |= {
         "updates": n_updates,
         "characters_read": n_updates * config.batch_size * config.segment,
-        "train_cpu_seconds": seconds,
+        "train_cpu_seconds": seconds["cpu"],
+        "train_seconds": seconds["wall"],
     }
     finish_run(folder, curve, score)
-    say(f"{config.name}: {score['test_bits']} bits per character, {seconds:.0f} s of CPU time")
+    say(f"{config.name}: {score['test_bits']} bits per character, {seconds['cpu']:.0f} s of CPU time")
 
 
 def measure(experiment: CoTraining, folder: Path) -> dict[str, Any]:
@@ -373,18 +374,36 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
     write_whole(path, text.getvalue())
 
 
-def save_weights(path: Path, model: SequenceModel, seconds: float) -> None:
+class Clock:
+    """
+    How long training takes.
+
+    :param cpu: seconds of CPU time that it has taken before
+    :param wall: seconds
+    """
+
+    def __init__(self, cpu: float = 0.0, wall: float = 0.0) -> None:
+        self._start = time.process_time() - cpu, time.perf_counter() - wall
+
+    def spent(self) -> dict[str, float]:
+        """
+        :return: seconds of both kinds so far
+        """
+        return {"cpu": time.process_time() - self._start[0], "wall": time.perf_counter() - self._start[1]}
+
+
+def save_weights(path: Path, model: SequenceModel, seconds: dict[str, float]) -> None:
     """
     :param path: the file
     :param model: whose weights
-    :param seconds: of CPU time that they took
+    :param seconds: that they took
     """
     buffer = io.BytesIO()
     th.save({"weights": {name: part.cpu() for name, part in model.state_dict().items()}, "seconds": seconds}, buffer)
     write_whole(path, buffer.getvalue())
 
 
-def load_weights(path: Path) -> tuple[dict[str, th.Tensor], float]:
+def load_weights(path: Path) -> tuple[dict[str, th.Tensor], dict[str, float]]:
     """
     :param path: a file of :func:`save_weights`
     :return: the weights, on the CPU, and the seconds that they took
@@ -405,6 +424,8 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[CharacterConfig, Sequ
     :raises UsageError: when it is none
     """
     config = load_config(folder, CharacterConfig)
+    if config.name != folder.resolve().name:
+        raise UsageError(f"{folder} is a part of others' runs; give the folder of a finished run")
     model = make_model(config)
     model.load_state_dict(load_weights(folder / WEIGHTS_FILE)[0])
     return config, model.to(device).eval()
