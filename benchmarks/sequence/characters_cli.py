@@ -13,13 +13,14 @@ from memory_agents.benchmarks.cli_measuring import Threads
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.sequence.characters import AGENTS, DCT_DEFAULTS, PAPER_SIZE, PUBLISHED, CharacterConfig
+from memory_agents.benchmarks.sequence.characters_files import load_model
 from memory_agents.benchmarks.sequence.characters_report import (
     character_groups,
     character_tables,
     plot_reading,
     plot_validation,
 )
-from memory_agents.benchmarks.sequence.characters_run import load_model, run_characters
+from memory_agents.benchmarks.sequence.characters_run import run_characters
 from memory_agents.sequence.text import decode, encode
 
 TABLE_FILE, CURVES_FILE, READING_PICTURE = "table.md", "curves.png", "reading.png"

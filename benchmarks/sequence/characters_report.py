@@ -16,7 +16,7 @@ from memory_agents.benchmarks.collect import markdown
 from memory_agents.benchmarks.config import CONFIG_FILE
 from memory_agents.benchmarks.curves import plot_seeds
 from memory_agents.benchmarks.sequence.characters import AGENTS, PUBLISHED, CharacterConfig
-from memory_agents.benchmarks.sequence.characters_run import READING_FILE
+from memory_agents.benchmarks.sequence.characters_files import READING_FILE
 from memory_agents.benchmarks.sequence.runs import CURVE_FILE, finished_runs, read_column
 from memory_agents.benchmarks.tables import number
 
@@ -76,8 +76,12 @@ def character_tables(groups: Sequence[Group]) -> str:
     return "\n\n".join(parts)
 
 
+#: Bits per character of Chang and Ma 2021 (arXiv 2110.04821) on enwik8, with 8 layers.
+PUBLISHED_MEMORIES = {"compressive": 0.978, "dct": 0.963}
+
 MEMORY_HEADINGS = (
-    "memory", "seeds", "test bits per character, by seed", "mean", "drawn decisions, by seed", "kept, by seed",
+    "memory", "seeds", "test bits per character, by seed", "mean", "published (enwik8, 8 layers)",
+    "drawn decisions, by seed", "kept, by seed",
     "kept when drawn, by seed", "reading distance, by seed", "parameters", "of the judger", "updates",
     "characters read", "CPU seconds",
 )  # fmt: skip
@@ -92,6 +96,7 @@ def _memory_row(group: Group) -> tuple[str, ...]:
     return (
         config.agent + (f" ({config.random_probability:g})" if config.agent == "random" else ""),
         *_bits(group),
+        number(PUBLISHED_MEMORIES.get(config.agent), 3),
         _by_seed(scores, "test_bits_drawn", 4),
         _by_seed(scores, "keep_rate", 2),
         _by_seed(scores, "keep_rate_drawn", 2),

@@ -13,7 +13,7 @@ from PIL import Image
 
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.sequence.characters import PUBLISHED, CharacterConfig
-from memory_agents.benchmarks.sequence.characters_run import load_model
+from memory_agents.benchmarks.sequence.characters_files import load_model
 from memory_agents.sequence.text import read_corpus
 from tests.benchmarks.sequence.characters import ARGS, tiny, write_text
 
@@ -57,7 +57,8 @@ def test_sweep_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert table in capsys.readouterr().out
     rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
     assert [row.split(" | ")[0] for row in rows] == ["| xl", "| compressive", "| keep", "| dct"]
-    assert f"| 0 | {after['test_bits']:.4f} | {after['test_bits']:.4f} | {after['test_bits_drawn']:.4f} |" in rows[-1]
+    bits = f"{after['test_bits']:.4f}"
+    assert f"| 0 | {bits} | {bits} | 0.963 | {after['test_bits_drawn']:.4f} |" in rows[-1]
     assert corpus.sha256 in table
 
 
