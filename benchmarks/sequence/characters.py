@@ -127,7 +127,7 @@ class PretrainingConfig:
 
     def command(self) -> str:
         """
-        :return: the command that repeats the run
+        :return: the command that repeats the run; of a pre-training, a command that begins with it
         """
         options = {"agent": "agents", "seed": "seeds"}
         words = ["memory-bench", "sequence", "characters"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -62,18 +62,30 @@ def _text(folder: Path) -> str:
 def character_tables(groups: Sequence[Group]) -> str:
     """
     :param groups: groups of :func:`character_groups`
-    :return: what the text is, and in Markdown a table with one row per memory and, where there are several, one with a
-        row per compression function of the plain compressive transformer
+    :return: what the text is, and in Markdown a table with one row per memory and, where there are other compression
+        functions than the convolution, one with a row for each of the plain compressive transformer's, the best first
     """
-    memories = [group for group in groups if group[0][0].compression == "convolution"]
+    memories, functions = _panels(groups)
     parts = [f"Text: {_text(groups[0][0][2])}."]
     if memories:
         parts.append(markdown([MEMORY_HEADINGS, *map(_memory_row, memories)]))
-    functions = [group for group in groups if group[0][0].agent == "compressive"]
-    if len({group[0][0].compression for group in functions}) > 1:
+    if functions:
         functions.sort(key=lambda group: _mean([score["test_bits"] for _, score, _ in group]) or float("inf"))
         parts.append(markdown([COMPRESSION_HEADINGS, *map(_compression_row, functions)]))
     return "\n\n".join(parts)
+
+
+def _panels(groups: Sequence[Group]) -> tuple[list[Group], list[Group]]:
+    """Groups whose memories are compared, and those whose compression functions are, if there are others of these."""
+    functions = [group for group in groups if group[0][0].agent == "compressive"]
+    plain = [group for group in functions if group[0][0].compression == "convolution"]
+    memories = [group for group in groups if group in plain or group not in functions]
+    return memories, [] if functions == plain else functions
+
+
+def _label(config: CharacterConfig) -> str:
+    """The folder's name but for the seed."""
+    return config.name.rpartition("-s")[0]
 
 
 #: Bits per character of Chang and Ma 2021 (arXiv 2110.04821) on enwik8, with 8 layers.
@@ -81,12 +93,11 @@ PUBLISHED_MEMORIES = {"compressive": 0.978, "dct": 0.963}
 
 MEMORY_HEADINGS = (
     "memory", "seeds", "test bits per character, by seed", "mean", "published (enwik8, 8 layers)",
-    "drawn decisions, by seed", "kept, by seed",
-    "kept when drawn, by seed", "reading distance, by seed", "parameters", "of the judger", "updates",
-    "characters read", "CPU seconds",
+    "drawn decisions, by seed", "kept, by seed", "kept when drawn, by seed", "reading distance, by seed",
+    "parameters", "of the judger", "updates", "characters read", "CPU seconds",
 )  # fmt: skip
 COMPRESSION_HEADINGS = (
-    "compression", "loss", "seeds", "test bits per character, by seed", "mean", "published (enwik8, 24 layers)",
+    "compression", "loss", "seeds", "test bits per character, by seed", "mean", "published (enwik8)",
     "parameters", "CPU seconds",
 )  # fmt: skip
 
@@ -94,7 +105,7 @@ COMPRESSION_HEADINGS = (
 def _memory_row(group: Group) -> tuple[str, ...]:
     config, scores = group[0][0], [score for _, score, _ in group]
     return (
-        config.agent + (f" ({config.random_probability:g})" if config.agent == "random" else ""),
+        _label(config),
         *_bits(group),
         number(PUBLISHED_MEMORIES.get(config.agent), 3),
         _by_seed(scores, "test_bits_drawn", 4),
@@ -145,26 +156,20 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def plot_validation(groups: Sequence[Group], path: Path) -> None:
     """
-    Draw bits per character of the validation part over updates, of memories above and, where there are several, of
-    compression functions below: left the whole run, right the part after pre-training. Means over seeds, and bands from
+    Draw bits per character of the validation part over updates, of memories above and, where there are others than the
+    convolution, of compression functions below: left the whole run, right the part after pre-training. Means over seeds, and bands from
     the lowest to the highest.
 
     :param groups: groups of :func:`character_groups`
     :param path: where to write, a PNG file
     """
-    memories = [group for group in groups if group[0][0].compression == "convolution"]
-    functions = [group for group in groups if group[0][0].agent == "compressive"]
-    named: list[tuple[Sequence[Group], Callable[[CharacterConfig], str]]] = [
-        (memories, lambda config: config.agent),
-        (functions if len(functions) > 1 else [], lambda config: config.compression),
-    ]
-    drawn = [panel for panel in named if panel[0]]
+    drawn = [panel for panel in _panels(groups) if panel]
     figure = Figure(figsize=(12, 4.4 * len(drawn)), layout="constrained")
-    for row, (panel, name) in zip(figure.subplots(len(drawn), 2, squeeze=False), drawn, strict=True):
+    for row, panel in zip(figure.subplots(len(drawn), 2, squeeze=False), drawn, strict=True):
         for group in panel:
             curves = [_curve(folder) for _, _, folder in group]
             for axes, first in zip(row, (0, group[0][0].pretrain_updates), strict=True):
-                plot_seeds(axes, name(group[0][0]), [_from(first, curve) for curve in curves], None)
+                plot_seeds(axes, _label(group[0][0]), [_from(first, curve) for curve in curves], None)
         for axes, title in zip(row, ("the whole run", "after pre-training"), strict=True):
             axes.set(title=title, xlabel="updates", ylabel="validation bits per character")
             axes.legend(fontsize="small")
@@ -201,7 +206,7 @@ def plot_reading(groups: Sequence[Group], path: Path) -> bool:
     for axes, (title, column) in zip(figure.subplots(1, 2, sharey=True), columns.items(), strict=True):
         for group in judged:
             curves = [_reading(folder, column) for _, _, folder in group]
-            plot_seeds(axes, group[0][0].name.rpartition("-s")[0], curves, None)
+            plot_seeds(axes, _label(group[0][0]), curves, None)
         axes.set(title=title, xlabel="characters read of each lane", yscale="log")
         axes.legend(fontsize="small")
     figure.axes[0].set_ylabel("reading distance, characters")

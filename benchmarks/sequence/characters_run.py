@@ -127,6 +127,8 @@ class Experiment:
         self, update: Callable[[SequenceBatch], Row], part: str, first: int, n_updates: int, say: Say
     ) -> list[Row]:
         """
+        Learn, and look at the validation part now and then, with a judger's likelier decisions.
+
         :param update: one gradient step
         :param part: name of this part of the run
         :param first: updates before it
@@ -175,14 +177,19 @@ def run_characters(configs: Sequence[CharacterConfig], out: Path, say: Say = lam
     corpus = load_corpus(configs[0])
     say(f"{corpus.name}: {corpus.size:,} bytes, SHA-256 {corpus.sha256}")
     # Refused arguments shall leave no folder behind, and no run of several alone.
+    waiting = []
     for config in configs:
+        finished = []
         for part in (config, config.pretraining):
             check_text(out / part.name, corpus)
-            is_finished(out / part.name, part)
+            finished.append(is_finished(out / part.name, part))
+        if not finished[0]:
+            waiting.append(config)
+    # Seeds cannot be what does not fit.
+    for config in {config.name.rpartition("-s")[0]: config for config in waiting}.values():
         check_run(config, corpus)
-    for config in configs:
-        if not is_finished(out / config.name, config):
-            run_one(config, corpus, out, say)
+    for config in waiting:
+        run_one(config, corpus, out, say)
 
 
 def check_run(config: CharacterConfig, corpus: Corpus) -> None:

@@ -125,6 +125,22 @@ def test_compression_functions_beside_what_was_published(tmp_path: Path, capsys:
     assert len({row[3] for row in rows}) == len(PUBLISHED)
 
 
+def test_judged_memories_with_other_compression_functions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_text(tmp_path)
+    assert characters(tmp_path, data, "--agents", "dct,random", "--compression", "max,convolution+attention") == 0
+    (memories,) = (tmp_path / "table.md").read_text().split("\n\n")[1:]
+    names = ["random-convolution+attention-p0.5", "random-max-p0.5", "dct-convolution+attention", "dct-max"]
+    assert sorted(row.split(" | ")[0][2:] for row in memories.splitlines()[2:]) == sorted(names)
+    assert {path.name for path in tmp_path.glob("*-s0")} == {
+        *(f"{name}-s0" for name in names),
+        "pretraining-compressive-max-s0",
+        "pretraining-compressive-convolution+attention-s0",
+    }
+    # One of the compressive transformer alone has a table, too.
+    assert characters(tmp_path / "one", data, "--agents", "compressive", "--compression", "mean") == 0
+    assert "| mean | - | 0 |" in (tmp_path / "one" / "table.md").read_text()
+
+
 def test_tables_need_no_text_but_compare_only_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_text(tmp_path)
     assert characters(tmp_path / "a", data, "--agents", "xl", "--seeds", "0,1") == 0
