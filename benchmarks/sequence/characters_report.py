@@ -157,8 +157,8 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def plot_validation(groups: Sequence[Group], path: Path) -> None:
     """
     Draw bits per character of the validation part over updates, of memories above and, where there are others than the
-    convolution, of compression functions below: left the whole run, right the part after pre-training. Means over seeds, and bands from
-    the lowest to the highest.
+    convolution, of compression functions below: left the whole run, right the part after pre-training. Means over
+    seeds, and bands from the lowest to the highest.
 
     :param groups: groups of :func:`character_groups`
     :param path: where to write, a PNG file
