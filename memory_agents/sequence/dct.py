@@ -3,12 +3,12 @@ DCT as published (Chang and Ma 2021, arXiv 2110.04821): a pre-trained compressiv
 judger learns which memories are worth compressing.
 
 The paper cuts a sequence into segments of n_s tokens, with a memory of n_m tokens and one of n_cm slots; with each
-segment the n_s oldest tokens of the memory leave. Here tokens enter one by one, and blocks of B leave a recent memory of
-M tokens. With ``block_length=n_s``, ``memory_length=n_m + n_s`` for an n_m that n_s divides, and windows of n_s tokens
-from the stream's start on, block after block leaves at the end of the first token of a window. So one step decides, by
-the memories of [compressed; recent; that token]; the window's other n_s - 1 tokens see at least n_m recent tokens and
-what has been decided; the compression function has its gradient and its loss in that window; and "the reward of the same
-step" is that of the window which the decision has changed.
+segment the n_s oldest tokens of the memory leave. Here tokens enter one by one, and blocks of B leave a recent memory
+of M tokens. With ``block_length=n_s``, ``memory_length=n_m + n_s`` for an n_m that n_s divides, and windows of n_s
+tokens from the stream's start on, block after block leaves at the end of the first token of a window. So one step
+decides, by the memories of [compressed; recent; that token]; the window's other n_s - 1 tokens see at least n_m recent
+tokens and what has been decided; the compression function has its gradient and its loss in that window; and "the reward
+of the same step" is that of the window which the decision has changed.
 """
 
 from __future__ import annotations

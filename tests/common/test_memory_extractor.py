@@ -283,6 +283,8 @@ def test_arguments_of_the_memory_are_checked() -> None:
         make("gru", memory_kwargs=dict(d_model=3))
     with pytest.raises(ValueError, match=r"judger that learns, which memory_agents\.PPO trains"):
         make("compressive", memory_kwargs=dict(judger=True))
+    with pytest.raises(ValueError, match=r"one decision for all of a batch, .* use judger=dict\(decisions='sample'\)"):
+        make("compressive", memory_kwargs=dict(judger=dict(decisions="batch")))
 
 
 def test_a_judger_that_is_told_reads_importance() -> None:

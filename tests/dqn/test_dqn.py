@@ -288,6 +288,11 @@ def test_default_sizes(n_envs: int, train_freq: int) -> None:
             "a judger that learns, .* use memory_agents.PPO, or judger='keep'",
         ),
         (
+            dict(policy_kwargs=dict(memory_kwargs={**TINY, "judger": dict(decisions="batch")})),
+            ValueError,
+            "makes one decision for all of a batch, but environments do not depend on each other",
+        ),
+        (
             dict(policy="GTrXLPolicy", policy_kwargs=dict(memory_kwargs=dict(compressed_length=4))),
             ValueError,
             "GTrXLPolicy is what it is by compressed_length=0",

@@ -74,6 +74,19 @@ def test_a_rollout_buffer_without_memory_names_the_mend() -> None:
         PPO("MemoryPolicy", Toy(), rollout_buffer_class=stable_baselines3.common.buffers.RolloutBuffer)
 
 
+@pytest.mark.parametrize("critic", [False, True])
+def test_environments_do_not_share_a_judgers_decisions(critic: bool) -> None:
+    message = (
+        r"makes one decision for all of a batch, but environments do not depend .* judger=dict\(decisions='sample'\)"
+    )
+    with pytest.raises(ValueError, match=message):
+        toy_agent(
+            policy_kwargs=dict(
+                memory_kwargs={**TINY, "judger": dict(decisions="batch")}, share_features_extractor=not critic
+            )
+        )
+
+
 class Forgetful(MemoryCore[tuple[()]]):
     """A core of a user's own: remembers nothing."""
 

@@ -316,8 +316,11 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         if judging is None:
             return ()
         episodes, tokens, _ = token_numbers(state.steps, episode_starts)
+        foregone = None if is_traced() else judging.judge.foregone
+        if foregone is not None:
+            return judging.foresee(state.judgement[0], tokens, episodes, foregone)
         # After the last step at which a block leaves somewhere there is nothing to choose, and nothing to compute.
-        n_steps = x.shape[1] if is_traced() else judging.steps_until_nothing_leaves(tokens)
+        n_steps = x.shape[1] if is_traced() else 1 + max(judging.leaving_steps(tokens), default=-1)
         acting, choices = tree_clone(state) if n_steps else state, []
         with _acting(self), th.autocast(x.device.type, enabled=False):
             for t in range(n_steps):

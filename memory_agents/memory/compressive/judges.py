@@ -53,6 +53,11 @@ class Judge(nn.Module, ABC):
         """Whether what it decides in one batch entry depends on the others."""
         return False
 
+    @property
+    def foregone(self) -> bool | None:
+        """What it decides whatever there is to judge, with no doubt; None where it looks, or draws."""
+        return None
+
     def __init__(self, shape: MemoryShape, d_model: int) -> None:
         super().__init__()
 
@@ -141,6 +146,10 @@ class LearnedJudge(Judge):
     def decides_together(self) -> bool:
         return self.decisions == "batch"
 
+    @property
+    def foregone(self) -> bool | None:
+        return True if self.warming_up else None
+
     def forward(self, scene: Scene) -> th.Tensor:
         return self.logits_and_baselines(scene)[0]
 
@@ -184,6 +193,10 @@ class _Sure(Judge):
 class KeepJudge(_Sure):
     """Keeps everything: the Compressive Transformer."""
 
+    @property
+    def foregone(self) -> bool:
+        return True
+
     def keeps(self, scene: Scene) -> th.Tensor:
         return th.ones_like(scene.n_slots, dtype=th.bool)
 
@@ -191,6 +204,10 @@ class KeepJudge(_Sure):
 @judge_registry.register("discard")
 class DiscardJudge(_Sure):
     """Discards everything: what filled the slots first stays there."""
+
+    @property
+    def foregone(self) -> bool:
+        return False
 
     def keeps(self, scene: Scene) -> th.Tensor:
         return th.zeros_like(scene.n_slots, dtype=th.bool)

@@ -12,6 +12,7 @@ from memory_agents.memory.compressive.judges import Judge, Scene
 from memory_agents.memory.compressive.layer import LayerState, LayerWindow
 from memory_agents.memory.compressive.layout import MemoryShape, StepLayout, WindowLayout
 from memory_agents.memory.compressive.taking import take
+from memory_agents.memory.state import tree_map
 from memory_agents.memory.tracing import is_traced, put_
 
 
@@ -129,13 +130,41 @@ class Judging:
         first = th.where(made > 0, oldest * self.shape.compression_rate, tokens - self.shape.memory_length)
         return tokens - first.clamp_min(0)
 
-    def steps_until_nothing_leaves(self, tokens: th.Tensor) -> int:
+    def leaving_steps(self, tokens: th.Tensor) -> list[int]:
         """
         :param tokens: token numbers of a window, (batch, T)
-        :return: steps up to the last one at which a block leaves in any batch entry, that included
+        :return: its steps at which a block leaves in any batch entry
         """
-        leaves = self.shape.block_leaves(tokens).any(dim=0).nonzero()
-        return int(leaves[-1]) + 1 if len(leaves) else 0
+        steps: list[int] = self.shape.block_leaves(tokens).any(dim=0).nonzero().squeeze(1).tolist()
+        return steps
+
+    def foresee(self, judgement: Judgement, tokens: th.Tensor, episodes: th.Tensor, keeps: bool) -> Choice:
+        """
+        The choices of a judge that need not look, from the numbers of the tokens alone.
+
+        :param judgement: before a window; not changed
+        :param tokens: token numbers of the window, (batch, T)
+        :param episodes: their episodes, 0 for the one in progress, (batch, T)
+        :param keeps: whether it keeps all that it judges, or nothing
+        :return: the choices, (batch, T) each
+        """
+        shape, present, first, choices = self.shape, th.zeros_like(judgement.made)[:, None], 0, []
+        within = th.arange(shape.slots_per_block, device=tokens.device)
+        for t in self.leaving_steps(tokens):
+            choices.append(self.nothing_leaves(judgement, tokens[:, first:t], episodes[:, first:t] > present))
+            made, now = judgement.made[:, None].masked_fill(episodes[:, t : t + 1] > present, 0), tokens[:, t : t + 1]
+            leaves, full = shape.block_leaves(now), made >= shape.compressed_length
+            keep = leaves & (~full | keeps)
+            numbers = (now - shape.memory_length) // shape.block_length * shape.slots_per_block + within
+            numbers = judgement.numbers.scatter(1, (made + within) % shape.compressed_length, numbers)
+            numbers = th.where(keep, numbers, judgement.numbers)
+            made = made + keep * shape.slots_per_block
+            chance = judgement.choice.log_prob.new_zeros(made.shape)
+            choices.append(Choice(keep, leaves & full, chance, self._reading_distance(made, numbers, now)))
+            judgement = judgement._replace(made=made.squeeze(1), numbers=numbers)
+            present, first = episodes[:, t : t + 1], t + 1
+        choices.append(self.nothing_leaves(judgement, tokens[:, first:], episodes[:, first:] > present))
+        return tree_map(lambda *parts: th.cat(parts, dim=1), *choices)
 
     def nothing_leaves(self, judgement: Judgement, tokens: th.Tensor, new_episode: th.Tensor) -> Choice:
         """
