@@ -53,7 +53,7 @@ def test_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     shortened, replaced = re.subn(r"learn\([\d_]+, progress_bar=True\)", "learn(256)", README)
     assert replaced == 1
     blocks = re.findall(r"```python\n(.*?)```", shortened, flags=re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
     assert (tmp_path / "agent.zip").exists()

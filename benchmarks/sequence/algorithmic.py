@@ -229,11 +229,11 @@ class Experiment:
         sizes = [min(AT_ONCE, n - start) for start in range(0, n, AT_ONCE)]
         return [self.task.answers(self.draw(size, rng)) for size in sizes]
 
-    def learn(self, done: Callable[[int], None] = lambda updates: None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def learn(self, say: Callable[[str], None] = lambda line: None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """
         Train, then test with the last weights.
 
-        :param done: called with the number of updates after each look at the validation set
+        :param say: called with a line after each look at the validation set
         :return: rows of the learning curve, and what came out
         """
         config = self.config
@@ -260,7 +260,7 @@ class Experiment:
                     }
                 )
                 losses.clear()
-                done(update)
+                say(f"{config.name}: {update:,}/{config.updates:,} updates, validation accuracy {score.accuracy:.3f}")
                 if score.accuracy >= config.stop_at or not math.isfinite(score.loss):
                     break
         cpu = time.process_time() - cpu
@@ -284,7 +284,7 @@ def run_algorithmic(
 
     :param configs: their arguments
     :param out: folder of all runs
-    :param say: called with a line on each run
+    :param say: called with lines on how far runs are
     :raises UsageError: when arguments do not fit together, or a folder has a run with others
     """
     # Refused arguments shall leave no folder behind, and no run of several alone.
@@ -293,10 +293,10 @@ def run_algorithmic(
     for experiment in waiting:
         folder = out / experiment.config.name
         begin_run(folder, experiment.config)
-        curve, score = experiment.learn()
+        curve, score = experiment.learn(say)
         finish_run(folder, curve, score)
         say(
-            f"{folder.name}: accuracy {score['accuracy']:.3f} after {score['updates']:,} updates, "
+            f"{folder.name}: test accuracy {score['accuracy']:.3f} after {score['updates']:,} updates, "
             f"{score['train_cpu_seconds']:.0f} s of CPU time"
         )
 

@@ -228,7 +228,8 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         buffer = self.replay_buffer
         if buffer.at_window_start:
             buffer.store_states(self.policy.pack_state(self._memory_state))
-        with th.no_grad():
+        # As in rollouts of on-policy algorithms: quicker than without gradients alone.
+        with th.inference_mode():
             obs = obs_as_tensor(self._last_obs, self.device)  # type: ignore[arg-type]
             starts = th.as_tensor(np.asarray(self._last_episode_starts, dtype=bool), device=self.device)
             values, self._memory_state = self.policy.act(

@@ -18,6 +18,7 @@ from memory_agents.common.acting import acting_inputs
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import agent_memory, default_features_extractor
 from memory_agents.common.observations import check_importance, counted_from_zero
+from memory_agents.common.optimizers import fused_arguments
 from memory_agents.common.replay_windows import ReplayBatch
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.memory import MemoryCore, tree_clone
@@ -184,6 +185,8 @@ class MemoryValuePolicy(BasePolicy):
         :class:`~memory_agents.common.MemoryActorCriticPolicy`
     :param memory_class: registered name of a memory core, or a subclass of :class:`~memory_agents.memory.MemoryCore`
     :param memory_kwargs: its keyword arguments
+    :param optimizer_class: class of the optimizer
+    :param optimizer_kwargs: its arguments beside the learning rate; Adam and AdamW are fused unless these say otherwise
     :param kwargs: further arguments of the other base
     :raises TypeError: when ``memory_class`` is no memory core or does not know an argument
     :raises ValueError: when ``memory_class`` is an unknown name or its arguments do not fit together, or the memory has
@@ -200,6 +203,8 @@ class MemoryValuePolicy(BasePolicy):
         features_extractor_class: type[BaseFeaturesExtractor] | None = None,
         memory_class: str | type[MemoryCore[Any]] = "compressive",
         memory_kwargs: dict[str, Any] | None = None,
+        optimizer_class: type[th.optim.Optimizer] = th.optim.Adam,
+        optimizer_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         self.memory_class = memory_class
@@ -211,6 +216,9 @@ class MemoryValuePolicy(BasePolicy):
             net_arch=[64] if net_arch is None else net_arch,
             features_extractor_class=features_extractor_class
             or default_features_extractor(observation_space, kwargs.get("normalize_images", True)),
+            optimizer_class=optimizer_class,
+            # Unlike actor-critic policies, those of values leave Adam's own epsilon as it is.
+            optimizer_kwargs=fused_arguments(optimizer_class, optimizer_kwargs or {}),
             **kwargs,
         )
 

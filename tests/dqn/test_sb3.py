@@ -152,3 +152,14 @@ def test_environments_in_other_processes_give_the_same() -> None:
         learned.append(parameters(toy_agent(env).learn(96)))
         env.close()
     assert th.equal(*learned)
+
+
+def test_adam_is_fused_unless_told_otherwise() -> None:
+    def group(**kwargs: Any) -> dict[str, Any]:
+        found: dict[str, Any] = toy_agent(policy_kwargs=kwargs).policy.optimizer.param_groups[0]
+        return found
+
+    assert (group()["fused"], group()["eps"]) == (True, 1e-8)
+    given = {"eps": 1e-3, "fused": False}
+    assert (group(optimizer_kwargs=given)["fused"], group(optimizer_kwargs=given)["eps"]) == (False, 1e-3)
+    assert "fused" not in group(optimizer_class=th.optim.RMSprop)
