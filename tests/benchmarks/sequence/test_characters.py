@@ -215,7 +215,7 @@ def test_the_papers_size_can_be_made() -> None:
     [
         ("agent", "xll", ["--agents 'xll'", "xl"]),
         ("compression", "mex", ["--compression 'mex'", "max"]),
-        ("compression", "max+attension", ["--compression 'attension'", "attention"]),
+        ("compression", "max+autocoding", ["--compression 'autocoding'", "autoencoding"]),
         ("memory_length", 12, ["--memory-length 12", "--segment 8", "use --memory-length"]),
         ("pretrain_updates", 0, ["--pretrain-updates 0", "1 or more"]),
         ("cotrain_updates", 0, ["--cotrain-updates 0", "1 or more"]),
