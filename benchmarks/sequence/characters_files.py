@@ -15,8 +15,9 @@ import torch as th
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import CONFIG_FILE
 from memory_agents.benchmarks.files import write_whole
+from memory_agents.benchmarks.provenance import commit
 from memory_agents.benchmarks.sequence.characters import CharacterConfig, PretrainingConfig, make_model
-from memory_agents.benchmarks.sequence.runs import begin_run, load_config
+from memory_agents.benchmarks.sequence.runs import SCORE_FILE, begin_run, load_config
 from memory_agents.sequence import SequenceModel
 from memory_agents.sequence.text import Corpus
 
@@ -53,7 +54,7 @@ def begin(config: PretrainingConfig, corpus: Corpus, folder: Path) -> None:
     :param folder: its folder, which gets ``config.json``
     """
     described = {"name": corpus.name, "size": corpus.size, "sha256": corpus.sha256}
-    begin_run(folder, config, corpus=described)
+    begin_run(folder, config, commit=commit(), corpus=described)
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
@@ -118,8 +119,8 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[CharacterConfig, Sequ
     :raises UsageError: when it is none
     """
     config = load_config(folder, CharacterConfig)
-    if config.name != folder.resolve().name:
-        raise UsageError(f"{folder} is a part of others' runs; give the folder of a finished run")
+    if not (folder / SCORE_FILE).is_file():
+        raise UsageError(f"{folder} holds no {SCORE_FILE}; give the folder of a finished run")
     model = make_model(config)
     model.load_state_dict(load_weights(folder / WEIGHTS_FILE)[0])
     return config, model.to(device).eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import sysconfig
 from dataclasses import dataclass
@@ -94,16 +95,16 @@ def standard_library(root: Path | None = None) -> bytes:
     :param root: where it is; None for the running interpreter's
     :return: the text
     """
-    folder = Path(sysconfig.get_paths()["stdlib"]) if root is None else root
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py") if path.is_file()}
-    return b"".join(path.read_bytes() for name, path in sorted(found.items()) if _is_python_s(name))
-
-
-def _is_python_s(name: str) -> bool:
-    *folders, file = name.split("/")
-    if any(folder in LEFT_OUT_FOLDERS or folder.startswith("config-") for folder in folders):
-        return False
-    return not file.startswith(LEFT_OUT_FILES)
+    top = Path(sysconfig.get_paths()["stdlib"]) if root is None else root
+    found = {}
+    for folder, folders, files in os.walk(top):
+        # What is taken away here is not walked through.
+        folders[:] = [name for name in folders if name not in LEFT_OUT_FOLDERS and not name.startswith("config-")]
+        for name in files:
+            if name.endswith(".py") and not name.startswith(LEFT_OUT_FILES):
+                path = Path(folder, name)
+                found[path.relative_to(top).as_posix()] = path
+    return b"".join(found[name].read_bytes() for name in sorted(found))
 
 
 def encode(text: str) -> th.Tensor:

@@ -70,7 +70,7 @@ def test_what_a_run_writes(tmp_path: Path) -> None:
     assert CharacterConfig(**config["arguments"]) == tiny("dct", seed=3, data=str(data))
     corpus = read_corpus(data)
     assert config["corpus"] == {"name": "periodic", "size": 2000, "sha256": corpus.sha256}
-    assert {"versions", "hardware"} <= config.keys()
+    assert {"commit", "versions", "hardware"} <= config.keys()
 
     rows = list(csv.DictReader((folder / "curve.csv").read_text().splitlines()))
     assert [(int(row["update"]), row["part"]) for row in rows] == [
