@@ -232,12 +232,12 @@ class DCTTrainer:
         :param credit: whether a token pays a decision, (D, length)
         :return: transformed perplexity and cross-entropy of what pays each decision, (D,) each
         """
-        sums, counts = (losses[decisions.row] * credit).sum(dim=1), credit.sum(dim=1).to(losses.dtype)
+        sums, n_tokens = (losses[decisions.row] * credit).sum(dim=1), credit.sum(dim=1).to(losses.dtype)
         if self.reward == "batch":
+            # The ratio of two means is that of the sums.
             n, groups = _groups(decisions)
-            # Sums over all rows, in the same proportion.
-            sums, counts = (group_means(part, groups, n)[groups] for part in (sums, counts))
-        cross_entropies = sums / counts
+            sums, n_tokens = (group_means(part, groups, n)[groups] for part in (sums, n_tokens))
+        cross_entropies = sums / n_tokens
         return self.m * self.a ** cross_entropies.exp(), cross_entropies
 
     def _learn(self, decisions: _Decisions, advantages: th.Tensor, counts: th.Tensor) -> tuple[float, float]:

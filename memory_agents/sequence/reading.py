@@ -13,8 +13,8 @@ from memory_agents.memory.state import tree_map
 class ReadingRecord:
     """
     The decisions of a judger over sequences, and after each token the age of the oldest one that the memory still
-    holds: the reading distance of DCT (Chang and Ma 2021, arXiv 2110.04821, figure 2), to be drawn over time. Without
-    decisions it stays where the slots' number puts it; ``judger="keep"`` in a memory's arguments records that.
+    holds: the reading distance of DCT (Chang and Ma 2021, arXiv 2110.04821, figure 2), to be drawn over time. To
+    compare with, ``judger="keep"`` in a memory's arguments has the distance that the number of slots gives.
     """
 
     def __init__(self) -> None:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch as th
 
-from memory_agents.memory import CompressiveMemory, tree_leaves
+from memory_agents.memory import tree_leaves
 from memory_agents.sequence import DCTTrainer, SequenceBatch, SequenceModel, SequenceTrainer, evaluate
 from tests.sequence.judged import SEGMENT, SMALL, VOCABULARY, by_hand, judge_of, judged_model, text
 
-#: The gradient before it is clipped, and small steps.
+#: Gradients are not clipped.
 OPTIONS: dict[str, Any] = dict(m=2.0, a=0.7, ent_coef=0.3, max_grad_norm=1e9)
 
 
@@ -263,9 +263,3 @@ def test_an_evaluator_that_does_not_fit_names_the_mend() -> None:
         DCTTrainer(SequenceTrainer(model), model)
     with pytest.raises(ValueError, match=r"evaluator has vocabulary_size=9, the model 7; give one that foretells the"):
         DCTTrainer(SequenceTrainer(model), SequenceModel(9, "lstm"))
-
-
-def test_the_core_is_what_the_model_has() -> None:
-    dct = co_training(judged_model())
-    assert isinstance(dct.core, CompressiveMemory)
-    assert dct.core is dct.trainer.model.core

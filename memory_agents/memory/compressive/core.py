@@ -90,8 +90,8 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     :param final_norm: layer norm on the outputs
     :param judger: who decides which leaving blocks are compressed and which are forgotten, once the slots are full, so
         that they can hold what matters from any time ago (DCT, Chang and Ma 2021, arXiv 2110.04821): None, nobody;
-        True, a :class:`~memory_agents.nn.CompressionJudger`, which algorithms of this library train; its options as a
-        dictionary; or, to compare with, ``"keep"``, ``"discard"``, ``"oracle"`` or
+        True, a :class:`~memory_agents.memory.compressive.LearnedJudge`, which algorithms of this library train; its
+        options as a dictionary; or, to compare with, ``"keep"``, ``"discard"``, ``"oracle"`` or
         ``dict(kind="random", probability=...)``. Layers that have slots need equal lengths then
     :raises ValueError: when a size is not positive, two do not fit together, or a name is unknown
     """
