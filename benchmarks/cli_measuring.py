@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,8 +11,6 @@ import typer
 
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
 from memory_agents.benchmarks.config import hardware, versions
-from memory_agents.benchmarks.copy_first import RegressionConfig, run_regression
-from memory_agents.benchmarks.copy_first_report import plot_regressions, regression_groups, regression_table
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.env_speed import steps_per_second, vectorised_steps_per_second
 from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
@@ -28,46 +25,9 @@ def add_commands(app: typer.Typer) -> None:
     """
     :param app: the command line, which gets the commands
     """
-    app.command("copy-first")(copy_first)
     app.command("env-speed")(env_speed)
     app.command("gallery")(gallery)
     app.command("episode-cost")(episode_cost)
-
-
-def copy_first(
-    out: Annotated[Path, typer.Option(help="Folder for the runs; those that it already holds are not repeated.")],
-    memory_class: Annotated[list[str], typer.Option(help="Memory core, by its name (repeatable).")],
-    memory_kwargs: Annotated[
-        list[str] | None, typer.Option(help="Arguments of the memory cores: key=value (repeatable) or a JSON object.")
-    ] = None,
-    length: Annotated[list[int], typer.Option(help="Numbers in a sequence (repeatable).")] = [5, 100, 300, 600],  # noqa: B006
-    seed: Annotated[list[int], typer.Option(help="Seed of weights and sequences (repeatable).")] = [0],  # noqa: B006
-    gradient_steps: Annotated[int, typer.Option(help="Gradient steps of each run.")] = 500,
-    batch_size: Annotated[int, typer.Option(help="Fresh sequences per gradient step.")] = 32,
-    learning_rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 5e-3,
-    validate_every: Annotated[int, typer.Option(help="Gradient steps between looks at the validation set.")] = 50,
-    threads: Threads = None,
-) -> None:
-    """Regress the first of T random numbers at the end of them: which memory core outlasts how much noise."""
-    settings: dict[str, Any] = dict(
-        memory_kwargs=parse_kwargs("--memory-kwargs", memory_kwargs or []),
-        gradient_steps=gradient_steps,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        validate_every=validate_every,
-    )
-    configs = [
-        RegressionConfig(memory_class=name, length=numbers, seed=number, **settings)
-        for number, numbers, name in product(seed, length, memory_class)
-    ]
-    if threads is not None:
-        th.set_num_threads(threads)
-    for config in configs:
-        run_regression(config, out)
-    groups = regression_groups(out)
-    typer.echo(regression_table(groups))
-    plot_regressions(groups, out / "curves.png")
-    typer.echo(f"Learning curves: {out / 'curves.png'}")
 
 
 def env_speed(

@@ -144,7 +144,7 @@ copy-first() {
 
 # regress OPTION...
 regress() {
-    echo copy-first --memory-class nbrc --memory-class brc --memory-class gru --memory-class lstm \
+    echo sequence copy-first --memory-class nbrc --memory-class brc --memory-class gru --memory-class lstm \
         --memory-kwargs "'{\"hidden_size\": 32, \"n_layers\": 2}'" "$@" --threads 1 --out "$out/copy-first"
 }
 

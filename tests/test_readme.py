@@ -13,8 +13,8 @@ import pytest
 
 from memory_agents import PPO
 from memory_agents.benchmarks.collect import Run, collect, find_runs, markdown, read_runs
-from memory_agents.benchmarks.copy_first_report import regression_groups, regression_table
 from memory_agents.benchmarks.listing import environment_markdown, environments
+from memory_agents.benchmarks.sequence.regression_report import regression_groups, regression_table
 from memory_agents.benchmarks.sweeps.plan import plan
 from memory_agents.benchmarks.sweeps.suite_file import parse_suite
 from memory_agents.benchmarks.sweeps.sweep import rehearse_all

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.collect import Run, find_runs, folder_labels, read_runs
 from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_config
-from memory_agents.benchmarks.copy_first import FIGURES_FILE
 from memory_agents.benchmarks.evaluation import EVALUATION_FILE, Anchors
 from memory_agents.benchmarks.output import FAILURE_FILE
 from memory_agents.benchmarks.report.sorting import Sorting, agent_names, task_names
 from memory_agents.benchmarks.report.statistics import ENOUGH_RUNS, interquartile_mean
+from memory_agents.benchmarks.sequence.regression import FIGURES_FILE
 
 #: What sweeps say of the runs that they planned, in the folder of these.
 SWEEP_FILES = "sweeps/*.json"
@@ -174,7 +174,9 @@ def _config(folder: Path) -> TrainingConfig | None:
 
 def _unfinished(folder: Path) -> Problem:
     if (folder / FIGURES_FILE).is_file():
-        return Problem(folder, None, "a regression of memory-bench copy-first, which has a table of its own")
+        return Problem(
+            folder, None, "a regression (copy-first or denoising), which memory-bench sequence makes a table of"
+        )
     config = _config(folder)
     if config is None:
         return Problem(folder, None, f"{CONFIG_FILE} is not that of a training run")

@@ -6,6 +6,7 @@ import typer
 
 from memory_agents.benchmarks.sequence.algorithmic_cli import add_commands as add_algorithmic
 from memory_agents.benchmarks.sequence.characters_cli import add_commands as add_characters
+from memory_agents.benchmarks.sequence.regression_cli import add_commands as add_regression
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -16,3 +17,4 @@ def add_commands(app: typer.Typer) -> None:
     add_algorithmic(tasks)
     add_characters(tasks)
     app.add_typer(tasks, name="sequence")
+    add_regression(app, tasks)

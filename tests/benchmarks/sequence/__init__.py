@@ -1,0 +1,1 @@
+"""Tests of memory_agents.benchmarks.sequence."""

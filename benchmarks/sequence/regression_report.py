@@ -1,4 +1,4 @@
-"""Runs of the copy-first-input regression as one table and one picture."""
+"""Runs of a regression as one table and one picture."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.copy_first import CURVE_FILE, FIGURES_FILE, RegressionConfig, load_regression_config
 from memory_agents.benchmarks.curves import plot_seeds
+from memory_agents.benchmarks.sequence.regression import (
+    CURVE_FILE,
+    FIGURES_FILE,
+    RegressionConfig,
+    load_regression_config,
+)
 from memory_agents.benchmarks.tables import number
 from memory_agents.memory import memory_registry
 
+#: Of the columns after those of the task's sizes.
 HEADINGS = (
-    "T",
     "core",
     "seeds",
     "test MSE, by seed",
@@ -45,25 +50,42 @@ class RegressionRun:
     config: RegressionConfig
     figures: dict[str, Any]
 
+    @property
+    def sizes(self) -> dict[str, int]:
+        """What the paper calls the task's arguments, with their values."""
+        return self.config.make_task().sizes
+
 
 def regression_groups(out: Path) -> list[list[RegressionRun]]:
     """
     :param out: folder of runs
-    :return: its finished runs in groups that differ in nothing but the seed, by length, then in the registry's order
-    :raises UsageError: when there is none
+    :return: its finished runs in groups that differ in nothing but the seed, by size, then in the registry's order
+    :raises UsageError: when there is none, or they are of several tasks
     """
     paths = sorted(out.glob(f"*/{FIGURES_FILE}"))
     if not paths:
-        raise UsageError(f"no finished run in {out}; train with memory-bench copy-first --out FOLDER")
+        raise UsageError(f"no finished run in {out}; train with memory-bench sequence copy-first --out FOLDER")
     runs = [
         RegressionRun(path.parent, load_regression_config(path.parent), json.loads(path.read_text())) for path in paths
     ]
+    if len(tasks := sorted({run.config.task for run in runs})) > 1:
+        raise UsageError(f"{out} has runs of {' and '.join(tasks)}, whose tables differ; give each a folder of its own")
     cores = list(memory_registry)
-    runs.sort(key=lambda run: (run.config.length, cores.index(run.config.memory_class), run.config.seed))
+    runs.sort(key=lambda run: (*run.sizes.values(), cores.index(run.config.memory_class), run.config.seed))
     groups: dict[str, list[RegressionRun]] = {}
     for run in runs:
         groups.setdefault(json.dumps(asdict(replace(run.config, seed=0)), sort_keys=True), []).append(run)
     return list(groups.values())
+
+
+def check_task(out: Path, task: str) -> None:
+    """
+    :param out: folder of runs, which need not exist
+    :param task: name of the task to add runs of
+    :raises UsageError: when its finished runs are of another task
+    """
+    if any(out.glob(f"*/{FIGURES_FILE}")) and (other := regression_groups(out)[0][0].config.task) != task:
+        raise UsageError(f"--out {str(out)!r} has runs of {other}, whose table is another; choose another folder")
 
 
 def regression_table(groups: list[list[RegressionRun]]) -> str:
@@ -71,7 +93,8 @@ def regression_table(groups: list[list[RegressionRun]]) -> str:
     :param groups: groups of :func:`regression_groups`
     :return: a Markdown table, one row per group
     """
-    lines = [HEADINGS, ("---",) * len(HEADINGS), *(_row(group) for group in groups)]
+    headings = (*groups[0][0].sizes, *HEADINGS)
+    lines = [headings, ("---",) * len(headings), *(_row(group) for group in groups)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -79,11 +102,11 @@ def _row(group: list[RegressionRun]) -> tuple[str, ...]:
     config, figures = group[0].config, group[0].figures
     kwargs = ", ".join(f"{name}={json.dumps(value)}" for name, value in config.memory_kwargs.items())
     return (
-        str(config.length),
+        *map(str, group[0].sizes.values()),
         config.memory_class + (f" ({kwargs})" if kwargs else ""),
         ", ".join(str(run.config.seed) for run in group),
         ", ".join(number(run.figures["test_mse"]) for run in group),
-        # All runs of one length share the test set.
+        # All runs of one size share the test set.
         number(figures["guessing_mse"]),
         ", ".join(number(run.figures["final_validation_mse"]) for run in group),
         f"{figures['gradient_steps']:,}",
@@ -95,21 +118,26 @@ def _row(group: list[RegressionRun]) -> tuple[str, ...]:
 
 def plot_regressions(groups: list[list[RegressionRun]], path: Path) -> None:
     """
-    Draw the validation error over gradient steps, one picture beside the other for every length: the mean over seeds,
-    and a band from the lowest to the highest.
+    Draw the validation error over gradient steps, one picture beside the other for every size of the task: the mean
+    over seeds, and a band from the lowest to the highest.
 
     :param groups: groups of :func:`regression_groups`
     :param path: where to write, a PNG file
     """
-    lengths = sorted({group[0].config.length for group in groups})
-    figure = Figure(figsize=(1 + 3.2 * len(lengths), 3.6), layout="constrained")
-    for axes, length in zip(figure.subplots(1, len(lengths), sharey=True, squeeze=False)[0], lengths, strict=True):
-        for group in groups:
-            if group[0].config.length == length:
+    titles = [", ".join(f"{name} = {size}" for name, size in group[0].sizes.items()) for group in groups]
+    guessing = groups[0][0].config.make_task().guessing_mse
+    # In the order of the groups, which is by size.
+    panels = list(dict.fromkeys(titles))
+    figure = Figure(figsize=(1 + 3.2 * len(panels), 3.6), layout="constrained")
+    for axes, panel in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels, strict=True):
+        for title, group in zip(titles, groups, strict=True):
+            if title == panel:
                 plot_seeds(axes, group[0].config.memory_class, [_read_curve(run.folder) for run in group], None)
-        axes.axhline(1.0, color="grey", linestyle="--", linewidth=1)
-        axes.annotate("guessing", (1.0, 1.0), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="grey")
-        axes.set(title=f"T = {length}", xlabel="gradient steps", yscale="log")
+        axes.axhline(guessing, color="grey", linestyle="--", linewidth=1)
+        axes.annotate(
+            "guessing", (1.0, guessing), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="grey"
+        )
+        axes.set(title=panel, xlabel="gradient steps", yscale="log")
         axes.legend(loc="lower left", fontsize="small")
     figure.axes[0].set_ylabel("validation MSE")
     figure.savefig(path, dpi=150)

@@ -1,4 +1,4 @@
-"""Copy-first-input regression (Vecoven et al. 2020, arXiv 2006.05252, section 4.1): what a cell remembers of noise."""
+"""Regression by memory cores: training on fresh sequences of a task, and the test of what has been learned."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 import shlex
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import nn
 
 from memory_agents.benchmarks.arguments import UsageError, check_name
 from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
+from memory_agents.benchmarks.sequence.regression_tasks import TASKS, RegressionTask, Sequences
 from memory_agents.memory import MemoryCore, memory_registry
 from memory_agents.memory.building import make_memory
 
@@ -26,6 +27,8 @@ VALIDATION_SEQUENCES, TEST_SEQUENCES = 1000, 2000
 VALIDATION_SEED, TEST_SEED = 2**31, 2**31 + 1
 #: Bound of the gradient's norm: through hundreds of steps it explodes now and then.
 MAX_GRAD_NORM = 1.0
+#: Sequences that run side by side where there is nothing to learn: a thousand long ones at once would take gigabytes.
+CHUNK = 100
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,9 @@ class RegressionConfig:
     :param learning_rate: of Adam
     :param validate_every: gradient steps between looks at the validation set
     :param seed: of weights and training sequences
-    :raises UsageError: when the core is unknown or a number is out of bounds
+    :param task: what is learned, a name in :data:`~memory_agents.benchmarks.sequence.regression_tasks.TASKS`
+    :param blanks: numbers at the end that are never flagged, N; of ``"denoising"`` alone
+    :raises UsageError: when the core or the task is unknown, a number is out of bounds, or the task has no such option
     """
 
     memory_class: str
@@ -50,80 +55,106 @@ class RegressionConfig:
     learning_rate: float = 5e-3
     validate_every: int = 50
     seed: int = 0
+    # Results from before there was more than one task do not name it.
+    task: str = "copy-first"
+    blanks: int = 0
 
     def __post_init__(self) -> None:
         check_name("--memory-class", self.memory_class, memory_registry, f"use {', '.join(memory_registry)}")
-        for name in ("length", "gradient_steps", "batch_size", "validate_every"):
+        check_name("task", self.task, TASKS, f"use {', '.join(TASKS)}")
+        for name in ("gradient_steps", "batch_size", "validate_every"):
             if (value := getattr(self, name)) < 1:
                 raise UsageError(f"--{name.replace('_', '-')} {value} is too small; use 1 or more")
         if not 0 < self.learning_rate < math.inf:
             raise UsageError(f"--learning-rate {self.learning_rate} must be a positive number; use 0.005")
         if not 0 <= self.seed < 2**31:
             raise UsageError(f"--seed {self.seed} is out of bounds; use 0 to {2**31 - 1}")
+        if self.blanks and "blanks" not in self._task_options():
+            raise UsageError(f"--blanks {self.blanks} is no option of {self.task}; leave it out")
+        self.make_task()
+
+    def make_task(self) -> RegressionTask:
+        """
+        :return: what is learned
+        """
+        return TASKS[self.task](**self._task_options())
+
+    def _task_options(self) -> dict[str, int]:
+        return {option.name: getattr(self, option.name) for option in fields(TASKS[self.task])}
+
+    def folder_name(self) -> str:
+        """
+        :return: name of the run's folder, of core, sizes of the task and seed
+        """
+        sizes = "-".join(f"{name.lower()}{size}" for name, size in self.make_task().sizes.items())
+        return f"{self.memory_class}-{sizes}-s{self.seed}"
 
     def command(self) -> str:
         """
         :return: the command that repeats this run
         """
-        words = ["memory-bench", "copy-first"]
+        words = ["memory-bench", "sequence", self.task]
         for name, value in asdict(self).items():
-            if value != {}:
+            if value != {} and name != "task" and (name != "blanks" or name in self._task_options()):
                 words += [f"--{name.replace('_', '-')}", json.dumps(value) if isinstance(value, dict) else str(value)]
         return shlex.join(words)
 
 
 class Regressor(nn.Module):
     """
-    A memory core that reads numbers one by one, and a linear readout of its last output.
+    A memory core that reads a sequence step by step, and a linear readout of its last output.
 
-    :param core: the memory core, of inputs one wide
+    :param core: the memory core, of inputs as wide as the task's
+    :param output_width: how many numbers are to be told
     """
 
-    def __init__(self, core: MemoryCore[Any]) -> None:
+    def __init__(self, core: MemoryCore[Any], output_width: int) -> None:
         super().__init__()
         self.core = core
-        self.readout = nn.Linear(core.output_dim, 1)
+        self.readout = nn.Linear(core.output_dim, output_width)
 
-    def forward(self, sequences: th.Tensor) -> th.Tensor:
+    def forward(self, inputs: th.Tensor) -> tuple[th.Tensor, th.Tensor | None]:
         """
-        :param sequences: (batch, length)
-        :return: one number for each, (batch,)
+        :param inputs: (batch, steps, input_width)
+        :return: the numbers told, (batch, output_width), and what the core itself wants minimised, a scalar, or None
         """
-        no_starts = th.zeros(sequences.shape, dtype=th.bool)
-        outputs = self.core.unroll_outputs(sequences[..., None], self.core.initial_state(len(sequences)), no_starts)
-        guesses: th.Tensor = self.readout(outputs[:, -1]).squeeze(-1)
-        return guesses
+        no_starts = th.zeros(inputs.shape[:2], dtype=th.bool)
+        outputs, loss = self.core.unroll_with_loss(inputs, self.core.initial_state(len(inputs)), no_starts)
+        guesses: th.Tensor = self.readout(outputs[:, -1])
+        return guesses, loss
 
-    def error(self, sequences: th.Tensor) -> th.Tensor:
+    @th.no_grad()
+    def error(self, sequences: Sequences) -> float:
         """
-        :param sequences: (batch, length)
-        :return: mean squared error of the readout as a guess at the first number
+        :param sequences: any number of them
+        :return: mean squared error of what is told, without dropout
         """
-        return nn.functional.mse_loss(self(sequences), sequences[:, 0])
+        was_training = self.training
+        self.eval()
+        guesses = th.cat([self(inputs)[0] for inputs in th.split(sequences.inputs, CHUNK)])
+        self.train(was_training)
+        return float(nn.functional.mse_loss(guesses, sequences.targets))
 
 
 def make_regressor(config: RegressionConfig) -> Regressor:
     """
     :param config: the run's arguments
     :return: the untrained network, which follows from the seed alone
-    :raises UsageError: when the core does not know an argument
+    :raises UsageError: when the core does not know an argument, or has a judger that has to be trained or told
     """
+    task = config.make_task()
     with th.random.fork_rng(devices=[]):
         th.manual_seed(config.seed)
         try:
-            return Regressor(make_memory(config.memory_class, 1, config.memory_kwargs))
+            core = make_memory(config.memory_class, task.input_width, config.memory_kwargs)
         except (TypeError, ValueError) as error:
             raise UsageError(f"--memory-class {config.memory_class!r} cannot be made: {error}") from error
-
-
-def draw(n: int, length: int, generator: th.Generator) -> th.Tensor:
-    """
-    :param n: how many sequences
-    :param length: their length
-    :param generator: source of randomness
-    :return: standard normal numbers, (n, length)
-    """
-    return th.randn(n, length, generator=generator)
+        if core.is_told or core.judge_parameters():
+            raise UsageError(
+                f"--memory-kwargs judger={config.memory_kwargs.get('judger')!r}: a regression neither trains a judger "
+                "nor tells it what matters; use keep, discard or random, or leave it out"
+            )
+        return Regressor(core, task.output_width)
 
 
 @dataclass(frozen=True)
@@ -146,41 +177,47 @@ def regress(config: RegressionConfig) -> Regression:
 
     :param config: the run's arguments
     :return: the trained network and how it did
-    :raises UsageError: when the core does not know an argument
+    :raises UsageError: as :func:`make_regressor`
     """
-    network = make_regressor(config)
+    # Dropout and judges that draw take their numbers from the one generator of the process.
+    with th.random.fork_rng(devices=[]):
+        th.manual_seed(config.seed)
+        return _regress(config)
+
+
+def _regress(config: RegressionConfig) -> Regression:
+    network, task = make_regressor(config), config.make_task()
     optimiser = th.optim.Adam(network.parameters(), config.learning_rate)
     training = th.Generator().manual_seed(config.seed)
-    validation = draw(VALIDATION_SEQUENCES, config.length, th.Generator().manual_seed(VALIDATION_SEED))
+    validation = task.draw(VALIDATION_SEQUENCES, th.Generator().manual_seed(VALIDATION_SEED))
     curve: list[tuple[int, float | None, float]] = []
     best: tuple[float, int, dict[str, th.Tensor]] = (math.inf, 0, {})
     errors: list[float] = []
     cpu_start = time.process_time()
     for step in range(config.gradient_steps + 1):
         if step % config.validate_every == 0 or step == config.gradient_steps:
-            with th.no_grad():
-                error = float(network.error(validation))
+            error = network.error(validation)
             curve.append((step, sum(errors) / len(errors) if errors else None, error))
             errors.clear()
             # What is not a number is not smaller either.
             if error < best[0] or step == 0:
                 best = error, step, {name: tensor.clone() for name, tensor in network.state_dict().items()}
         if step < config.gradient_steps:
-            loss = network.error(draw(config.batch_size, config.length, training))
+            sequences = task.draw(config.batch_size, training)
+            guesses, core_loss = network(sequences.inputs)
+            mse = nn.functional.mse_loss(guesses, sequences.targets)
             optimiser.zero_grad()
-            th.autograd.backward(loss)
+            th.autograd.backward(mse if core_loss is None else mse + core_loss)
             nn.utils.clip_grad_norm_(network.parameters(), MAX_GRAD_NORM)
             optimiser.step()
-            errors.append(float(loss.detach()))
+            errors.append(float(mse.detach()))
     cpu_seconds = time.process_time() - cpu_start
 
     network.load_state_dict(best[2])
-    test = draw(TEST_SEQUENCES, config.length, th.Generator().manual_seed(TEST_SEED))
-    with th.no_grad():
-        test_error = float(network.error(test))
+    test = task.draw(TEST_SEQUENCES, th.Generator().manual_seed(TEST_SEED))
     figures = {
-        "test_mse": test_error,
-        "guessing_mse": float((test[:, 0] ** 2).mean()),
+        "test_mse": network.error(test),
+        "guessing_mse": float((test.targets**2).mean()),
         "best_validation_mse": best[0],
         "best_step": best[1],
         # JSON has no word for what is not a number.
@@ -195,7 +232,7 @@ def regress(config: RegressionConfig) -> Regression:
 
 def run_regression(config: RegressionConfig, out: Path) -> bool:
     """
-    Do one run, unless it has been done. Its folder is named by core, length and seed, and gets ``config.json``,
+    Do one run, unless it has been done. Its folder is named by core, sizes and seed, and gets ``config.json``,
     ``curve.csv`` and ``regression.json``.
 
     :param config: the run's arguments
@@ -203,7 +240,7 @@ def run_regression(config: RegressionConfig, out: Path) -> bool:
     :return: whether there was anything to do
     :raises UsageError: when the folder has a run with other arguments, or cannot be written
     """
-    folder = out / f"{config.memory_class}-t{config.length}-s{config.seed}"
+    folder = out / config.folder_name()
     if (folder / CONFIG_FILE).is_file():
         if load_regression_config(folder) != config:
             raise UsageError(f"--out {str(out)!r} has {folder.name!r} with other arguments; choose another folder")
@@ -242,4 +279,4 @@ def load_regression_config(folder: Path) -> RegressionConfig:
     try:
         return RegressionConfig(**json.loads(path.read_text())["arguments"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is not the configuration of a copy-first run ({error})") from error
+        raise UsageError(f"{path} is not the configuration of a regression ({error})") from error
