@@ -1,0 +1,126 @@
+"""What character-model runs leave in their folders, and whether it is of the same text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch as th
+
+from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.config import CONFIG_FILE
+from memory_agents.benchmarks.files import write_whole
+from memory_agents.benchmarks.provenance import commit
+from memory_agents.benchmarks.sequence.characters import CharacterConfig, PretrainingConfig, make_model
+from memory_agents.benchmarks.sequence.runs import SCORE_FILE, begin_run, load_config
+from memory_agents.sequence import SequenceModel
+from memory_agents.sequence.text import Corpus
+
+#: The weights after the last update, and how far back the memory read while it was tested.
+WEIGHTS_FILE, READING_FILE = "weights.pt", "reading.csv"
+
+#: A row of a table of figures.
+Row = dict[str, Any]
+
+
+def check_text(folder: Path, corpus: Corpus) -> None:
+    """
+    :param folder: a run's folder, which may be missing
+    :param corpus: a text
+    :raises UsageError: when the run is on another text
+    """
+    path = folder / CONFIG_FILE
+    if path.is_file():
+        try:
+            there = json.loads(path.read_text())["corpus"]["sha256"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{path} is not the configuration of a character-model run ({error})") from error
+        if there != corpus.sha256:
+            raise UsageError(
+                f"--out {str(folder.parent)!r} has {folder.name!r} on another text (SHA-256 {there}); choose another "
+                "folder"
+            )
+
+
+def begin(config: PretrainingConfig, corpus: Corpus, folder: Path) -> None:
+    """
+    :param config: a run's arguments
+    :param corpus: its text
+    :param folder: its folder, which gets ``config.json``
+    """
+    described = {"name": corpus.name, "size": corpus.size, "sha256": corpus.sha256}
+    begin_run(folder, config, commit=commit(), corpus=described)
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """
+    :param path: a CSV file to write
+    :param rows: its rows
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())
+
+
+class Clock:
+    """
+    How long training takes.
+
+    :param cpu: seconds of CPU time that it has taken before
+    :param wall: seconds
+    """
+
+    def __init__(self, cpu: float = 0.0, wall: float = 0.0) -> None:
+        self._start = time.process_time() - cpu, time.perf_counter() - wall
+
+    def spent(self) -> dict[str, float]:
+        """
+        :return: seconds of both kinds so far
+        """
+        return {"cpu": time.process_time() - self._start[0], "wall": time.perf_counter() - self._start[1]}
+
+
+def save_weights(path: Path, model: SequenceModel, seconds: dict[str, float]) -> None:
+    """
+    :param path: the file
+    :param model: whose weights
+    :param seconds: that they took
+    """
+    buffer = io.BytesIO()
+    th.save({"weights": {name: part.cpu() for name, part in model.state_dict().items()}, "seconds": seconds}, buffer)
+    write_whole(path, buffer.getvalue())
+
+
+def load_weights(path: Path) -> tuple[dict[str, th.Tensor], dict[str, float]]:
+    """
+    :param path: a file of :func:`save_weights`
+    :return: the weights, on the CPU, and the seconds that they took
+    :raises UsageError: when there is none
+    """
+    try:
+        saved = th.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); give the folder of a finished run") from error
+    return saved["weights"], saved["seconds"]
+
+
+def load_model(folder: Path, device: str = "cpu") -> tuple[CharacterConfig, SequenceModel]:
+    """
+    :param folder: of a finished run
+    :param device: where the model shall be
+    :return: the run's arguments, and its model
+    :raises UsageError: when it is none
+    """
+    config = load_config(folder, CharacterConfig)
+    if not (folder / SCORE_FILE).is_file():
+        raise UsageError(f"{folder} holds no {SCORE_FILE}; give the folder of a finished run")
+    model = make_model(config)
+    model.load_state_dict(load_weights(folder / WEIGHTS_FILE)[0])
+    return config, model.to(device).eval()

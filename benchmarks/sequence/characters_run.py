@@ -1,0 +1,337 @@
+"""Character-model runs: pre-training, what follows it, and the test."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch as th
+
+from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.sequence.characters import AGENTS, CharacterConfig, PretrainingConfig, make_model
+from memory_agents.benchmarks.sequence.characters_files import (
+    READING_FILE,
+    WEIGHTS_FILE,
+    Clock,
+    Row,
+    begin,
+    check_text,
+    load_weights,
+    save_weights,
+    write_rows,
+)
+from memory_agents.benchmarks.sequence.runs import CURVE_FILE, finish_run, is_finished
+from memory_agents.memory.compressive import CompressiveMemory, LearnedJudge
+from memory_agents.sequence import (
+    DCTTrainer,
+    ReadingRecord,
+    Score,
+    SequenceBatch,
+    SequenceTrainer,
+    evaluate,
+)
+from memory_agents.sequence.lanes import evaluation_batches, training_batches
+from memory_agents.sequence.text import Corpus, read_corpus
+
+#: Seeds of what is drawn in the second part, beside the run's own, and in all evaluations.
+COTRAINING_SEED, EVALUATION_SEED = 2**31, 2**32
+
+#: What is told of each update, if there is anything to tell.
+FIGURES = ("training_bits", "keep_rate", "reading_distance", "advantage", "judger_entropy")
+
+Say = Callable[[str], None]
+
+
+def load_corpus(config: PretrainingConfig) -> Corpus:
+    """
+    :param config: a run's arguments
+    :return: its text
+    :raises UsageError: when it cannot be read or is too short
+    """
+    try:
+        return read_corpus(None if config.data is None else Path(config.data), config.max_bytes)
+    except ValueError as error:
+        raise UsageError(f"--data {config.data!r}, --max-bytes {config.max_bytes}: {error}") from error
+
+
+class Experiment:
+    """
+    A model, its text, and how one part of a run goes.
+
+    :param config: the arguments of that part
+    :param corpus: the text
+    :raises UsageError: when arguments do not fit together, or the text
+    """
+
+    def __init__(self, config: PretrainingConfig, corpus: Corpus) -> None:
+        self.config, self.corpus, self.agent = config, corpus, AGENTS[config.agent]
+        device = config.device if config.device != "auto" else "cuda" if th.cuda.is_available() else "cpu"
+        self.model = make_model(config).to(device)
+        # Complains now, and not once pre-training is done.
+        next(self.batches(0))
+
+    def batches(self, skip: int) -> Iterator[SequenceBatch]:
+        """
+        :param skip: how many have been read
+        :return: what to learn from, without end
+        :raises UsageError: when the text is too short
+        """
+        config = self.config
+        try:
+            for batch in training_batches(self.corpus.train, config.batch_size, config.segment, config.seed, skip):
+                yield self._seen(batch)
+        except ValueError as error:
+            raise UsageError(f"--max-bytes {config.max_bytes}: {error}") from error
+
+    def _seen(self, batch: SequenceBatch) -> SequenceBatch:
+        if self.agent.forgets:
+            batch.starts[:, 0] = True
+        return batch
+
+    def score(self, text: th.Tensor, deterministic: bool = True, record: ReadingRecord | None = None) -> Score:
+        """
+        :param text: (length,) uint8
+        :param deterministic: the likelier decisions of a judger in place of drawn ones
+        :param record: gets the decisions
+        :return: how well the model foretells it
+        """
+        batches = map(self._seen, evaluation_batches(text, self.config.batch_size, self.config.segment))
+        with th.random.fork_rng():
+            th.manual_seed(EVALUATION_SEED)
+            return evaluate(self.model, batches, deterministic=deterministic, record=record)
+
+    def trainer(self, learning_rate: float) -> SequenceTrainer:
+        """
+        :param learning_rate: of Adam
+        :return: how the model learns
+        :raises UsageError: when an argument is out of bounds
+        """
+        config = self.config
+        try:
+            return SequenceTrainer(
+                self.model,
+                learning_rate=learning_rate,
+                warmup=config.warmup,
+                max_grad_norm=config.max_grad_norm,
+                autocast=config.autocast,
+            )
+        except ValueError as error:
+            raise UsageError(f"--agents {config.agent!r} cannot be trained: {error}") from error
+
+    def learn(
+        self, update: Callable[[SequenceBatch], Row], part: str, first: int, n_updates: int, say: Say
+    ) -> list[Row]:
+        """
+        Learn, and look at the validation part now and then, with a judger's likelier decisions.
+
+        :param update: one gradient step
+        :param part: name of this part of the run
+        :param first: updates before it
+        :param n_updates: updates of it
+        :param say: called with a line at every look at the validation set
+        :return: rows of the learning curve
+        """
+        config, rows, seen = self.config, [], []
+        for number, batch in enumerate(islice(self.batches(first), n_updates), start=1):
+            seen.append(update(batch))
+            if number % config.validate_every and number < n_updates:
+                continue
+            validation = self.score(self.corpus.validation[: config.validation_bytes])
+            means = {name: _mean([row[name] for row in seen if row.get(name) is not None]) for name in FIGURES}
+            rows.append({"update": first + number, "part": part, "validation_bits": _finite(validation.bits), **means})
+            seen.clear()
+            say(
+                f"{config.name}: update {first + number}, {rows[-1]['training_bits']} bits in training, "
+                f"{rows[-1]['validation_bits']} in validation"
+            )
+        return rows
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return _finite(math.fsum(values) / len(values)) if values else None
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no word for what is not a number."""
+    return round(value, 5) if math.isfinite(value) else None
+
+
+def run_characters(configs: Sequence[CharacterConfig], out: Path, say: Say = lambda line: None) -> None:
+    """
+    Do runs, one after the other, those excepted that have been done. Each has a folder with ``config.json``,
+    ``curve.csv``, ``reading.csv`` where its memory is judged, ``weights.pt`` and ``score.json``; what several go on
+    from is in ``pretraining-...`` and done once.
+
+    :param configs: their arguments, of one text
+    :param out: folder of all runs
+    :param say: called with lines on how it goes
+    :raises UsageError: when arguments do not fit together, or a folder has a run with others or on another text
+    """
+    if not configs:
+        return
+    corpus = load_corpus(configs[0])
+    say(f"{corpus.name}: {corpus.size:,} bytes, SHA-256 {corpus.sha256}")
+    # Refused arguments shall leave no folder behind, and no run of several alone.
+    waiting = []
+    for config in configs:
+        finished = []
+        for part in (config, config.pretraining):
+            check_text(out / part.name, corpus)
+            finished.append(is_finished(out / part.name, part))
+        if not finished[0]:
+            waiting.append(config)
+    # Seeds cannot be what does not fit.
+    for config in {config.name.rpartition("-s")[0]: config for config in waiting}.values():
+        check_run(config, corpus)
+    for config in waiting:
+        run_one(config, corpus, out, say)
+
+
+def check_run(config: CharacterConfig, corpus: Corpus) -> None:
+    """
+    :param config: a run's arguments
+    :param corpus: its text
+    :raises UsageError: when one does not fit another
+    """
+    Experiment(config.pretraining, corpus).trainer(config.learning_rate)
+    CoTraining(config, corpus, make_model(config.pretraining).state_dict())
+
+
+def pretrain(config: PretrainingConfig, corpus: Corpus, folder: Path, say: Say) -> None:
+    """
+    Train a model in which everything is kept, unless that has been done.
+
+    :param config: the arguments
+    :param corpus: the text
+    :param folder: where its files are: the arguments, the learning curve, and last ``weights.pt``
+    :param say: called with lines on how it goes
+    """
+    if (folder / WEIGHTS_FILE).is_file():
+        return
+    begin(config, corpus, folder)
+    experiment = Experiment(config, corpus)
+    trainer, clock = experiment.trainer(config.learning_rate), Clock()
+    with th.random.fork_rng():
+        th.manual_seed(config.seed)
+        rows = experiment.learn(
+            lambda batch: {"training_bits": trainer.update(batch).loss / math.log(2)},
+            "pre-training", 0, config.pretrain_updates, say,
+        )  # fmt: skip
+    write_rows(folder / CURVE_FILE, rows)
+    save_weights(folder / WEIGHTS_FILE, experiment.model, clock.spent())
+
+
+class CoTraining(Experiment):
+    """
+    The second part of a run: a fresh Adam with a lower learning rate, an empty memory, and the same readers further on.
+
+    :param config: the run's arguments
+    :param corpus: the text
+    :param weights: those that pre-training has left
+    :raises UsageError: when arguments do not fit together
+    """
+
+    def __init__(self, config: CharacterConfig, corpus: Corpus, weights: dict[str, th.Tensor]) -> None:
+        super().__init__(config, corpus)
+        missing, unknown = self.model.load_state_dict(weights, strict=False)
+        assert not unknown, "weights of another model"
+        assert all(name.startswith("core.judge.") for name in missing), "weights of another model"
+        self.second_trainer = self.trainer(config.cotrain_learning_rate)
+        core = self.model.core
+        self.dct: DCTTrainer | None = None
+        if isinstance(core, CompressiveMemory) and isinstance(core.judge, LearnedJudge):
+            evaluator = make_model(config.pretraining).to(self.model.device)
+            evaluator.load_state_dict(weights)
+            try:
+                self.dct = DCTTrainer(self.second_trainer, evaluator, **config.dct_kwargs)
+            except (TypeError, ValueError) as error:
+                raise UsageError(f"--dct-kwargs {json.dumps(config.dct_kwargs)} cannot be used: {error}") from error
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether somebody decides over leaving blocks."""
+        return isinstance(self.model.core, CompressiveMemory) and self.model.core.judge is not None
+
+    def update(self, batch: SequenceBatch) -> Row:
+        """
+        One gradient step.
+
+        :param batch: what to learn from
+        :return: what it came to
+        """
+        if self.dct is None:
+            return {"training_bits": self.second_trainer.update(batch).loss / math.log(2)}
+        update = self.dct.update(batch)
+        return {
+            "training_bits": update.model.loss / math.log(2),
+            "keep_rate": update.keep_rate,
+            "reading_distance": update.reading_distance,
+            "advantage": update.advantage,
+            "judger_entropy": update.entropy,
+        }
+
+
+def run_one(config: CharacterConfig, corpus: Corpus, out: Path, say: Say) -> None:
+    """
+    :param config: the run's arguments
+    :param corpus: its text
+    :param out: folder of all runs
+    :param say: called with lines on how it goes
+    """
+    folder, before = out / config.name, out / config.pretraining.name
+    pretrain(config.pretraining, corpus, before, say)
+    begin(config, corpus, folder)
+    weights, seconds = load_weights(before / WEIGHTS_FILE)
+    experiment, clock = CoTraining(config, corpus, weights), Clock(**seconds)
+    with th.random.fork_rng():
+        th.manual_seed(COTRAINING_SEED + config.seed)
+        rows = experiment.learn(experiment.update, "co-training", config.pretrain_updates, config.cotrain_updates, say)
+    seconds = clock.spent()
+    score = measure(experiment, folder)
+    save_weights(folder / WEIGHTS_FILE, experiment.model, seconds)
+    with (before / CURVE_FILE).open(newline="") as file:
+        curve = [*csv.DictReader(file), *rows]
+    n_updates = config.pretrain_updates + config.cotrain_updates
+    score |= {
+        "updates": n_updates,
+        "characters_read": n_updates * config.batch_size * config.segment,
+        "train_cpu_seconds": seconds["cpu"],
+        "train_seconds": seconds["wall"],
+    }
+    finish_run(folder, curve, score)
+    say(f"{config.name}: {score['test_bits']} bits per character, {seconds['cpu']:.0f} s of CPU time")
+
+
+def measure(experiment: CoTraining, folder: Path) -> dict[str, Any]:
+    """
+    :param experiment: a trained model
+    :param folder: gets ``reading.csv`` where the memory is judged
+    :return: bits per character of the test part, with the judger's likelier decisions and with drawn ones
+    """
+    model, text = experiment.model, experiment.corpus.test
+    judges = sum(parameter.numel() for parameter in model.core.judge_parameters())
+    parameters = sum(parameter.numel() for parameter in model.parameters()) - judges
+    score: dict[str, Any] = {"parameters": parameters, "judger_parameters": judges}
+    if not experiment.is_judged:
+        return {"test_bits": _finite(experiment.score(text).bits), **score}
+    distances = []
+    for suffix, deterministic in (("", True), ("_drawn", False)):
+        record = ReadingRecord()
+        score[f"test_bits{suffix}"] = _finite(experiment.score(text, deterministic, record).bits)
+        score[f"keep_rate{suffix}"] = record.keep_rate
+        score[f"reading_distance{suffix}"] = float(record.reading_distance.double().mean())
+        distances.append(record.reading_distance)
+    # Where segments end, over all lanes.
+    ends = th.arange(experiment.config.segment - 1, distances[0].shape[1], experiment.config.segment)
+    means = [distance[:, ends].double().mean(dim=0).tolist() for distance in distances]
+    rows = zip((ends + 1).tolist(), *means, strict=True)
+    write_rows(
+        folder / READING_FILE,
+        [{"token": token, "reading_distance": one, "reading_distance_drawn": other} for token, one, other in rows],
+    )
+    return score
