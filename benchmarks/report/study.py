@@ -18,6 +18,7 @@ from memory_agents.benchmarks.output import FAILURE_FILE
 from memory_agents.benchmarks.report.sorting import Sorting, agent_names, task_names
 from memory_agents.benchmarks.report.statistics import ENOUGH_RUNS, interquartile_mean
 from memory_agents.benchmarks.sequence.regression import FIGURES_FILE
+from memory_agents.benchmarks.sequence.runs import SCORE_FILE
 
 #: What sweeps say of the runs that they planned, in the folder of these.
 SWEEP_FILES = "sweeps/*.json"
@@ -173,10 +174,8 @@ def _config(folder: Path) -> TrainingConfig | None:
 
 
 def _unfinished(folder: Path) -> Problem:
-    if (folder / FIGURES_FILE).is_file():
-        return Problem(
-            folder, None, "a regression (copy-first or denoising), which memory-bench sequence makes a table of"
-        )
+    if any((folder / name).is_file() for name in (FIGURES_FILE, SCORE_FILE)):
+        return Problem(folder, None, "a run on sequences, which memory-bench sequence makes a table of")
     config = _config(folder)
     if config is None:
         return Problem(folder, None, f"{CONFIG_FILE} is not that of a training run")

@@ -15,7 +15,7 @@ import numpy as np
 import torch as th
 
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
-from memory_agents.benchmarks.sequence.runs import begin_run, finish_run, is_finished
+from memory_agents.benchmarks.sequence.runs import Row, begin_run, finish_run, is_finished
 from memory_agents.sequence import SequenceBatch, SequenceModel, SequenceTrainer, evaluate, task_registry
 from memory_agents.sequence.tasks import SequenceTask
 
@@ -229,7 +229,7 @@ class Experiment:
         sizes = [min(AT_ONCE, n - start) for start in range(0, n, AT_ONCE)]
         return [self.task.answers(self.draw(size, rng)) for size in sizes]
 
-    def learn(self, say: Callable[[str], None] = lambda line: None) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def learn(self, say: Callable[[str], None] = lambda line: None) -> tuple[list[Row], dict[str, Any]]:
         """
         Train, then test with the last weights.
 
@@ -239,7 +239,7 @@ class Experiment:
         config = self.config
         rng = np.random.default_rng(config.seed)
         validation = self.held_out(VALIDATION_SEQUENCES, VALIDATION_SEED)
-        curve: list[dict[str, Any]] = []
+        curve: list[Row] = []
         losses: list[float] = []
         cpu = time.process_time()
         # Dropout, where there is any, draws from PyTorch's generator.

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch as th
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import CONFIG_FILE
 from memory_agents.benchmarks.files import write_whole
-from memory_agents.benchmarks.provenance import commit
 from memory_agents.benchmarks.sequence.characters import CharacterConfig, PretrainingConfig, make_model
 from memory_agents.benchmarks.sequence.runs import SCORE_FILE, begin_run, load_config
 from memory_agents.sequence import SequenceModel
@@ -23,9 +19,6 @@ from memory_agents.sequence.text import Corpus
 
 #: The weights after the last update, and how far back the memory read while it was tested.
 WEIGHTS_FILE, READING_FILE = "weights.pt", "reading.csv"
-
-#: A row of a table of figures.
-Row = dict[str, Any]
 
 
 def check_text(folder: Path, corpus: Corpus) -> None:
@@ -54,19 +47,7 @@ def begin(config: PretrainingConfig, corpus: Corpus, folder: Path) -> None:
     :param folder: its folder, which gets ``config.json``
     """
     described = {"name": corpus.name, "size": corpus.size, "sha256": corpus.sha256}
-    begin_run(folder, config, commit=commit(), corpus=described)
-
-
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """
-    :param path: a CSV file to write
-    :param rows: its rows
-    """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_whole(path, text.getvalue())
+    begin_run(folder, config, corpus=described)
 
 
 class Clock:

@@ -18,14 +18,12 @@ from memory_agents.benchmarks.sequence.characters_files import (
     READING_FILE,
     WEIGHTS_FILE,
     Clock,
-    Row,
     begin,
     check_text,
     load_weights,
     save_weights,
-    write_rows,
 )
-from memory_agents.benchmarks.sequence.runs import CURVE_FILE, finish_run, is_finished
+from memory_agents.benchmarks.sequence.runs import CURVE_FILE, Row, finish_run, is_finished, write_rows
 from memory_agents.memory.compressive import CompressiveMemory, LearnedJudge
 from memory_agents.sequence import (
     DCTTrainer,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import shlex
@@ -15,12 +14,13 @@ import torch as th
 from torch import nn
 
 from memory_agents.benchmarks.arguments import UsageError, check_name
-from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
 from memory_agents.benchmarks.sequence.regression_tasks import TASKS, RegressionTask, Sequences
+from memory_agents.benchmarks.sequence.runs import begin_run, finish_run, is_finished
 from memory_agents.memory import MemoryCore, memory_registry
 from memory_agents.memory.building import make_memory
 
-CURVE_FILE, FIGURES_FILE = "curve.csv", "regression.json"
+#: What came out of a run.
+FIGURES_FILE = "regression.json"
 
 VALIDATION_SEQUENCES, TEST_SEQUENCES = 1000, 2000
 #: Seeds of the sequences to validate and to test by, the same for all runs; those of runs are smaller.
@@ -241,42 +241,12 @@ def run_regression(config: RegressionConfig, out: Path) -> bool:
     :raises UsageError: when the folder has a run with other arguments, or cannot be written
     """
     folder = out / config.folder_name()
-    if (folder / CONFIG_FILE).is_file():
-        if load_regression_config(folder) != config:
-            raise UsageError(f"--out {str(out)!r} has {folder.name!r} with other arguments; choose another folder")
-        if (folder / FIGURES_FILE).is_file():
-            return False
+    if is_finished(folder, config, FIGURES_FILE):
+        return False
     # Refused arguments shall leave no folder behind.
     make_regressor(config)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {str(out)!r} cannot be made ({error.strerror}); choose another folder") from error
-    text = {
-        "arguments": asdict(config),
-        "command": config.command(),
-        "versions": versions(),
-        "hardware": hardware(),
-    }
-    (folder / CONFIG_FILE).write_text(json.dumps(text, indent=2) + "\n")
+    begin_run(folder, config)
     result = regress(config)
-    with (folder / CURVE_FILE).open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["gradient_step", "training_mse", "validation_mse"])
-        writer.writerows(result.curve)
-    # Last, because it tells that the run is finished.
-    (folder / FIGURES_FILE).write_text(json.dumps(result.figures, indent=2) + "\n")
+    names = ("gradient_step", "training_mse", "validation_mse")
+    finish_run(folder, [dict(zip(names, row, strict=True)) for row in result.curve], result.figures, FIGURES_FILE)
     return True
-
-
-def load_regression_config(folder: Path) -> RegressionConfig:
-    """
-    :param folder: a run's folder
-    :return: the run's arguments
-    :raises UsageError: when it holds no readable ``config.json``
-    """
-    path = folder / CONFIG_FILE
-    try:
-        return RegressionConfig(**json.loads(path.read_text())["arguments"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is not the configuration of a regression ({error})") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,11 +13,10 @@ from matplotlib.figure import Figure
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.curves import plot_seeds
 from memory_agents.benchmarks.sequence.regression import (
-    CURVE_FILE,
     FIGURES_FILE,
     RegressionConfig,
-    load_regression_config,
 )
+from memory_agents.benchmarks.sequence.runs import CURVE_FILE, load_config, read_column
 from memory_agents.benchmarks.tables import number
 from memory_agents.memory import memory_registry
 
@@ -66,7 +64,8 @@ def regression_groups(out: Path) -> list[list[RegressionRun]]:
     if not paths:
         raise UsageError(f"no finished run in {out}; train with memory-bench sequence copy-first --out FOLDER")
     runs = [
-        RegressionRun(path.parent, load_regression_config(path.parent), json.loads(path.read_text())) for path in paths
+        RegressionRun(path.parent, load_config(path.parent, RegressionConfig), json.loads(path.read_text()))
+        for path in paths
     ]
     if len(tasks := sorted({run.config.task for run in runs})) > 1:
         raise UsageError(f"{out} has runs of {' and '.join(tasks)}, whose tables differ; give each a folder of its own")
@@ -144,6 +143,5 @@ def plot_regressions(groups: list[list[RegressionRun]], path: Path) -> None:
 
 
 def _read_curve(folder: Path) -> tuple[list[int], list[float]]:
-    with (folder / CURVE_FILE).open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [int(row["gradient_step"]) for row in rows], [float(row["validation_mse"]) for row in rows]
+    steps = [int(value) for value in read_column(folder / CURVE_FILE, "gradient_step")]
+    return steps, [float(value) for value in read_column(folder / CURVE_FILE, "validation_mse")]

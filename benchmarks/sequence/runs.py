@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -13,8 +14,12 @@ from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
+from memory_agents.benchmarks.provenance import commit
 
 CURVE_FILE, SCORE_FILE = "curve.csv", "score.json"
+
+#: A row of a table of figures.
+Row = dict[str, Any]
 
 
 class RunConfig(Protocol):
@@ -31,10 +36,11 @@ class RunConfig(Protocol):
 C = TypeVar("C", bound=RunConfig)
 
 
-def is_finished(folder: Path, config: RunConfig) -> bool:
+def is_finished(folder: Path, config: RunConfig, score_file: str = SCORE_FILE) -> bool:
     """
     :param folder: a run's folder, which may be missing
     :param config: the run's arguments
+    :param score_file: name of the file that is written last
     :return: whether it has been done
     :raises UsageError: when the folder has a run with other arguments
     """
@@ -44,7 +50,7 @@ def is_finished(folder: Path, config: RunConfig) -> bool:
         raise UsageError(
             f"--out {str(folder.parent)!r} has {folder.name!r} with other arguments; choose another folder"
         )
-    return (folder / SCORE_FILE).is_file()
+    return (folder / score_file).is_file()
 
 
 def begin_run(folder: Path, config: RunConfig, **more: Any) -> None:
@@ -59,23 +65,22 @@ def begin_run(folder: Path, config: RunConfig, **more: Any) -> None:
         "arguments": asdict(config),
         "command": config.command(),
         **more,
+        "commit": commit(),
         "versions": versions(),
         "hardware": hardware(),
     }
     write_whole(folder / CONFIG_FILE, json.dumps(text, indent=2) + "\n")
 
 
-def finish_run(folder: Path, curve: Sequence[dict[str, Any]], score: dict[str, Any]) -> None:
+def finish_run(folder: Path, curve: Sequence[Row], score: dict[str, Any], score_file: str = SCORE_FILE) -> None:
     """
     :param folder: the run's folder
     :param curve: rows of the learning curve
-    :param score: what came out; that the file is there tells that the run is finished
+    :param score: what came out
+    :param score_file: name of its file; that it is there tells that the run is finished
     """
-    with (folder / CURVE_FILE).open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(curve[0]))
-        writer.writeheader()
-        writer.writerows(curve)
-    write_whole(folder / SCORE_FILE, json.dumps(score, indent=2) + "\n")
+    write_rows(folder / CURVE_FILE, curve)
+    write_whole(folder / score_file, json.dumps(score, indent=2) + "\n")
 
 
 def load_config(folder: Path, kind: type[C]) -> C:
@@ -89,7 +94,9 @@ def load_config(folder: Path, kind: type[C]) -> C:
     try:
         return kind(**json.loads(path.read_text())["arguments"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path} is not the configuration of such a run ({error})") from error
+        raise UsageError(
+            f"{path} is not the configuration of a run of this kind ({error}); choose another folder"
+        ) from error
 
 
 def finished_runs(folders: Iterable[Path], kind: type[C]) -> list[tuple[C, dict[str, Any], Path]]:
@@ -114,3 +121,15 @@ def read_column(path: Path, name: str) -> list[str]:
     """
     with path.open(newline="") as file:
         return [row[name] for row in csv.DictReader(file)]
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """
+    :param path: a CSV file to write
+    :param rows: its rows
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())

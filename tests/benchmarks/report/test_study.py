@@ -125,7 +125,7 @@ def test_what_did_not_end_is_listed(tmp_path: Path) -> None:
     assert reasons["failed"] == "failed: ValueError: no"
     assert "is not the evaluation of a training run" in reasons["torn"]
     assert reasons["odd"] == "config.json is not that of a training run"
-    assert "copy-first" in reasons["regression"]
+    assert "a run on sequences" in reasons["regression"]
     assert len(study.numbers) == 12
 
 

@@ -18,11 +18,11 @@ from memory_agents.benchmarks.sequence.regression import (
     TEST_SEED,
     TEST_SEQUENCES,
     RegressionConfig,
-    load_regression_config,
     make_regressor,
     regress,
 )
 from memory_agents.benchmarks.sequence.regression_tasks import TASKS, CopyFirst, Denoising, Sequences
+from memory_agents.benchmarks.sequence.runs import load_config
 from memory_agents.memory import MemoryCore, memory_registry
 
 RESULTS = Path(__file__).resolve().parents[3] / "benchmarks" / "results" / "copy-first"
@@ -137,7 +137,7 @@ def test_gradients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["brc", "nbrc", "gru", "lstm"])
 def test_checked_in_results_are_repeated(name: str) -> None:
     folder = RESULTS / f"{name}-t5-s0"
-    config = load_regression_config(folder)
+    config = load_config(folder, RegressionConfig)
     assert config.task == "copy-first"
     assert config.folder_name() == folder.name
     assert config.validate_every == 50

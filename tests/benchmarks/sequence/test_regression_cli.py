@@ -178,7 +178,7 @@ def test_other_arguments_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFix
 
     (tmp_path / "gru-t2-s0" / "config.json").write_text("{}")
     assert run(args) == 2
-    assert "is not the configuration of a regression" in capsys.readouterr().err
+    assert "is not the configuration of a run of this kind" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
