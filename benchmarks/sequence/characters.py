@@ -233,11 +233,16 @@ def _none(config: PretrainingConfig) -> dict[str, Any]:
     return dict(memory_length=config.segment, compressed_length=0, d_feedforward=_wide(config))
 
 
-def _transformer_xl(config: PretrainingConfig) -> dict[str, Any]:
-    # As many keys as the compressive transformer has, recent ones all of them.
-    length = config.memory_length + config.compressed_length + config.segment
+def _recent(config: PretrainingConfig, more: int = 0) -> dict[str, Any]:
+    """The recent memory of the compressive transformer, or a longer one, and no slots."""
+    length = config.memory_length + more + config.segment
     lengths = dict(memory_length=length, block_length=config.segment, compressed_length=0)
     return dict(lengths, d_feedforward=_wide(config))
+
+
+def _transformer_xl(config: PretrainingConfig) -> dict[str, Any]:
+    # As many keys as the compressive transformer has, recent ones all of them.
+    return _recent(config, config.compressed_length)
 
 
 def _compressive(config: PretrainingConfig) -> dict[str, Any]:
@@ -260,6 +265,7 @@ def _judged(judger: Callable[[CharacterConfig], dict[str, Any] | str]) -> Agent:
 #: What is compared, by name.
 AGENTS: dict[str, Agent] = {
     "none": Agent(_none, forgets=True),
+    "recent": Agent(_recent),
     "xl": Agent(_transformer_xl),
     "compressive": Agent(_compressive),
     "keep": _judged(lambda config: "keep"),

@@ -25,7 +25,7 @@ from memory_agents.sequence.text import decode, encode
 
 TABLE_FILE, CURVES_FILE, READING_PICTURE = "table.md", "curves.png", "reading.png"
 #: The memories that are compared unless others are asked for.
-COMPARED = ",".join(name for name in AGENTS if name != "none")
+COMPARED = ",".join(name for name in AGENTS if name not in ("none", "recent"))
 #: What ``--compression`` takes for all rows of the Compressive Transformer's table.
 ALL_ROWS = "published"
 

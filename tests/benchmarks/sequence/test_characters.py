@@ -43,27 +43,29 @@ def test_all_have_as_many_parameters() -> None:
         judges = sum(parameter.numel() for parameter in model.core.judge_parameters())
         assert bool(judges) == (name == "dct")
         sizes[name] = sum(parameter.numel() for parameter in model.parameters()) - judges
-    assert len({size for name, size in sizes.items() if name not in ("none", "xl")}) == 1
+    assert len({size for name, size in sizes.items() if name not in ("none", "recent", "xl")}) == 1
     # A wider MLP stands for the convolution, as exactly as biases let it.
-    assert sizes["none"] == sizes["xl"] == pytest.approx(sizes["compressive"], rel=1e-3)
+    assert sizes["none"] == sizes["recent"] == sizes["xl"] == pytest.approx(sizes["compressive"], rel=1e-3)
 
 
 def test_as_many_keys_are_attended_to() -> None:
-    means = {}
-    for name in ("xl", "compressive"):
+    means, recent = {}, {}
+    for name in ("recent", "xl", "compressive"):
         config = tiny(name, compressed_length=12, memory_length=16)
         core = core_of(make_model(config))
         state = core.initial_state(1)
         never = th.zeros(1, dtype=th.bool)
-        keys = []
+        keys, recents = [], []
         for step in range(20 * config.segment):
             x = th.randn(1, config.d_model)
             if step >= 16 * config.segment:
                 (reading,) = core.attention(x, state, never)
-                keys.append(int((reading.slots > 0).sum() + (reading.recent > 0).sum()))
+                recents.append(int((reading.recent > 0).sum()))
+                keys.append(recents[-1] + int((reading.slots > 0).sum()))
             _, state = core.step_(x, state, never)
-        means[name] = sum(keys) / len(keys)
+        means[name], recent[name] = sum(keys) / len(keys), recents
     assert means["xl"] == pytest.approx(means["compressive"], abs=1)
+    assert recent["recent"] == recent["compressive"]
 
 
 @pytest.mark.parametrize("name", list(AGENTS))
@@ -204,7 +206,7 @@ def test_the_papers_size_can_be_made() -> None:
         config = CharacterConfig.of(name, PAPER_SIZE)
         with th.device("meta"):
             model = make_model(config)
-        if name not in ("none", "xl"):
+        if name not in ("none", "recent", "xl"):
             (shape,) = set(core_of(model).shapes)
             assert (len(core_of(model).shapes), shape.block_length, shape.compressed_length) == (8, 128, 64)
             assert shape.memory_length == 128 + 128
