@@ -4,9 +4,9 @@ from memory_agents.memory.compressive.core import CompressiveMemory, Compressive
 from memory_agents.memory.compressive.judgement import Choice, Judgement
 from memory_agents.memory.compressive.judges import Judge, LearnedJudge, Scene, group_means, judge_registry, log_prob
 from memory_agents.memory.compressive.judging import JudgedBlocks
-from memory_agents.memory.compressive.layout import MemoryShape
 from memory_agents.memory.compressive.reading import Reading
 from memory_agents.memory.compressive.reinforce import judger_loss
+from memory_agents.memory.compressive.shape import MemoryShape
 
 __all__ = [
     "Choice",

@@ -15,14 +15,10 @@ from memory_agents.memory.compressive.judgement import Choice, Judgement
 from memory_agents.memory.compressive.judges import make_judge
 from memory_agents.memory.compressive.judging import JudgedBlocks, Judging
 from memory_agents.memory.compressive.layer import Layer, LayerState, LayerWindow
-from memory_agents.memory.compressive.layout import (
-    MemoryShape,
-    StateLayout,
-    StepLayout,
-    WindowLayout,
-    token_numbers,
-)
+from memory_agents.memory.compressive.layout import StateLayout, StepLayout
 from memory_agents.memory.compressive.reading import Reading, read_off
+from memory_agents.memory.compressive.shape import MemoryShape, memory_shapes
+from memory_agents.memory.compressive.window_layout import WindowLayout, token_numbers
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.state import per_entry, tree_clone, tree_leaves, tree_map
 from memory_agents.memory.tracing import is_traced
@@ -130,24 +126,11 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         check_integers(**{name: value for name, value in optional.items() if value is not None})
         check_flags(final_norm=final_norm)
         compress = compression_registry[compression]
-        least_block = compression_rate * getattr(compress, "least_slots", 1)
         #: sizes of the memories of every layer
-        self.shapes = tuple(
-            MemoryShape(m, n, compression_rate, _block_length(block_length, m, n, least_block))
-            for m, n in zip(
-                _per_layer("memory_length", memory_length, n_layers),
-                _per_layer("compressed_length", compressed_length, n_layers),
-                strict=True,
-            )
+        self.shapes = memory_shapes(
+            memory_length, compressed_length, n_layers, compression_rate, block_length, compression, recurrence_delay
         )
         self.recurrence_delay = recurrence_delay
-        for shape in self.shapes:
-            if shape.compressed_length and shape.block_length < least_block:
-                raise ValueError(
-                    f"compression={compression!r} on blocks of {shape.slots_per_block} slots would be another "
-                    f"compression function; use block_length={least_block} or more, got {shape.block_length}"
-                )
-            _check_delay(recurrence_delay, shape)
         #: who decides over leaving blocks, if anyone does
         self.judge = make_judge(judger, self.shapes, d_model)
         self.input = nn.Linear(input_dim - self.is_told, d_model)
@@ -433,32 +416,3 @@ def _acting(core: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-def _per_layer(name: str, value: int | Sequence[int], n_layers: int) -> Sequence[int]:
-    if not isinstance(value, (list, tuple)):
-        return [value] * n_layers  # type: ignore[list-item]
-    if len(value) != n_layers:
-        raise ValueError(
-            f"{name}={value!r} holds {len(value)} numbers for n_layers={n_layers}; "
-            "give one for each layer, or one for all"
-        )
-    return value
-
-
-def _block_length(block_length: int | None, memory_length: int, compressed_length: int, rate: int) -> int:
-    if memory_length == 0 and compressed_length == 0:
-        return 1
-    if block_length is None:
-        return rate if compressed_length else 1
-    return block_length
-
-
-def _check_delay(delay: int | None, shape: MemoryShape) -> None:
-    longest = shape.memory_length - shape.block_length + 1
-    if delay is not None and shape.memory_length and delay > longest:
-        raise ValueError(
-            f"recurrence_delay={delay} must not exceed {longest} where memory_length={shape.memory_length} and "
-            f"block_length={shape.block_length}, because what leaves the recent memory has the layer's outputs; "
-            f"use recurrence_delay={longest}"
-        )

@@ -11,7 +11,7 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
-from memory_agents.memory.compressive.layout import MemoryShape
+from memory_agents.memory.compressive.shape import MemoryShape
 from memory_agents.nn import CompressionJudger, Registry
 from memory_agents.nn.arguments import check_flags, is_finite
 

@@ -10,8 +10,10 @@ import torch as th
 from memory_agents.memory.compressive.judgement import Choice, Judgement
 from memory_agents.memory.compressive.judges import Judge, Scene
 from memory_agents.memory.compressive.layer import LayerState, LayerWindow
-from memory_agents.memory.compressive.layout import MemoryShape, StepLayout, WindowLayout
+from memory_agents.memory.compressive.layout import StepLayout
+from memory_agents.memory.compressive.shape import MemoryShape
 from memory_agents.memory.compressive.taking import take
+from memory_agents.memory.compressive.window_layout import WindowLayout
 from memory_agents.memory.state import tree_map
 from memory_agents.memory.tracing import is_traced, put_
 

@@ -9,8 +9,10 @@ import torch as th
 import torch.nn.functional as F
 
 from memory_agents.memory.compressive.compressor import Compressor
-from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout, WindowLayout
+from memory_agents.memory.compressive.layout import StateLayout, StepLayout
+from memory_agents.memory.compressive.shape import MemoryShape
 from memory_agents.memory.compressive.taking import take, take_numbers, take_written
+from memory_agents.memory.compressive.window_layout import WindowLayout
 from memory_agents.memory.tracing import put_
 from memory_agents.nn import HIDDEN, GatedBlock, relative_shift
 

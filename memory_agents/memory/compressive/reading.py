@@ -7,7 +7,8 @@ from typing import NamedTuple
 import torch as th
 
 from memory_agents.memory.compressive.judgement import Judgement
-from memory_agents.memory.compressive.layout import MemoryShape, StateLayout, StepLayout
+from memory_agents.memory.compressive.layout import StateLayout, StepLayout
+from memory_agents.memory.compressive.shape import MemoryShape
 
 
 class Reading(NamedTuple):
