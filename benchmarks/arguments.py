@@ -23,6 +23,14 @@ class UsageError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+def chosen_device(device: str) -> th.device:
+    """
+    :param device: a device that :func:`check_device` has passed
+    :return: it; of ``"auto"`` a CUDA device where there is one, the CPU otherwise
+    """
+    return th.device(("cuda" if th.cuda.is_available() else "cpu") if device == "auto" else device)
+
+
 def parse_kwargs(option: str, items: Sequence[str]) -> dict[str, Any]:
     """
     Read keyword arguments: ``key=value`` items, whose values are JSON or plain strings, and JSON objects.
@@ -121,9 +129,9 @@ def check_device(device: str) -> str:
 def words(given: Sequence[str] | None) -> list[str]:
     """
     :param given: what an option was given that takes names one by one and in rows
-    :return: the names
+    :return: the names, each once
     """
-    return [name for row in given or [] for name in row.split(",") if name]
+    return list(dict.fromkeys(name for row in given or [] for name in row.split(",") if name))
 
 
 def numbers(option: str, given: Sequence[str] | None, least: int = 1) -> list[int]:
