@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from memory_agents.common.optimizers import fused_arguments
 from memory_agents.common.replay_windows import ReplayBatch
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.memory import MemoryCore, tree_clone
+from memory_agents.nn.evaluating import evaluating
 
 
 class MemoryNetwork(BasePolicy):
@@ -102,7 +102,7 @@ class MemoryNetwork(BasePolicy):
             )
         values = self.head(self._window_outputs(obs))
         for chooser in self._chooser:
-            with chooser.evaluating():
+            with evaluating(chooser):
                 best = chooser.expected(chooser(obs)).argmax(dim=1)
             best = best.view(-1, *(1 for _ in values.shape[1:])).expand(*values.shape[:-1], 1)
             values = values.gather(-1, best)
@@ -131,20 +131,10 @@ class MemoryNetwork(BasePolicy):
         state = self.memory.initial_state(windows) if batch.states is None else batch.states
         if length == 0:
             return state
-        with self.evaluating():
+        with evaluating(self):
             state = self.memory.with_choices(state, batch.choices)
             _, state = self.memory.unroll(self._memory_inputs(batch), state, batch.episode_starts)
         return self.memory.pack_state(state)
-
-    @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """
-        Without dropout in between.
-        """
-        training = self.training
-        self.set_training_mode(False)
-        yield
-        self.set_training_mode(training)
 
     def act(
         self, obs: PyTorchObs, state: Any, episode_starts: th.Tensor, deterministic: bool = True, in_place: bool = False

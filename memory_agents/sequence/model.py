@@ -12,8 +12,10 @@ from torch import nn
 from memory_agents.memory import MemoryCore
 from memory_agents.memory.building import make_memory
 from memory_agents.nn.arguments import check_integers, is_finite
+from memory_agents.nn.evaluating import evaluating
 
-#: Deviation of embeddings at first, as in Transformer-XL (Dai et al. 2019, arXiv 1901.02860).
+#: Deviation of embeddings at first, for each root of their width: Transformer-XL's (Dai et al. 2019, arXiv 1901.02860),
+#: times the root of the width that it multiplies embeddings with.
 EMBEDDING_STD = 0.02
 
 
@@ -153,7 +155,7 @@ class SequenceModel(nn.Module):
         :param length: tokens to add
         :param temperature: 0 for the likeliest token, 1 to draw as foretold
         :param state: the state before the prompt; None at the beginning. Not changed
-        :param generator: source of randomness
+        :param generator: source of randomness, on the model's device
         :return: the added tokens, (batch, length) int64
         :raises ValueError: when the prompt is empty or an argument out of bounds
         """
@@ -162,8 +164,12 @@ class SequenceModel(nn.Module):
             raise ValueError(f"prompt has shape {tuple(prompt.shape)}; give (batch, 1 token or more)")
         if not is_finite(temperature) or temperature < 0:
             raise ValueError(f"temperature is {temperature!r}; give 0 or a positive number")
-        was_training = self.training
-        self.eval()
+        with evaluating(self):
+            return self._generate(prompt, length, temperature, state, generator)
+
+    def _generate(
+        self, prompt: th.Tensor, length: int, temperature: float, state: Any, generator: th.Generator | None
+    ) -> th.Tensor:
         logits, state = self(prompt, state)
         logits, state = logits[:, -1], self.core.unpack_state(state)
         never = th.zeros(len(prompt), dtype=th.bool, device=prompt.device)
@@ -172,10 +178,11 @@ class SequenceModel(nn.Module):
             if temperature == 0:
                 added.append(logits.argmax(dim=1))
             else:
+                # Less the largest, for which no temperature is too low.
+                logits = logits - logits.amax(dim=1, keepdim=True)
                 chances = F.softmax(logits / temperature, dim=1)
                 added.append(th.multinomial(chances, 1, generator=generator).squeeze(1))
             if number + 1 < length:
                 outputs, state = self.core.step_(self.embed(added[-1]), state, never)
                 logits = self.head(outputs)
-        self.train(was_training)
         return th.stack(added, dim=1)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch as th
 
 from memory_agents.nn.arguments import check_integers
+from memory_agents.nn.evaluating import evaluating
 from memory_agents.sequence.batch import SequenceBatch
 from memory_agents.sequence.model import SequenceModel
 from memory_agents.sequence.reading import ReadingRecord
@@ -21,7 +22,7 @@ class Score(NamedTuple):
 
     :param loss: cross-entropy, in nats
     :param accuracy: share of tokens that are the likeliest ones
-    :param exact: share of rows of batches in which all of them are
+    :param exact: share of rows of batches in which all of them are, of rows in which something is scored
     :param n_tokens: how many were scored
     """
 
@@ -61,27 +62,29 @@ def evaluate(
     """
     if window is not None:
         check_integers(window=window)
-    was_training = model.training
-    model.eval()
-    loss, right, n_tokens, exact, rows = 0.0, 0, 0, 0, 0
-    for whole in batches:
-        batch = whole.to(model.device)
-        if batch.begins_anew:
-            state = None
-        flawless = th.ones(len(batch.tokens), dtype=th.bool, device=model.device)
-        for part in batch.windows(window or batch.tokens.shape[1]):
-            if record is not None or not deterministic:
-                state, choices = model.choose(part.tokens, state, part.starts, deterministic=deterministic)
-                if record is not None:
-                    record.add(choices)
-            logits, state = model(part.tokens, state, part.starts)
-            loss += float(cross_entropy(logits, part).double().sum())
-            wrong = (logits.argmax(dim=2) != part.targets) & part.scored
-            right += int(part.scored.sum() - wrong.sum())
-            flawless &= ~wrong.any(dim=1)
-            n_tokens += int(part.scored.sum())
-        exact, rows = exact + int(flawless.sum()), rows + len(flawless)
-    model.train(was_training)
+    # Sums of cross-entropy, right tokens, scored tokens, flawless rows, scored rows: read off once, as every look at a
+    # GPU waits for it.
+    sums = th.zeros(5, dtype=th.double, device=model.device)
+    with evaluating(model):
+        for whole in batches:
+            batch = whole.to(model.device)
+            if batch.begins_anew:
+                state = None
+            flawless = batch.scored.any(dim=1)
+            sums[4] += flawless.sum()
+            for part in batch.windows(window or batch.tokens.shape[1]):
+                if record is not None or not deterministic:
+                    state, choices = model.choose(part.tokens, state, part.starts, deterministic=deterministic)
+                    if record is not None:
+                        record.add(choices)
+                logits, state = model(part.tokens, state, part.starts)
+                wrong = (logits.argmax(dim=2) != part.targets) & part.scored
+                flawless = flawless & ~wrong.any(dim=1)
+                sums[0] += cross_entropy(logits, part).double().sum()
+                sums[1] += (part.scored & ~wrong).sum()
+                sums[2] += part.scored.sum()
+            sums[3] += flawless.sum()
+    loss, right, n_tokens, exact, rows = sums.tolist()
     if n_tokens == 0:
         raise ValueError("nothing in the batches is scored; give targets that count")
-    return Score(loss / n_tokens, right / n_tokens, exact / rows, n_tokens)
+    return Score(loss / n_tokens, right / n_tokens, exact / rows, int(n_tokens))

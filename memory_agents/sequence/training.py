@@ -56,7 +56,7 @@ class SequenceTrainer:
     :param max_grad_norm: bound on the norm of the gradient, None for none
     :param weight_decay: of AdamW
     :param autocast: None for single precision; ``"bfloat16"`` for matrix products in that format, losses stay exact
-    :raises ValueError: when an argument is out of bounds or does not fit another
+    :raises ValueError: when an argument is out of bounds, has no effect, or does not fit another
     """
 
     def __init__(
@@ -77,6 +77,10 @@ class SequenceTrainer:
         check_integers(least=0, warmup=warmup)
         if decay not in DECAYS:
             raise ValueError(f"decay must be one of {', '.join(map(repr, DECAYS))}, got {decay!r}")
+        if decay == "constant" and (total is not None or final != 0.0):
+            raise ValueError(
+                f"total={total!r} and final={final!r} say how a decay ends; use decay='cosine', or leave them out"
+            )
         if decay != "constant" and (total is None or total <= warmup):
             raise ValueError(f"decay={decay!r} needs a total above warmup={warmup}, got total={total!r}")
         if not is_finite(final) or not 0.0 <= final <= 1.0:
@@ -155,8 +159,16 @@ class SequenceTrainer:
         :param share: of the batch that the window is
         :return: cross-entropy of its tokens, 0 where not scored, (batch, window), and the core's own loss; detached
         """
-        with th.autocast(part.tokens.device.type, self.format, enabled=self.format is not None):
-            segment = self.model.segment(part.tokens, self.state, part.starts)
+        try:
+            with th.autocast(part.tokens.device.type, self.format, enabled=self.format is not None):
+                segment = self.model.segment(part.tokens, self.state, part.starts)
+        except RuntimeError as error:
+            if self.format is None or "primitive" not in str(error):
+                raise
+            # What oneDNN says where a processor has no kernel for a format.
+            raise RuntimeError(
+                f"this memory cannot be computed in {self.format} on {part.tokens.device}; use autocast=None"
+            ) from error
         self.state = segment.state
         token_losses = cross_entropy(segment.logits, part)
         loss = token_losses.sum() / n_scored

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import torch as th
 
+from memory_agents.memory import tree_leaves
 from memory_agents.sequence import SequenceBatch, SequenceModel, SequenceTrainer, evaluate
-from tests.sequence.test_model import KWARGS, make, tokens
+from tests.sequence.test_model import EVERY_CORE, KWARGS, make, tokens
 
 
 def batch(length: int = 24, starts: bool = False, seed: int = 1) -> SequenceBatch:
@@ -154,6 +155,36 @@ def test_two_trainings_with_the_same_seed_are_the_same() -> None:
     assert all(th.equal(one, other) for one, other in zip(weights(), weights(), strict=True))
 
 
+@EVERY_CORE
+def test_every_core_learns_in_half_precision_or_says_that_it_cannot(name: str) -> None:
+    model = make(name)
+    trainer = SequenceTrainer(model, window=8, autocast="bfloat16")
+    try:
+        losses = [trainer.update(batch(seed=seed)).loss for seed in range(3)]
+    except RuntimeError as error:
+        losses, complaint = [], str(error)
+    else:
+        complaint = "use autocast=None"
+    assert "use autocast=None" in complaint
+    assert all(map(math.isfinite, losses))
+    assert all(leaf.dtype in (th.float32, th.int64, th.bool) for leaf in tree_leaves(trainer.state))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
+@EVERY_CORE
+def test_cuda_learns_scores_and_generates_as_the_cpu(name: str) -> None:
+    found = []
+    for device in ("cpu", "cuda"):
+        model = make(name).to(device)
+        trainer = SequenceTrainer(model, window=8)
+        losses = [trainer.update(batch(seed=seed)).loss for seed in range(3)]
+        added = model.generate(tokens().to(device), 4, temperature=0)
+        found.append(([*losses, evaluate(model, [batch()], 7).loss], added.cpu()))
+    assert found[1][0] == pytest.approx(found[0][0], abs=1e-3)
+    assert th.equal(found[0][1], found[1][1])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -162,7 +193,9 @@ def test_two_trainings_with_the_same_seed_are_the_same() -> None:
         (dict(decay="linear"), "decay must be one of 'constant', 'cosine'"),
         (dict(decay="cosine"), "needs a total above warmup=0"),
         (dict(decay="cosine", total=5, warmup=5), "needs a total above warmup=5"),
-        (dict(final=2.0), "final is 2.0"),
+        (dict(final=2.0, decay="cosine", total=5), "final is 2.0"),
+        (dict(final=0.5), "say how a decay ends; use decay='cosine'"),
+        (dict(total=9), "say how a decay ends; use decay='cosine'"),
         (dict(learning_rate=0.0), "learning_rate is 0.0; give a positive number"),
         (dict(max_grad_norm=-1.0), "max_grad_norm is -1.0"),
         (dict(weight_decay=-1.0), "weight_decay is -1.0"),
@@ -198,10 +231,15 @@ def test_score() -> None:
     assert (score.exact, score.n_tokens) == (0.5, 7)
     assert score.loss == pytest.approx(50 / 7, rel=1e-3)
     assert score.bits == pytest.approx(50 / 7 / math.log(2), rel=1e-3)
+    # A row in which nothing is scored is neither right nor wrong.
+    scored[0] = False
+    assert evaluate(Successor(7), [given._replace(scored=scored)]).exact == 0.0
 
 
 def test_evaluation_leaves_the_mode_as_it_was() -> None:
     model = make(dropout=0.5)
     assert evaluate(model, [batch()]).loss == evaluate(model, [batch()]).loss
     assert model.training
-    assert tokens().shape == (3, 23)
+    with pytest.raises(IndexError):
+        evaluate(model, [batch()._replace(tokens=th.full((4, 24), 99))])
+    assert model.training

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from memory_agents.memory.state import per_entry, tree_clone, tree_leaves, tree_
 from memory_agents.memory.tracing import is_traced
 from memory_agents.nn import CompressionLoss, GatedBlock, compression_loss_registry, compression_registry
 from memory_agents.nn.arguments import check_flags, check_integers
+from memory_agents.nn.evaluating import evaluating
 
 
 class CompressiveState(NamedTuple):
@@ -305,7 +306,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         # After the last step at which a block leaves somewhere there is nothing to choose, and nothing to compute.
         n_steps = x.shape[1] if is_traced() else 1 + max(judging.leaving_steps(tokens), default=-1)
         acting, choices = tree_clone(state) if n_steps else state, []
-        with _acting(self), th.autocast(x.device.type, enabled=False):
+        with nullcontext() if is_traced() else evaluating(self), th.autocast(x.device.type, enabled=False):
             for t in range(n_steps):
                 _, acting = self.act_(x[:, t], acting, episode_starts[:, t], deterministic)
                 choices.append(tree_map(lambda part: part[:, None].clone(), acting.judgement[0].choice))
@@ -403,16 +404,3 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             windows.append(layer.unroll(hidden, part, layouts[layer.shape]))
             hidden = windows[-1].outputs
         return layouts, windows
-
-
-@contextmanager
-def _acting(core: nn.Module) -> Iterator[None]:
-    """While it lasts nothing is dropped; in a graph modules stay as they are."""
-    training = [] if is_traced() else [module for module in core.modules() if module.training]
-    for module in training:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True

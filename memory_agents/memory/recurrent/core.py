@@ -11,6 +11,7 @@ from torch import nn
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.recurrent.layers import GRULayer, LayerState, LSTMLayer, RecurrentLayer
 from memory_agents.memory.recurrent.segments import Segments
+from memory_agents.memory.state import tree_map
 from memory_agents.nn.arguments import check_integers
 
 
@@ -94,7 +95,9 @@ class RecurrentMemory(MemoryCore[S]):
                 before = tuple(part[:, number] for part in state)
                 after.append(layer.final_state(inputs, y, before, episode_starts))
                 inputs = y
-            return outputs[-1], self._stack(after)
+            # Whatever format autocast gives to products, what is remembered has the state's.
+            kept = tree_map(lambda part, old: part.to(old.dtype), self._stack(after), state)
+            return outputs[-1], kept
 
     def unroll_outputs(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> th.Tensor:
         segments = self._segments(episode_starts)
