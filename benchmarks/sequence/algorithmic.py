@@ -7,16 +7,16 @@ import math
 import shlex
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch as th
 
-from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
+from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, chosen_device
 from memory_agents.benchmarks.sequence.runs import Row, begin_run, finish_run, is_finished
-from memory_agents.sequence import SequenceBatch, SequenceModel, SequenceTrainer, evaluate, task_registry
+from memory_agents.sequence import Score, SequenceBatch, SequenceModel, SequenceTrainer, evaluate, task_registry
+from memory_agents.sequence.randomness import seeded
 from memory_agents.sequence.tasks import SequenceTask
 
 #: Seeds of the sequences to validate and to test by, the same for all runs; those of runs are smaller.
@@ -26,12 +26,16 @@ VALIDATION_SEQUENCES, TEST_SEQUENCES = 256, 2000
 AT_ONCE = 250
 
 
+#: Cores whose width is their hidden size, and which have neither heads nor MLPs.
+RECURRENT = ("lstm", "gru", "brc", "nbrc")
+
+
 class Agent(NamedTuple):
     """
     A memory, made for segments of some length.
 
     :param memory_class: its registered name
-    :param memory_kwargs: its arguments beside the sizes of the transformer
+    :param memory_kwargs: its arguments beside width and layers
     :param bptt: segments over which gradients flow; None for whole sequences
     :param forgets: whether every segment begins with an empty memory
     """
@@ -53,17 +57,29 @@ def _transformer_xl(segment: int, n_memory: int) -> Agent:
     return Agent("compressive", lengths, bptt=1)
 
 
+def _compressive(segment: int, n_memory: int) -> Agent:
+    # The recent memory of Transformer-XL, and slots of up to four tokens for what is older.
+    rate = min(4, segment)
+    return Agent("compressive", dict(memory_length=2 * segment - 1, compressed_length=n_memory, compression_rate=rate))
+
+
 def _segmented(name: str, slots: str) -> Callable[[int, int], Agent]:
     return lambda segment, n_memory: Agent(name, {"segment_length": segment, slots: n_memory})
+
+
+def _recurrent(name: str) -> Callable[[int, int], Agent]:
+    return lambda segment, n_memory: Agent(name, {})
 
 
 #: Agents by name, called with the segment's length and the number of memory tokens, slots or states.
 AGENTS: dict[str, Callable[[int, int], Agent]] = {
     "none": _transformer,
     "xl": _transformer_xl,
+    "compressive": _compressive,
     "rmt": _segmented("rmt", "n_memory_tokens"),
     "memformer": _segmented("memformer", "n_slots"),
     "block_recurrent": _segmented("block_recurrent", "n_states"),
+    **{name: _recurrent(name) for name in RECURRENT},
 }
 
 
@@ -77,7 +93,7 @@ class AlgorithmicConfig:
     :param memory_kwargs: further arguments of the memory core
     :param n_memory: memory tokens, slots or states, where the agent has them
     :param bptt: segments over which gradients flow, 0 for whole sequences, None for the agent's own: one segment for
-        ``"xl"``, as in Transformer-XL, whole sequences for the others
+        ``"xl"``, as in Transformer-XL, and for ``"none"``, whole sequences for the others
     :param n_layers: layers
     :param d_model: width
     :param n_heads: attention heads
@@ -176,9 +192,8 @@ class Experiment:
         self.window = bptt * self.segment if bptt else None
         try:
             # Whatever was drawn before, a run is a function of its seed.
-            with th.random.fork_rng(devices=[]):
-                th.manual_seed(config.seed)
-                self.model = self._make_model()
+            with seeded(config.seed):
+                self.model = self._make_model().to(chosen_device(config.device))
             self.trainer = SequenceTrainer(
                 self.model,
                 window=self.window,
@@ -195,18 +210,18 @@ class Experiment:
 
     def _make_model(self) -> SequenceModel:
         config = self.config
-        sizes = dict(
-            n_layers=config.n_layers,
-            d_model=config.d_model,
-            n_heads=config.n_heads,
-            d_feedforward=config.d_feedforward,
-            # As published: no gates.
-            gating="none",
-        )
+        sizes: dict[str, Any] = dict(n_layers=config.n_layers)
+        if self.agent.memory_class in RECURRENT:
+            sizes |= dict(hidden_size=config.d_model)
+        else:
+            sizes |= dict(d_model=config.d_model, n_heads=config.n_heads, d_feedforward=config.d_feedforward)
+            # As published.
+            sizes |= dict(gating="none")
         kwargs = {**sizes, **self.agent.memory_kwargs, **config.memory_kwargs}
         model = SequenceModel(self.task.vocabulary_size, self.agent.memory_class, kwargs, d_embedding=config.d_model)
-        device = config.device if config.device != "auto" else "cuda" if th.cuda.is_available() else "cpu"
-        return model.to(device)
+        if model.core.judge_parameters():
+            raise ValueError("nobody would train its judger; use judger='keep', 'discard' or 'random', or leave it out")
+        return model
 
     def draw(self, n: int, rng: np.random.Generator) -> SequenceBatch:
         """
@@ -229,6 +244,14 @@ class Experiment:
         sizes = [min(AT_ONCE, n - start) for start in range(0, n, AT_ONCE)]
         return [self.task.answers(self.draw(size, rng)) for size in sizes]
 
+    def score(self, batches: Iterable[SequenceBatch]) -> Score:
+        """
+        :param batches: what :meth:`held_out` returned
+        :return: how well the model does, whatever was drawn before, and without a trace in what is drawn afterwards
+        """
+        with seeded(TEST_SEED, self.model.device):
+            return evaluate(self.model, batches, self.window)
+
     def learn(self, say: Callable[[str], None] = lambda line: None) -> tuple[list[Row], dict[str, Any]]:
         """
         Train, then test with the last weights.
@@ -241,15 +264,14 @@ class Experiment:
         validation = self.held_out(VALIDATION_SEQUENCES, VALIDATION_SEED)
         curve: list[Row] = []
         losses: list[float] = []
-        cpu = time.process_time()
-        # Dropout, where there is any, draws from PyTorch's generator.
-        with th.random.fork_rng():
-            th.manual_seed(config.seed)
+        start = time.process_time(), time.perf_counter()
+        # Dropout and judgers that draw take their numbers from PyTorch's generator.
+        with seeded(config.seed, self.model.device):
             for update in range(1, config.updates + 1):
                 losses.append(self.trainer.update(self.draw(config.batch_size, rng)).loss)
                 if update % config.validate_every and update < config.updates:
                     continue
-                score = evaluate(self.model, validation, self.window)
+                score = self.score(validation)
                 curve.append(
                     {
                         "update": update,
@@ -263,15 +285,16 @@ class Experiment:
                 say(f"{config.name}: {update:,}/{config.updates:,} updates, validation accuracy {score.accuracy:.3f}")
                 if score.accuracy >= config.stop_at or not math.isfinite(score.loss):
                     break
-        cpu = time.process_time() - cpu
-        test = evaluate(self.model, self.held_out(TEST_SEQUENCES, TEST_SEED), self.window)
+        seconds = time.process_time() - start[0], time.perf_counter() - start[1]
+        test = self.score(self.held_out(TEST_SEQUENCES, TEST_SEED))
         return curve, {
             "accuracy": test.accuracy,
             "exact": test.exact,
             "loss": test.loss if math.isfinite(test.loss) else None,
             "segment_length": self.segment,
             "updates": self.trainer.updates,
-            "train_cpu_seconds": cpu,
+            "train_cpu_seconds": seconds[0],
+            "train_seconds": seconds[1],
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
         }
 
@@ -287,23 +310,16 @@ def run_algorithmic(
     :param say: called with lines on how far runs are
     :raises UsageError: when arguments do not fit together, or a folder has a run with others
     """
-    # Refused arguments shall leave no folder behind, and no run of several alone.
-    experiments = [Experiment(config) for config in configs]
-    waiting = [made for made in experiments if not is_finished(out / made.config.name, made.config)]
-    for experiment in waiting:
-        folder = out / experiment.config.name
-        begin_run(folder, experiment.config)
-        curve, score = experiment.learn(say)
+    waiting = [config for config in configs if not is_finished(out / config.name, config)]
+    for config in waiting:
+        # Refused arguments shall leave no folder behind, and no run of several alone.
+        Experiment(config)
+    for config in waiting:
+        folder = out / config.name
+        begin_run(folder, config)
+        curve, score = Experiment(config).learn(say)
         finish_run(folder, curve, score)
         say(
             f"{folder.name}: test accuracy {score['accuracy']:.3f} after {score['updates']:,} updates, "
             f"{score['train_cpu_seconds']:.0f} s of CPU time"
         )
-
-
-def arguments(config: AlgorithmicConfig) -> dict[str, Any]:
-    """
-    :param config: a run's arguments
-    :return: the same without the seed
-    """
-    return {**asdict(config), "seed": None}

@@ -9,7 +9,7 @@ from typing import Annotated
 import torch as th
 import typer
 
-from memory_agents.benchmarks.arguments import numbers, parse_kwargs, words
+from memory_agents.benchmarks.arguments import UsageError, numbers, parse_kwargs, words
 from memory_agents.benchmarks.cli_measuring import Threads
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.sequence.algorithmic import AGENTS, AlgorithmicConfig, run_algorithmic
@@ -103,6 +103,8 @@ def _command(task: str) -> Callable[..., None]:
             device=device,
             autocast=autocast,
         )
+        if not words(agents):
+            raise UsageError(f"--agents {','.join(agents)!r} names nobody; use {', '.join(AGENTS)}")
         configs = [
             AlgorithmicConfig(task=task, agent=agent, n_segments=n, seed=seed, **shared)  # type: ignore[arg-type]
             for seed in numbers("--seeds", seeds, 0)

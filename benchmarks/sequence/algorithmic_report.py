@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -12,14 +13,15 @@ from matplotlib.figure import Figure
 
 from memory_agents.benchmarks.collect import markdown
 from memory_agents.benchmarks.curves import plot_seeds
-from memory_agents.benchmarks.sequence.algorithmic import AGENTS, AlgorithmicConfig, arguments
+from memory_agents.benchmarks.sequence.algorithmic import AGENTS, RECURRENT, AlgorithmicConfig
 from memory_agents.benchmarks.sequence.runs import CURVE_FILE, finished_runs, read_column
 from memory_agents.benchmarks.tables import number
 from memory_agents.sequence import task_registry
 
-#: Accuracies of Bulatov et al. 2022 (arXiv 2207.06881) by task, agent and segments: means over the authors' rows, of
-#: quadratic equations the share of right answers. Sizes there: 4 layers, width 128 for copy and reverse, 6 layers,
-#: width 64 for retrieval, 6 layers, width 128 for equations, up to 250,000 updates of 32 sequences (600,000).
+#: Layers and width there.
+PUBLISHED_SIZES = {"copy": "4 x 128", "reverse": "4 x 128", "retrieval": "6 x 64", "quadratic": "6 x 128"}
+#: Accuracies of Bulatov et al. 2022 (arXiv 2207.06881) by task, agent and segments: means over the authors' rows, after
+#: up to 250,000 updates of 32 sequences (quadratic equations: 600,000).
 PUBLISHED = {
     ("copy", "none"): {3: 0.118, 6: 0.102, 9: 0.102},
     ("copy", "xl"): {3: 1.0, 6: 0.967, 9: 0.278},
@@ -47,7 +49,7 @@ def algorithmic_groups(folders: Iterable[Path]) -> list[list[Run]]:
     runs.sort(key=lambda run: (tasks.index(run[0].task), run[0].n_segments, agents.index(run[0].agent), run[0].seed))
     groups: dict[str, list[Run]] = {}
     for run in runs:
-        groups.setdefault(json.dumps(arguments(run[0]), sort_keys=True), []).append(run)
+        groups.setdefault(json.dumps({**asdict(run[0]), "seed": None}, sort_keys=True), []).append(run)
     return list(groups.values())
 
 
@@ -57,8 +59,9 @@ def algorithmic_table(groups: Iterable[list[Run]]) -> str:
     :return: a Markdown table, one row per group
     """
     headings = (
-        "task", "segments", "memory", "seeds", "accuracy, by seed", "without a mistake, by seed", "published",
-        "updates, by seed", "sequences per update", "CPU seconds", "parameters",
+        "task", "segments", "memory", "layers x width", "seeds", "accuracy, by seed", "without a mistake, by seed",
+        "published (layers x width)", "updates, by seed", "sequences per update", "learning rate", "CPU seconds",
+        "seconds", "parameters",
     )  # fmt: skip
     return markdown([headings, *map(_row, groups)])
 
@@ -66,17 +69,25 @@ def algorithmic_table(groups: Iterable[list[Run]]) -> str:
 def _row(group: list[Run]) -> tuple[str, ...]:
     config, scores = group[0][0], [score for _, score, _ in group]
     published = PUBLISHED.get((config.task, config.agent), {}).get(config.n_segments)
+    if config.task_kwargs:
+        # Of another task.
+        published = None
+    memory = {} if config.agent in ("none", "xl", *RECURRENT) else {"n_memory": config.n_memory}
+    bptt = {} if config.bptt is None else {"bptt": config.bptt}
     return (
         config.task + _kwargs(config.task_kwargs),
         str(config.n_segments),
-        config.agent + _kwargs(config.memory_kwargs),
+        config.agent + _kwargs({**memory, **bptt, **config.memory_kwargs}),
+        f"{config.n_layers} x {config.d_model}",
         ", ".join(str(run.seed) for run, _, _ in group),
         ", ".join(number(score["accuracy"], 3) for score in scores),
         ", ".join(number(score["exact"], 3) for score in scores),
-        "-" if published is None else number(published, 3),
+        "-" if published is None else f"{number(published, 3)} ({PUBLISHED_SIZES[config.task]})",
         ", ".join(f"{score['updates']:,}" for score in scores),
         str(config.batch_size),
+        f"{config.learning_rate:g}",
         number(fmean(score["train_cpu_seconds"] for score in scores), 0),
+        number(fmean(score["train_seconds"] for score in scores), 0),
         f"{scores[0]['parameters']:,}",
     )
 

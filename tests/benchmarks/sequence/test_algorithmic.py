@@ -77,6 +77,9 @@ def test_every_argument_changes_what_is_learned(changes: dict[str, Any]) -> None
 
 def test_validation_does_not_change_what_is_learned() -> None:
     assert same(learned(), learned(validate_every=4))
+    kwargs: dict[str, Any] = dict(memory_length=2, block_length=2, compression_rate=2, judger="random")
+    drawing: dict[str, Any] = dict(agent="compressive", n_memory=1, memory_kwargs=kwargs)
+    assert same(learned(**drawing), learned(**drawing, validate_every=4))
     assert len(Experiment(TINY).learn()[0]) == 2
     assert len(Experiment(replace(TINY, validate_every=4)).learn()[0]) == 1
 
@@ -102,7 +105,9 @@ def test_agents_are_what_the_paper_compares() -> None:
         (gradient,) = th.autograd.grad(last.sum(), x)
         seen = gradient.abs().sum(dim=2)[0] > 0
         reach[agent] = int(3 * segment - seen.nonzero().min())
-    assert reach == {"none": 0, "xl": 6, "rmt": 18, "memformer": 18, "block_recurrent": 18}
+    everything = dict.fromkeys(("rmt", "memformer", "block_recurrent", "lstm", "gru", "brc", "nbrc"), 18)
+    # Eleven tokens before it, and two slots of four tokens.
+    assert reach == {"none": 0, "xl": 6, "compressive": 18, **everything}
 
 
 def test_segments_over_which_gradients_flow() -> None:
@@ -147,8 +152,8 @@ def test_runs_are_done_once_and_shown_beside_the_published(tmp_path: Path, capsy
     rows = table.splitlines()[2:]
     assert ["| none |" in row for row in rows] == [True, False]
     assert all("| 0, 1 |" in row for row in rows)
-    assert "| 0.118 |" in rows[0]
-    assert "| 1.000 |" in rows[1]
+    # What was published is of another task than this one of two symbols.
+    assert all("| 1 x 8 |" in row and "| - |" in row for row in rows)
     assert table in capsys.readouterr().out
     assert (tmp_path / "curves.png").stat().st_size > 1000
     assert run(["sequence", "table", str(tmp_path), "--out", str(tmp_path / "again" / "t.md")]) == 0
@@ -183,6 +188,7 @@ def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
         (["--stop-at", "0"], "--stop-at 0.0 stops before anything is learned"),
         (["--bptt", "-1"], "--bptt -1 is too small"),
         (["--autocast", "float16"], "autocast must be one of"),
+        (["--agents", ","], "--agents ',' names nobody; use none, xl"),
         (["--device", "abacus"], "--device 'abacus' is unknown"),
     ],
 )
@@ -197,9 +203,23 @@ def test_bad_arguments_leave_no_folder(
         if name in kept:
             del kept[kept.index(name) : kept.index(name) + 2]
     task = [] if words[0] == "--task-kwargs" else ["--task-kwargs", "n_symbols=2"]
-    assert run(["sequence", "copy", "--out", str(out), "--agents", "rmt", *kept, *given, *task, *words]) == 2
+    agents = [] if words[0] == "--agents" else ["--agents", "rmt"]
+    assert run(["sequence", "copy", "--out", str(out), *agents, *kept, *given, *task, *words]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_the_published_stands_beside_the_papers_own_task(tmp_path: Path) -> None:
+    run_algorithmic([replace(TINY, task_kwargs={}, agent=agent) for agent in ("none", "rmt")], tmp_path)
+    none, rmt = algorithmic_table(algorithmic_groups([tmp_path])).splitlines()[2:]
+    assert "| 0.118 (4 x 128) |" in none
+    assert "| 1.000 (4 x 128) |" in rmt
+    assert "| rmt (n_memory=2) |" in rmt
+
+
+def test_a_judger_that_nobody_trains_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nobody would train its judger"):
+        run_algorithmic([replace(TINY, agent="compressive", memory_kwargs={"judger": True})], tmp_path)
 
 
 def test_no_runs(tmp_path: Path) -> None:
