@@ -13,11 +13,13 @@ from typing import Any
 import torch as th
 from torch import nn
 
-from memory_agents.benchmarks.arguments import UsageError, check_name
+from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, chosen_device
 from memory_agents.benchmarks.sequence.regression_tasks import TASKS, RegressionTask, Sequences
 from memory_agents.benchmarks.sequence.runs import begin_run, finish_run, is_finished
 from memory_agents.memory import MemoryCore, memory_registry
 from memory_agents.memory.building import make_memory
+from memory_agents.nn.evaluating import evaluating
+from memory_agents.sequence.randomness import seeded
 
 #: What came out of a run.
 FIGURES_FILE = "regression.json"
@@ -44,6 +46,7 @@ class RegressionConfig:
     :param seed: of weights and training sequences
     :param task: what is learned, a name in :data:`~memory_agents.benchmarks.sequence.regression_tasks.TASKS`
     :param blanks: numbers at the end that are never flagged, N; of ``"denoising"`` alone
+    :param device: PyTorch device, or ``"auto"``
     :raises UsageError: when the core or the task is unknown, a number is out of bounds, or the task has no such option
     """
 
@@ -58,6 +61,7 @@ class RegressionConfig:
     # Results from before there was more than one task do not name it.
     task: str = "copy-first"
     blanks: int = 0
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         check_name("--memory-class", self.memory_class, memory_registry, f"use {', '.join(memory_registry)}")
@@ -71,6 +75,7 @@ class RegressionConfig:
             raise UsageError(f"--seed {self.seed} is out of bounds; use 0 to {2**31 - 1}")
         if self.blanks and "blanks" not in self._task_options():
             raise UsageError(f"--blanks {self.blanks} is no option of {self.task}; leave it out")
+        check_device(self.device)
         self.make_task()
 
     def make_task(self) -> RegressionTask:
@@ -118,7 +123,7 @@ class Regressor(nn.Module):
         :param inputs: (batch, steps, input_width)
         :return: the numbers told, (batch, output_width), and what the core itself wants minimised, a scalar, or None
         """
-        no_starts = th.zeros(inputs.shape[:2], dtype=th.bool)
+        no_starts = th.zeros(inputs.shape[:2], dtype=th.bool, device=inputs.device)
         outputs, loss = self.core.unroll_with_loss(inputs, self.core.initial_state(len(inputs)), no_starts)
         guesses: th.Tensor = self.readout(outputs[:, -1])
         return guesses, loss
@@ -129,10 +134,9 @@ class Regressor(nn.Module):
         :param sequences: any number of them
         :return: mean squared error of what is told, without dropout
         """
-        was_training = self.training
-        self.eval()
-        guesses = th.cat([self(inputs)[0] for inputs in th.split(sequences.inputs, CHUNK)])
-        self.train(was_training)
+        # Judgers that draw draw the same whenever they are looked at, and training draws on as if nobody had looked.
+        with evaluating(self), seeded(TEST_SEED, sequences.inputs.device):
+            guesses = th.cat([self(inputs)[0] for inputs in th.split(sequences.inputs, CHUNK)])
         return float(nn.functional.mse_loss(guesses, sequences.targets))
 
 
@@ -143,8 +147,7 @@ def make_regressor(config: RegressionConfig) -> Regressor:
     :raises UsageError: when the core does not know an argument, or has a judger that has to be trained or told
     """
     task = config.make_task()
-    with th.random.fork_rng(devices=[]):
-        th.manual_seed(config.seed)
+    with seeded(config.seed):
         try:
             core = make_memory(config.memory_class, task.input_width, config.memory_kwargs)
         except (TypeError, ValueError) as error:
@@ -154,7 +157,7 @@ def make_regressor(config: RegressionConfig) -> Regressor:
                 f"--memory-kwargs judger={config.memory_kwargs.get('judger')!r}: a regression neither trains a judger "
                 "nor tells it what matters; use keep, discard or random, or leave it out"
             )
-        return Regressor(core, task.output_width)
+        return Regressor(core, task.output_width).to(chosen_device(config.device))
 
 
 @dataclass(frozen=True)
@@ -180,16 +183,15 @@ def regress(config: RegressionConfig) -> Regression:
     :raises UsageError: as :func:`make_regressor`
     """
     # Dropout and judges that draw take their numbers from the one generator of the process.
-    with th.random.fork_rng(devices=[]):
-        th.manual_seed(config.seed)
+    with seeded(config.seed, chosen_device(config.device)):
         return _regress(config)
 
 
 def _regress(config: RegressionConfig) -> Regression:
-    network, task = make_regressor(config), config.make_task()
+    network, task, device = make_regressor(config), config.make_task(), chosen_device(config.device)
     optimiser = th.optim.Adam(network.parameters(), config.learning_rate)
     training = th.Generator().manual_seed(config.seed)
-    validation = task.draw(VALIDATION_SEQUENCES, th.Generator().manual_seed(VALIDATION_SEED))
+    validation = task.draw(VALIDATION_SEQUENCES, th.Generator().manual_seed(VALIDATION_SEED)).to(device)
     curve: list[tuple[int, float | None, float]] = []
     best: tuple[float, int, dict[str, th.Tensor]] = (math.inf, 0, {})
     errors: list[float] = []
@@ -203,7 +205,7 @@ def _regress(config: RegressionConfig) -> Regression:
             if error < best[0] or step == 0:
                 best = error, step, {name: tensor.clone() for name, tensor in network.state_dict().items()}
         if step < config.gradient_steps:
-            sequences = task.draw(config.batch_size, training)
+            sequences = task.draw(config.batch_size, training).to(device)
             guesses, core_loss = network(sequences.inputs)
             mse = nn.functional.mse_loss(guesses, sequences.targets)
             optimiser.zero_grad()
@@ -214,7 +216,7 @@ def _regress(config: RegressionConfig) -> Regression:
     cpu_seconds = time.process_time() - cpu_start
 
     network.load_state_dict(best[2])
-    test = task.draw(TEST_SEQUENCES, th.Generator().manual_seed(TEST_SEED))
+    test = task.draw(TEST_SEQUENCES, th.Generator().manual_seed(TEST_SEED)).to(device)
     figures = {
         "test_mse": network.error(test),
         "guessing_mse": float((test.targets**2).mean()),

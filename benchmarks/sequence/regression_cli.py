@@ -30,6 +30,7 @@ Seed = Annotated[list[int], typer.Option(help="Seed of weights and sequences (re
 GradientSteps = Annotated[int, typer.Option(help="Gradient steps of each run.")]
 BatchSize = Annotated[int, typer.Option(help="Fresh sequences per gradient step.")]
 LearningRate = Annotated[float, typer.Option(help="Learning rate of Adam.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 ValidateEvery = Annotated[int, typer.Option(help="Gradient steps between looks at the validation set.")]
 
 
@@ -53,13 +54,18 @@ def copy_first(
     batch_size: BatchSize = 32,
     learning_rate: LearningRate = 5e-3,
     validate_every: ValidateEvery = 50,
+    device: Device = "cpu",
     threads: Threads = None,
 ) -> None:
     """Regress the first of T random numbers at the end of them: which memory core outlasts how much noise."""
-    settings = dict(
-        gradient_steps=gradient_steps, batch_size=batch_size, learning_rate=learning_rate, validate_every=validate_every
+    settings: dict[str, Any] = dict(
+        gradient_steps=gradient_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        validate_every=validate_every,
+        device=device,
     )
-    sizes = [{"length": numbers} for numbers in length]
+    sizes: list[dict[str, Any]] = [{"length": numbers} for numbers in length]
     _run(_configs("copy-first", memory_class, memory_kwargs, sizes, seed, settings), out, threads)
 
 
@@ -75,13 +81,18 @@ def denoising(
     # In 200 steps at T = 100, nBRC comes to an error of 0.96 with the rate of copy-first, and of 0.65 with this.
     learning_rate: LearningRate = 2e-2,
     validate_every: ValidateEvery = 50,
+    device: Device = "cpu",
     threads: Threads = None,
 ) -> None:
     """Regress, at the end and in order, the five of T random numbers that were flagged; none of the last N was."""
-    settings = dict(
-        gradient_steps=gradient_steps, batch_size=batch_size, learning_rate=learning_rate, validate_every=validate_every
+    settings: dict[str, Any] = dict(
+        gradient_steps=gradient_steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        validate_every=validate_every,
+        device=device,
     )
-    sizes = [{"length": numbers, "blanks": last} for numbers, last in product(length, blanks)]
+    sizes: list[dict[str, Any]] = [{"length": numbers, "blanks": last} for numbers, last in product(length, blanks)]
     _run(_configs("denoising", memory_class, memory_kwargs, sizes, seed, settings), out, threads)
 
 
@@ -89,7 +100,7 @@ def _configs(
     task: str,
     memory_class: list[str],
     memory_kwargs: list[str] | None,
-    sizes: list[dict[str, int]],
+    sizes: list[dict[str, Any]],
     seed: list[int],
     settings: dict[str, Any],
 ) -> list[RegressionConfig]:

@@ -27,6 +27,13 @@ class Sequences(NamedTuple):
     inputs: th.Tensor
     targets: th.Tensor
 
+    def to(self, device: th.device) -> Sequences:
+        """
+        :param device: where they shall be
+        :return: the same there
+        """
+        return Sequences(self.inputs.to(device), self.targets.to(device))
+
 
 @dataclass(frozen=True)
 class RegressionTask(ABC):

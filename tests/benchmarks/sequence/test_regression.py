@@ -252,3 +252,24 @@ def test_without_memory_there_is_only_guessing(task: str) -> None:
 def test_five_numbers_are_no_trouble(name: str) -> None:
     config = RegressionConfig(name, {"hidden_size": 32, "n_layers": 2}, length=5, gradient_steps=1000)
     assert regress(config).figures["test_mse"] < 0.1
+
+
+def test_looks_at_the_validation_set_do_not_change_what_is_learned() -> None:
+    kwargs = dict(memory_length=2, block_length=2, compression_rate=2, compressed_length=1, d_model=8, n_heads=2)
+    drawing = RegressionConfig("compressive", {**kwargs, "judger": "random"}, length=9, gradient_steps=4, batch_size=3)
+    last = [regress(replace(drawing, validate_every=every)).curve[-1] for every in (1, 4)]
+    assert last[0][0] == last[1][0] == 4
+    assert last[0][2] == last[1][2]
+
+
+def test_devices() -> None:
+    assert regress(replace(TINY, device="auto", gradient_steps=1)).network.readout.weight.device.type in ("cpu", "cuda")
+    with pytest.raises(UsageError, match="--device 'abacus' is unknown"):
+        replace(TINY, device="abacus")
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_learns_what_the_cpu_learns() -> None:
+    found = [regress(replace(TINY, device=device)).figures["test_mse"] for device in ("cpu", "cuda")]
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
