@@ -115,7 +115,9 @@ def plot_algorithmic(groups: list[list[Run]], path: Path) -> None:
             for group in groups:
                 config = group[0][0]
                 if (config.task, config.n_segments) == (task, n_segments):
-                    plot_seeds(axes, config.agent, [_curve(folder) for _, _, folder in group], None)
+                    # The same in all panels, whoever is missing.
+                    color = f"C{list(AGENTS).index(config.agent)}"
+                    plot_seeds(axes, config.agent, [_curve(folder) for _, _, folder in group], None, color=color)
             axes.set(title=f"{task}, {n_segments} segments", xlabel="updates", ylim=(0, 1.02))
             axes.legend(loc="center right", fontsize="small")
         row[0].set_ylabel("accuracy")
