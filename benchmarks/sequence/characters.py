@@ -8,12 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-import torch as th
-
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
 from memory_agents.nn import compression_loss_registry, compression_registry
 from memory_agents.nn.mixed_precision import FORMATS
 from memory_agents.sequence import SequenceModel
+from memory_agents.sequence.randomness import seeded
 from memory_agents.sequence.text import VOCABULARY_SIZE
 
 #: Compression functions with the losses that train them, as ``--compression`` takes them: the rows of the Compressive
@@ -36,7 +35,8 @@ class PretrainingConfig:
     (n_s = n_m = 128, n_cm = 64; Chang and Ma 2021, arXiv 2110.04821), and a small network.
 
     :param agent: name of the memory, one of :data:`AGENTS`
-    :param data: file to learn from; None for the sources of Python's standard library
+    :param data: file to learn from; None for the sources of Python's standard library. Runs with different paths may be
+        on the same text: its hash decides
     :param max_bytes: read no more than so many bytes of it; None for all
     :param compression: compression function, ``FUNCTION`` or ``FUNCTION+LOSS`` with the loss that trains it
     :param n_layers: layers
@@ -52,10 +52,13 @@ class PretrainingConfig:
     :param batch_size: readers of the text, side by side
     :param pretrain_updates: updates in which everything is kept
     :param learning_rate: of Adam in these
-    :param warmup: updates over which it rises first
+    :param warmup: updates over which it rises first, in each part of a run
     :param max_grad_norm: bound on the gradient's norm
     :param validate_every: updates between looks at the validation part
     :param validation_bytes: how much of it is looked at then, from its beginning
+    :param test_lanes: lanes into which the validation and the test part are cut, each read from an empty memory on. One
+        is the whole stream, as published, and as many times slower; that the memory of 16 is empty at first costs the
+        tokens that it holds, of all those of a lane
     :param seed: of weights, of where readers begin, and of a judger's draws
     :param device: PyTorch device, or ``"auto"``
     :param autocast: None, or ``"bfloat16"`` for training's matrix products in that format
@@ -63,7 +66,7 @@ class PretrainingConfig:
     """
 
     agent: str
-    data: str | None = None
+    data: str | None = field(default=None, compare=False)
     max_bytes: int | None = None
     compression: str = "convolution"
     n_layers: int = 2
@@ -83,6 +86,7 @@ class PretrainingConfig:
     max_grad_norm: float = 0.5
     validate_every: int = 250
     validation_bytes: int = 65536
+    test_lanes: int = 16
     seed: int = 0
     device: str = "cpu"
     autocast: str | None = None
@@ -96,9 +100,10 @@ class PretrainingConfig:
             check_name("--compression", loss, compression_loss_registry, f"use {function}, {known}")
         for name in (
             "segment", "memory_length", "compressed_length", "batch_size", "pretrain_updates", "validate_every",
-            "validation_bytes",
+            "validation_bytes", "test_lanes",
         ):  # fmt: skip
             self._check_count(name, 1)
+        self._check_warmup("pretrain_updates")
         if self.memory_length % self.segment:
             near = self.segment * max(1, round(self.memory_length / self.segment))
             raise UsageError(
@@ -114,6 +119,12 @@ class PretrainingConfig:
     def _check_count(self, name: str, least: int) -> None:
         if (value := getattr(self, name)) < least:
             raise UsageError(f"--{name.replace('_', '-')} {value} is too small; use {least} or more")
+
+    def _check_warmup(self, name: str) -> None:
+        if self.warmup >= (updates := getattr(self, name)):
+            raise UsageError(
+                f"--warmup {self.warmup} leaves nothing of --{name.replace('_', '-')} {updates}; lower --warmup"
+            )
 
     @property
     def memory(self) -> str:
@@ -150,6 +161,8 @@ class CharacterConfig(PretrainingConfig):
     :param random_probability: with which ``"random"`` keeps a block
     :param judger_kwargs: options of the judger of ``"dct"``
     :param dct_kwargs: how it learns, arguments of :class:`~memory_agents.sequence.DCTTrainer`
+    :param evaluator: folder of the finished run whose model it is compared with; None for the model that pre-training
+        leaves. Runs with different paths may have the same: the hash of its weights decides
     :raises UsageError: when a name is unknown or a number is out of bounds
     """
 
@@ -158,12 +171,19 @@ class CharacterConfig(PretrainingConfig):
     random_probability: float = 0.5
     judger_kwargs: dict[str, Any] = field(default_factory=dict)
     dct_kwargs: dict[str, Any] = field(default_factory=lambda: dict(DCT_DEFAULTS))
+    evaluator: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_count("cotrain_updates", 1)
+        self._check_warmup("cotrain_updates")
         if not 0.0 <= self.random_probability <= 1.0:
             raise UsageError(f"--random-probability {self.random_probability} is no probability; use 0 to 1")
+        if (kind := self.judger_kwargs.get("kind", "learned")) != "learned":
+            raise UsageError(
+                f"--judger-kwargs kind={kind} is not the judger of --agents dct, which learns; leave it out, and use "
+                "--agents random,keep,discard for others"
+            )
 
     @classmethod
     def of(cls, agent: str, settings: Mapping[str, Any]) -> CharacterConfig:
@@ -194,9 +214,11 @@ CONCERNS = {
     "random_probability": ("random",),
     "judger_kwargs": ("dct",),
     "dct_kwargs": ("dct",),
+    "evaluator": ("dct",),
 }
 
-#: How DCT's judger learns where runs are short: faster than the published 1e-5.
+#: How DCT's judger learns where runs are short: faster than the published 1e-5. Commands are read with these as
+#: defaults, so every other size names all of them.
 DCT_DEFAULTS: dict[str, Any] = dict(learning_rate=1e-3, normalize=True)
 
 #: The size of the DCT paper's model. It does not state the width, which is here that of the Transformer-XL of 12
@@ -205,7 +227,8 @@ PAPER_SIZE: dict[str, Any] = dict(
     n_layers=8, d_model=512, n_heads=8, d_feedforward=2048,
     segment=128, memory_length=128, compressed_length=64, compression_rate=4, batch_size=32,
     pretrain_updates=21973, learning_rate=1e-4, warmup=1000, max_grad_norm=0.1,
-    cotrain_updates=21973, cotrain_learning_rate=1e-5, dct_kwargs=dict(learning_rate=1e-5),
+    cotrain_updates=21973, cotrain_learning_rate=1e-5,
+    dct_kwargs=dict(learning_rate=1e-5, normalize=False),
     validate_every=1000, validation_bytes=500_000,
 )  # fmt: skip
 
@@ -297,8 +320,7 @@ def make_model(config: PretrainingConfig) -> SequenceModel:
     if agent.judger is not None and isinstance(config, CharacterConfig):
         kwargs["judger"] = agent.judger(config)
     try:
-        with th.random.fork_rng(devices=[]):
-            th.manual_seed(config.seed)
+        with seeded(config.seed):
             return SequenceModel(
                 VOCABULARY_SIZE, "compressive", kwargs, d_embedding=config.d_model, dropout=config.dropout
             )

@@ -8,7 +8,14 @@ from typing import Annotated, Any
 import torch as th
 import typer
 
-from memory_agents.benchmarks.arguments import UsageError, check_device, numbers, parse_kwargs, words
+from memory_agents.benchmarks.arguments import (
+    UsageError,
+    check_device,
+    chosen_device,
+    numbers,
+    parse_kwargs,
+    words,
+)
 from memory_agents.benchmarks.cli_measuring import Threads
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
@@ -21,6 +28,7 @@ from memory_agents.benchmarks.sequence.characters_report import (
     plot_validation,
 )
 from memory_agents.benchmarks.sequence.characters_run import run_characters
+from memory_agents.sequence.randomness import seeded
 from memory_agents.sequence.text import decode, encode
 
 TABLE_FILE, CURVES_FILE, READING_PICTURE = "table.md", "curves.png", "reading.png"
@@ -106,11 +114,18 @@ def characters(
     dct_kwargs: Annotated[
         list[str] | None, typer.Option(help="How it learns, as a=0.9 (repeatable) or a JSON object.")
     ] = None,
+    evaluator: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the finished run that DCT is compared with. Default: its own pre-training."),
+    ] = None,
     validate_every: Annotated[
         int | None, _help("Updates between looks at the validation part.", _D.validate_every, "validate_every")
     ] = None,
     validation_bytes: Annotated[
         int | None, _help("How much of it is looked at.", _D.validation_bytes, "validation_bytes")
+    ] = None,
+    test_lanes: Annotated[
+        int | None, _help("Lanes that the validation and the test part are cut into; 1 as published.", _D.test_lanes)
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = _D.device,
     autocast: Annotated[str | None, typer.Option(help="bfloat16, to compute products in that format.")] = None,
@@ -123,8 +138,9 @@ def characters(
         compression_rate=compression_rate, batch_size=batch_size, pretrain_updates=pretrain_updates,
         cotrain_updates=cotrain_updates, learning_rate=learning_rate, cotrain_learning_rate=cotrain_learning_rate,
         warmup=warmup, max_grad_norm=max_grad_norm, random_probability=random_probability,
-        validate_every=validate_every, validation_bytes=validation_bytes, device=device, autocast=autocast,
-        data=None if data is None else str(data),
+        validate_every=validate_every, validation_bytes=validation_bytes, test_lanes=test_lanes, device=device,
+        autocast=autocast, data=None if data is None else str(data),
+        evaluator=None if evaluator is None else str(evaluator),
     )  # fmt: skip
     settings: dict[str, Any] = dict(PAPER_SIZE) if paper_size else {}
     settings |= {name: value for name, value in given.items() if value is not None}
@@ -174,14 +190,12 @@ def generate(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Go on with a text, one character after the other, the memory as far back as it goes."""
-    if check_device(device) == "auto":
-        device = "cuda" if th.cuda.is_available() else "cpu"
-    _, model = load_model(run, device)
-    with th.random.fork_rng():
-        # Random judges draw as well, from PyTorch's own generator.
-        th.manual_seed(seed)
+    place = chosen_device(check_device(device))
+    _, model = load_model(run, place)
+    # Random judges draw as well, from PyTorch's own generator.
+    with seeded(seed, place):
         try:
-            added = model.generate(encode(prompt).to(device), length, temperature=temperature)
+            added = model.generate(encode(prompt).to(place), length, temperature=temperature)
         except ValueError as error:
             raise UsageError(f"--length {length}, --temperature {temperature}: {error}") from error
     typer.echo(prompt + decode(added[0]))

@@ -13,6 +13,7 @@ of the same step" is that of the window which the decision has changed.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, NamedTuple
 
 import torch as th
@@ -30,6 +31,8 @@ from memory_agents.sequence.training import SequenceTrainer, Update, cross_entro
 BASELINES = ("transformed", "cross_entropy")
 #: Whose perplexity pays a decision: its own row's, or that of all rows in which a decision was made at the same step.
 REWARDS = ("sample", "batch")
+#: With ``normalize``, what an update's share of running means is multiplied with in every one that follows it.
+NORMALIZE_DECAY = 0.99
 
 
 class DCTUpdate(NamedTuple):
@@ -85,7 +88,8 @@ class DCTTrainer:
     decision that no scored token follows in its window is not learned from.
 
     Pre-training keeps everything: build the model with ``judger=dict(warming_up=True)``, train it with a
-    :class:`SequenceTrainer`, and give this class a copy of it as evaluator. The first update here ends the warm-up.
+    :class:`SequenceTrainer`, and give that to this class, or another one of the same model. The first update here ends
+    the warm-up.
 
     What the paper leaves open, and what is taken here: m and a; the baseline, of which it writes once that it is
     transformed and once that it is a cross-entropy, which is in another unit; and whether all rows of a batch have one
@@ -94,8 +98,9 @@ class DCTTrainer:
     gives the entropy its own gradient instead.
 
     :param trainer: how the model learns. Its state is at the beginning of the stream, or :attr:`state` has to be set
-    :param evaluator: any frozen model of the same tokens; the paper's is the pre-trained one. It is put into evaluation
-        mode, and its parameters no longer ask for gradients
+    :param evaluator: any model of the same tokens. It is put into evaluation mode, and its parameters no longer ask for
+        gradients. None for the paper's, the pre-trained model itself: a copy of the trainer's as it is now, whose
+        judger goes on to keep everything if it is ``warming_up``
     :param m: worth of a window, positive
     :param a: between 0 and 1; the larger the perplexities, the closer to 1, lest all powers be nearly 0
     :param baseline: ``"transformed"`` or ``"cross_entropy"``
@@ -105,8 +110,11 @@ class DCTTrainer:
     :param ent_coef: alpha, weight of the entropy
     :param entropy_in_advantage: whether the entropy is added to the advantage, as the paper writes it, in place of its
         own gradient
-    :param normalize: whether the advantages of an update are scaled to mean 0 and deviation 1. If the model has become
-        better than the evaluator, or worse, all of them would have the same sign otherwise
+    :param normalize: whether the running mean of the advantages of earlier updates is taken off them (if the model has
+        become better than the evaluator, or worse, all of them would have the same sign otherwise), and what remains is
+        divided by the root of its running mean square, which this update is in. Both are exponential moving averages of
+        updates' means (:data:`NORMALIZE_DECAY`), corrected for their beginning. So an update of one decision teaches,
+        too, and a decision has no part in what its own advantage is compared with
     :param max_grad_norm: bound on the norm of the judger's gradient
     :raises ValueError: when an argument is out of bounds, the model has no judger that learns, or the evaluator does
         not fit it
@@ -115,7 +123,7 @@ class DCTTrainer:
     def __init__(
         self,
         trainer: SequenceTrainer,
-        evaluator: SequenceModel,
+        evaluator: SequenceModel | None = None,
         *,
         m: float = 1.0,
         a: float = 0.8,
@@ -139,16 +147,21 @@ class DCTTrainer:
         if reward is not None and reward not in REWARDS:
             raise ValueError(f"reward must be one of {', '.join(map(repr, REWARDS))} or None, got {reward!r}")
         check_flags(entropy_in_advantage=entropy_in_advantage, normalize=normalize)
-        self.trainer, self.evaluator = trainer, evaluator
+        self.trainer = trainer
         self.core, self.judge = _judged(trainer.model)
-        _check_evaluator(evaluator, trainer.model)
-        evaluator.to(trainer.model.device).eval().requires_grad_(False)
+        #: the frozen model
+        self.evaluator = copy.deepcopy(trainer.model) if evaluator is None else evaluator
+        _check_evaluator(self.evaluator, trainer.model)
+        self.evaluator.to(trainer.model.device).eval().requires_grad_(False).zero_grad()
         #: of the evaluator, after the latest batch; None at the beginning
         self.state: Any = None
         self.m, self.a, self.baseline = m, a, baseline
         self.reward = self.judge.decisions if reward is None else reward
         self.ent_coef, self.entropy_in_advantage, self.normalize = ent_coef, entropy_in_advantage, normalize
         self.max_grad_norm = max_grad_norm
+        #: with ``normalize``: updates with decisions so far, and the running mean of their advantages, and of the
+        #: squares of what remained once the mean before had been taken off
+        self.normalized, self.advantage_mean, self.advantage_square = 0, 0.0, 0.0
         #: the judger's own
         self.optimizer = th.optim.Adam(self.judge.parameters(), lr=learning_rate)
 
@@ -162,6 +175,8 @@ class DCTTrainer:
         """
         batch = batch.to(self.trainer.model.device)
         self.judge.warming_up.fill_(False)
+        if batch.begins_anew:
+            self.state = None
         found: list[_Decisions] = []
         distances: list[th.Tensor] = []
 
@@ -253,7 +268,7 @@ class DCTTrainer:
             logits = group_means(logits, groups, n)[groups]
         logits, choices, advantages = tree_map(lambda part: part[counts], (logits, decisions.choices, advantages))
         if self.normalize:
-            advantages = (advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)
+            advantages = self._normalized(advantages)
         loss, entropy = judger_loss(
             logits, choices, advantages, self.ent_coef, entropy_in_advantage=self.entropy_in_advantage
         )
@@ -262,6 +277,19 @@ class DCTTrainer:
         norm = nn.utils.clip_grad_norm_(self.judge.parameters(), self.max_grad_norm)
         self.optimizer.step()
         return float(entropy.detach()), float(norm)
+
+    def _normalized(self, advantages: th.Tensor) -> th.Tensor:
+        """
+        :param advantages: of an update's decisions, (D,)
+        :return: the same, centred by what was before and scaled, (D,); the running means go on
+        """
+        self.normalized += 1
+        # With this weight the moving average is at any time the one that is divided by 1 - decay ** updates.
+        weight = (1 - NORMALIZE_DECAY) / (1 - NORMALIZE_DECAY**self.normalized)
+        centred = advantages - self.advantage_mean
+        self.advantage_mean += weight * float(centred.mean())
+        self.advantage_square += weight * (float(centred.square().mean()) - self.advantage_square)
+        return centred / (self.advantage_square**0.5 + 1e-8)
 
 
 def _credit(decisions: _Decisions, batch: SequenceBatch) -> th.Tensor:

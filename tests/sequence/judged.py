@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch as th
@@ -57,6 +58,21 @@ class Expected(NamedTuple):
     keeps: list[bool]
     distance: float
 
+    @property
+    def advantages(self) -> th.Tensor:
+        return th.tensor(self.rewards) - th.tensor(self.baselines)
+
+
+def normalized(updates: Sequence[th.Tensor]) -> th.Tensor:
+    """Advantages of the latest of some updates, every running mean made anew of all that it is a mean of."""
+
+    def running(values: Sequence[th.Tensor]) -> float:
+        shares = [0.99 ** (len(values) - 1 - number) for number in range(len(values))]
+        return sum(share * float(x.mean()) for share, x in zip(shares, values, strict=True)) / (sum(shares) or 1.0)
+
+    centred = [update - running(updates[:number]) for number, update in enumerate(updates)]
+    return centred[-1] / running([x.square() for x in centred]) ** 0.5
+
 
 def by_hand(
     model: SequenceModel,
@@ -71,8 +87,9 @@ def by_hand(
     ent_coef: float,
     entropy_in_advantage: bool,
     normalize: bool,
+    earlier: Sequence[th.Tensor] = (),
 ) -> Expected:
-    """One token at a time, one decision at a time, from the beginning of a stream."""
+    """One token at a time, one decision at a time, from a stream's beginning; advantages of earlier updates given."""
     model, evaluator = copy.deepcopy(model).eval(), copy.deepcopy(evaluator).eval()
     core, judge = core_of(model), judge_of(model)
     judge.warming_up.fill_(False)
@@ -130,7 +147,7 @@ def by_hand(
             terms.append((outcomes[keep], -(both.exp() * both).sum()))
     advantages = th.tensor(rewards) - th.tensor(baselines)
     if normalize:
-        advantages = (advantages - advantages.mean()) / advantages.std(correction=0)
+        advantages = normalized([*earlier, advantages])
     gain = th.zeros(())
     for advantage, (chance, entropy) in zip(advantages, terms, strict=True):
         if entropy_in_advantage:

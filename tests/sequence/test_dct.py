@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -68,6 +70,44 @@ def test_an_update_is_what_it_is_by_hand(
         th.testing.assert_close(mine, theirs, atol=2e-5, rtol=1e-3)
 
 
+def test_advantages_are_normalized_by_what_was_before() -> None:
+    dct = co_training(judged_model(), normalize=True, learning_rate=1e-2)
+    names = ("m", "a", "baseline", "reward", "ent_coef", "entropy_in_advantage", "normalize")
+    earlier: list[th.Tensor] = []
+    for number in range(4):
+        given = text(seed=number, length=40)
+        given.starts[:, 0] = True
+        options = {name: getattr(dct, name) for name in names}
+        th.manual_seed(number)
+        expected = by_hand(dct.trainer.model, dct.evaluator, given, SEGMENT, **options, earlier=earlier)
+        th.manual_seed(number)
+        dct.update(given)
+        for mine, theirs in zip(judge_gradients(dct), expected.gradients, strict=True):
+            th.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-3)
+        earlier.append(expected.advantages)
+    assert dct.normalized == 4
+    shares = th.tensor([0.99**3, 0.99**2, 0.99, 1.0])
+    means = th.stack([advantages.mean() for advantages in earlier])
+    assert dct.advantage_mean == pytest.approx(float((shares * means).sum() / shares.sum()), abs=1e-5)
+    assert isinstance(dct.advantage_mean, float)
+    assert isinstance(dct.advantage_square, float)
+
+
+@pytest.mark.parametrize("reward", ["sample", "batch"])
+@pytest.mark.parametrize("decisions", ["sample", "batch"])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_one_decision_step_in_an_update_teaches(decisions: str, reward: str, rows: int) -> None:
+    dct = co_training(judged_model(decisions=decisions), None, normalize=True, reward=reward, ent_coef=0.0)
+    given = text(rows=rows, length=16 + 3 * SEGMENT)
+    norms = []
+    for part in (SequenceBatch(*(x[:, :16] for x in given)), *SequenceBatch(*(x[:, 16:] for x in given)).windows(4)):
+        update = dct.update(part)
+        assert update.n_decisions == (rows if len(norms) else 0)
+        norms.append(update.grad_norm)
+    assert norms[0] is None
+    assert all(norm is not None and norm > 1e-3 for norm in norms[1:])
+
+
 def test_the_reward_is_a_power_of_the_perplexity_of_the_decisions_window() -> None:
     """One row, one decision: block 2 leaves at token 16, when both slots are full."""
     model, given = judged_model(), text(rows=1, length=20)
@@ -94,6 +134,37 @@ def test_the_evaluator_carries_its_own_state_over_the_stream() -> None:
         assert all(not leaf.requires_grad for leaf in tree_leaves(dct.state))
     assert baselines[1] == pytest.approx(baselines[0], abs=1e-6)
     assert judge_of(dct.evaluator).warming_up
+
+
+def test_where_a_stream_begins_anew_the_evaluator_forgets() -> None:
+    """However many rows there were before, as the model does."""
+    given = text(rows=2, length=24, seed=3)
+    given.starts[:, 0] = True
+    updates = []
+    for before in (None, text(rows=3)):
+        dct = co_training(judged_model())
+        if before is not None:
+            dct.trainer.state = dct.trainer.model(before.tokens)[1]
+            dct.state = dct.evaluator(before.tokens)[1]
+        th.manual_seed(2)
+        updates.append(dct.update(given))
+    assert updates[0][1:] == updates[1][1:]
+
+
+def test_the_evaluator_is_a_copy_of_the_model_unless_given() -> None:
+    model = judged_model(warming_up=True)
+    model(text().tokens)[0].sum().backward()
+    baselines = []
+    for evaluator in (None, copy.deepcopy(model)):
+        dct = DCTTrainer(SequenceTrainer(copy.deepcopy(model), window=SEGMENT), evaluator)
+        th.manual_seed(3)
+        baselines.append([dct.update(text(seed=seed)).baseline for seed in range(3)])
+        assert judge_of(dct.evaluator).warming_up
+        assert not dct.evaluator.training
+        assert all(not parameter.requires_grad and parameter.grad is None for parameter in dct.evaluator.parameters())
+        for name, part in dct.evaluator.state_dict().items():
+            assert th.equal(part, model.state_dict()[name])
+    assert baselines[0] == baselines[1]
 
 
 def test_an_evaluator_of_another_kind() -> None:
@@ -263,3 +334,27 @@ def test_an_evaluator_that_does_not_fit_names_the_mend() -> None:
         DCTTrainer(SequenceTrainer(model), model)
     with pytest.raises(ValueError, match=r"evaluator has vocabulary_size=9, the model 7; give one that foretells the"):
         DCTTrainer(SequenceTrainer(model), SequenceModel(9, "lstm"))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("decisions", ["sample", "batch"])
+def test_cuda_computes_what_the_cpu_computes(decisions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for device in ("cpu", "cuda"):
+        model = judged_model(decisions=decisions).to(device)
+        # Draws of devices differ.
+        monkeypatch.setattr(model, "choose", partial(_likelier, model.choose))
+        dct = co_training(model, normalize=True)
+        update = dct.update(text())
+        gradients = [th.zeros(()) if x.grad is None else x.grad.cpu() for x in model.parameters()]
+        numbers = [update.model.loss, update.reward, update.baseline, update.advantage, update.reading_distance]
+        found.append(([update.model.token_losses.cpu(), *gradients], numbers, update[1:3]))
+    th.testing.assert_close(found[1][0], found[0][0], atol=1e-3, rtol=1e-3)
+    assert found[1][1] == pytest.approx(found[0][1], abs=1e-4)
+    assert found[1][2] == found[0][2]
+
+
+def _likelier(choose: Callable[..., Any], *args: Any, deterministic: bool) -> Any:
+    assert not deterministic
+    return choose(*args, deterministic=True)

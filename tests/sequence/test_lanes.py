@@ -60,6 +60,23 @@ def test_training_comes_by_each_character_once_in_a_round(windows: int, readers:
         assert all(int(begin) % window == 0 for begin in begins)
 
 
+@settings(max_examples=60, deadline=None)
+@given(windows=st.integers(1, 30), readers=st.integers(1, 5), window=st.integers(1, 9), seed=st.integers(0, 99))
+def test_rounds_that_readers_do_not_divide(windows: int, readers: int, window: int, seed: int) -> None:
+    readers = min(readers, windows)
+    # Which window a character is of, by its value.
+    text = (th.arange(windows * window) // window + 20).to(th.uint8)
+    stream = training_batches(text, readers, window, seed)
+    a_round = -(-windows // readers)
+    batch = whole(list(islice(stream, a_round)))
+    values, counts = batch.targets.unique(return_counts=True)
+    assert len(values) == windows
+    assert set(counts.tolist()) <= {window, 2 * window}
+    assert int((counts > window).sum()) == a_round * readers - windows < readers
+    everything = whole([batch, *islice(stream, windows - a_round)])
+    assert all(sorted(row.tolist()) == text.tolist() for row in everything.targets)
+
+
 def test_where_readers_begin_depends_on_the_seed_alone() -> None:
     text = text_of(1000)
 

@@ -83,3 +83,20 @@ def test_without_a_judger_or_a_record_the_mend_is_named() -> None:
         assert evaluate(model, [text()], deterministic=False) == evaluate(model, [text()])
     with pytest.raises(ValueError, match=r"nothing has been recorded; evaluate\(\.\.\., record=this\) does it"):
         _ = record.choices
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_decides_what_the_cpu_decides() -> None:
+    given, found = text(rows=3, length=48, starts=0.02), []
+    for device in ("cpu", "cuda"):
+        record = ReadingRecord()
+        score = evaluate(judged_model().to(device), [given], SEGMENT, record=record)
+        assert all(part.device.type == "cpu" for part in record.choices)
+        found.append((score, record))
+    (cpu_score, cpu), (cuda_score, cuda) = found
+    assert cuda_score.loss == pytest.approx(cpu_score.loss, abs=1e-4)
+    assert th.equal(cuda.choices.keep, cpu.choices.keep)
+    assert th.equal(cuda.choices.judged, cpu.choices.judged)
+    assert th.equal(cuda.reading_distance, cpu.reading_distance)
+    th.testing.assert_close(cuda.choices.log_prob, cpu.choices.log_prob, atol=1e-4, rtol=1e-4)
