@@ -56,9 +56,8 @@ class PretrainingConfig:
     :param max_grad_norm: bound on the gradient's norm
     :param validate_every: updates between looks at the validation part
     :param validation_bytes: how much of it is looked at then, from its beginning
-    :param test_lanes: lanes into which the validation and the test part are cut, each read from an empty memory on. One
-        is the whole stream, as published, and as many times slower; that the memory of 16 is empty at first costs the
-        tokens that it holds, of all those of a lane
+    :param test_lanes: lanes into which the validation and the test part are cut, to be read side by side, each from an
+        empty memory on; 1 for one stream, which takes longest. Scores of different numbers of lanes do not compare
     :param seed: of weights, of where readers begin, and of a judger's draws
     :param device: PyTorch device, or ``"auto"``
     :param autocast: None, or ``"bfloat16"`` for training's matrix products in that format

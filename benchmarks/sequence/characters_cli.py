@@ -125,7 +125,7 @@ def characters(
         int | None, _help("How much of it is looked at.", _D.validation_bytes, "validation_bytes")
     ] = None,
     test_lanes: Annotated[
-        int | None, _help("Lanes that the validation and the test part are cut into; 1 as published.", _D.test_lanes)
+        int | None, _help("Lanes that the validation and the test part are cut into; 1 for one stream.", _D.test_lanes)
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = _D.device,
     autocast: Annotated[str | None, typer.Option(help="bfloat16, to compute products in that format.")] = None,

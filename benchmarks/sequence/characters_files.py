@@ -1,10 +1,12 @@
-"""What character-model runs leave in their folders, and whether it is of the same text."""
+"""What character-model runs leave in their folders, and whether it is of the same text and evaluator."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch as th
@@ -12,8 +14,8 @@ import torch as th
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import CONFIG_FILE
 from memory_agents.benchmarks.files import write_whole
-from memory_agents.benchmarks.sequence.characters import CharacterConfig, PretrainingConfig, make_model
-from memory_agents.benchmarks.sequence.runs import SCORE_FILE, begin_run, load_config
+from memory_agents.benchmarks.sequence.characters import AGENTS, CharacterConfig, PretrainingConfig, make_model
+from memory_agents.benchmarks.sequence.runs import SCORE_FILE, begin_run, load_config, write_rows
 from memory_agents.sequence import SequenceModel
 from memory_agents.sequence.text import Corpus
 
@@ -21,16 +23,18 @@ from memory_agents.sequence.text import Corpus
 WEIGHTS_FILE, READING_FILE = "weights.pt", "reading.csv"
 
 
-def check_text(folder: Path, corpus: Corpus) -> None:
+def check_inputs(folder: Path, config: PretrainingConfig, corpus: Corpus) -> None:
     """
     :param folder: a run's folder, which may be missing
+    :param config: arguments
     :param corpus: a text
-    :raises UsageError: when the run is on another text
+    :raises UsageError: when the run is on another text, or has another evaluator than the arguments name
     """
     path = folder / CONFIG_FILE
     if path.is_file():
         try:
-            there = json.loads(path.read_text())["corpus"]["sha256"]
+            text = json.loads(path.read_text())
+            there, evaluator = text["corpus"]["sha256"], text.get("evaluator")
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{path} is not the configuration of a character-model run ({error})") from error
         if there != corpus.sha256:
@@ -38,6 +42,47 @@ def check_text(folder: Path, corpus: Corpus) -> None:
                 f"--out {str(folder.parent)!r} has {folder.name!r} on another text (SHA-256 {there}); choose another "
                 "folder"
             )
+        if evaluator != evaluator_hash(config):
+            raise UsageError(
+                f"--out {str(folder.parent)!r} has {folder.name!r} with another evaluator (SHA-256 {evaluator}); "
+                "choose another folder"
+            )
+
+
+def evaluator_hash(config: PretrainingConfig) -> str | None:
+    """
+    :param config: a run's arguments
+    :return: SHA-256 of the file with the evaluator's weights; None where the run is given none
+    :raises UsageError: when it cannot be read
+    """
+    if not isinstance(config, CharacterConfig) or config.evaluator is None:
+        return None
+    path = Path(config.evaluator) / WEIGHTS_FILE
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise UsageError(
+            f"--evaluator {config.evaluator!r}: {path} cannot be read ({error.strerror}); give the folder of a "
+            "finished run of characters"
+        ) from error
+
+
+def load_evaluator(config: CharacterConfig) -> SequenceModel | None:
+    """
+    :param config: a run's arguments
+    :return: the model that ``--evaluator`` names, on the CPU; None where it names none
+    :raises UsageError: when it does not name a finished run
+    """
+    if config.evaluator is None:
+        return None
+    try:
+        theirs, model = load_model(Path(config.evaluator))
+    except UsageError as error:
+        raise UsageError(f"--evaluator {config.evaluator!r}: {error}") from error
+    if AGENTS[theirs.agent].forgets:
+        # It is given a segment at a time, and begins each with the state that it had in its own training: none.
+        model.register_forward_pre_hook(lambda _, arguments: (arguments[0], None, *arguments[2:]))
+    return model
 
 
 def begin(config: PretrainingConfig, corpus: Corpus, folder: Path) -> None:
@@ -47,7 +92,7 @@ def begin(config: PretrainingConfig, corpus: Corpus, folder: Path) -> None:
     :param folder: its folder, which gets ``config.json``
     """
     described = {"name": corpus.name, "size": corpus.size, "sha256": corpus.sha256}
-    begin_run(folder, config, corpus=described)
+    begin_run(folder, config, corpus=described, evaluator=evaluator_hash(config))
 
 
 class Clock:
@@ -92,7 +137,7 @@ def load_weights(path: Path) -> tuple[dict[str, th.Tensor], dict[str, float]]:
     return saved["weights"], saved["seconds"]
 
 
-def load_model(folder: Path, device: str = "cpu") -> tuple[CharacterConfig, SequenceModel]:
+def load_model(folder: Path, device: th.device | str = "cpu") -> tuple[CharacterConfig, SequenceModel]:
     """
     :param folder: of a finished run
     :param device: where the model shall be
@@ -105,3 +150,21 @@ def load_model(folder: Path, device: str = "cpu") -> tuple[CharacterConfig, Sequ
     model = make_model(config)
     model.load_state_dict(load_weights(folder / WEIGHTS_FILE)[0])
     return config, model.to(device).eval()
+
+
+def write_reading(path: Path, segment: int, scored: th.Tensor, distances: Mapping[str, th.Tensor]) -> None:
+    """
+    Reading distances where segments end, means over the lanes whose text goes on so far.
+
+    :param path: a CSV file to write, with the columns ``token`` and those of ``distances``
+    :param segment: tokens of a segment
+    :param scored: whether a token is one of the text, (lanes, tokens) bool
+    :param distances: reading distances after every token by their names, (lanes, tokens) each
+    """
+    rows = []
+    for end in range(segment - 1, scored.shape[1], segment):
+        there = scored[:, end]
+        if there.any():
+            means = {name: float(distance[there, end].double().mean()) for name, distance in distances.items()}
+            rows.append({"token": end + 1, **means})
+    write_rows(path, rows)

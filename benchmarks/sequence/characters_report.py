@@ -32,10 +32,11 @@ def character_groups(folders: Iterable[Path]) -> list[Group]:
     :raises UsageError: when there is none, one is of another kind, or they are not on the same text
     """
     runs = finished_runs(folders, CharacterConfig)
-    texts = {_text(folder) for _, _, folder in runs}
+    texts = {_described(folder)["corpus"]["sha256"]: _text(folder) for _, _, folder in runs}
     if len(texts) > 1:
         raise UsageError(
-            f"the runs are on {len(texts)} texts, whose bits per character do not compare: {'; '.join(sorted(texts))}; "
+            f"the runs are on {len(texts)} texts, whose bits per character do not compare: "
+            f"{'; '.join(sorted(texts.values()))}; "
             "choose folders with runs on one"
         )
     agents, functions = list(AGENTS), list(PUBLISHED)
@@ -50,12 +51,23 @@ def character_groups(folders: Iterable[Path]) -> list[Group]:
     )
     groups: dict[str, Group] = {}
     for run in runs:
-        groups.setdefault(json.dumps({**asdict(run[0]), "seed": None}, sort_keys=True), []).append(run)
+        groups.setdefault(_group(run), []).append(run)
     return list(groups.values())
 
 
+def _group(run: Run) -> str:
+    """Equal for runs of one group: paths do not tell whether text and evaluator are the same."""
+    evaluator = _described(run[2]).get("evaluator")
+    return json.dumps({**asdict(run[0]), "seed": None, "data": None, "evaluator": evaluator}, sort_keys=True)
+
+
+def _described(folder: Path) -> dict[str, Any]:
+    described: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_text())
+    return described
+
+
 def _text(folder: Path) -> str:
-    text = json.loads((folder / CONFIG_FILE).read_text())["corpus"]
+    text = _described(folder)["corpus"]
     return f"{text['name']}, {text['size']:,} bytes, SHA-256 {text['sha256']}"
 
 
@@ -94,11 +106,11 @@ PUBLISHED_MEMORIES = {"compressive": 0.978, "dct": 0.963}
 MEMORY_HEADINGS = (
     "memory", "seeds", "test bits per character, by seed", "mean", "published (enwik8, 8 layers)",
     "drawn decisions, by seed", "kept, by seed", "kept when drawn, by seed", "reading distance, by seed",
-    "parameters", "of the judger", "updates", "characters read", "CPU seconds",
+    "parameters", "of the judger", "updates", "characters read", "test lanes", "CPU seconds", "seconds",
 )  # fmt: skip
 COMPRESSION_HEADINGS = (
     "compression", "loss", "seeds", "test bits per character, by seed", "mean", "published (enwik8)",
-    "parameters", "CPU seconds",
+    "parameters", "test lanes", "CPU seconds", "seconds",
 )  # fmt: skip
 
 
@@ -116,7 +128,7 @@ def _memory_row(group: Group) -> tuple[str, ...]:
         f"{scores[0]['judger_parameters']:,}",
         f"{scores[0]['updates']:,}",
         f"{scores[0]['characters_read']:,}",
-        number(fmean(score["train_cpu_seconds"] for score in scores), 0),
+        *_test_and_time(group),
     )
 
 
@@ -129,8 +141,14 @@ def _compression_row(group: Group) -> tuple[str, ...]:
         *_bits(group),
         number(PUBLISHED.get(config.compression), 3),
         f"{scores[0]['parameters']:,}",
-        number(fmean(score["train_cpu_seconds"] for score in scores), 0),
+        *_test_and_time(group),
     )
+
+
+def _test_and_time(group: Group) -> tuple[str, str, str]:
+    """Lanes of the test, and what training took, mean over seeds: CPU time, and time by the clock."""
+    times = [number(fmean(score[name] for _, score, _ in group), 0) for name in ("train_cpu_seconds", "train_seconds")]
+    return (str(group[0][0].test_lanes), times[0], times[1])
 
 
 def _bits(group: Group) -> tuple[str, str, str]:

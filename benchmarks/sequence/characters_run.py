@@ -12,16 +12,18 @@ from typing import Any
 
 import torch as th
 
-from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.arguments import UsageError, chosen_device
 from memory_agents.benchmarks.sequence.characters import AGENTS, CharacterConfig, PretrainingConfig, make_model
 from memory_agents.benchmarks.sequence.characters_files import (
     READING_FILE,
     WEIGHTS_FILE,
     Clock,
     begin,
-    check_text,
+    check_inputs,
+    load_evaluator,
     load_weights,
     save_weights,
+    write_reading,
 )
 from memory_agents.benchmarks.sequence.runs import CURVE_FILE, Row, finish_run, is_finished, write_rows
 from memory_agents.memory.compressive import CompressiveMemory, LearnedJudge
@@ -34,6 +36,7 @@ from memory_agents.sequence import (
     evaluate,
 )
 from memory_agents.sequence.lanes import evaluation_batches, training_batches
+from memory_agents.sequence.randomness import seeded
 from memory_agents.sequence.text import Corpus, read_corpus
 
 #: Seeds of what is drawn in the second part, beside the run's own, and in all evaluations.
@@ -68,8 +71,7 @@ class Experiment:
 
     def __init__(self, config: PretrainingConfig, corpus: Corpus) -> None:
         self.config, self.corpus, self.agent = config, corpus, AGENTS[config.agent]
-        device = config.device if config.device != "auto" else "cuda" if th.cuda.is_available() else "cpu"
-        self.model = make_model(config).to(device)
+        self.model = make_model(config).to(chosen_device(config.device))
         # Complains now, and not once pre-training is done.
         next(self.batches(0))
 
@@ -98,9 +100,8 @@ class Experiment:
         :param record: gets the decisions
         :return: how well the model foretells it
         """
-        batches = map(self._seen, evaluation_batches(text, self.config.batch_size, self.config.segment))
-        with th.random.fork_rng():
-            th.manual_seed(EVALUATION_SEED)
+        batches = map(self._seen, evaluation_batches(text, self.config.test_lanes, self.config.segment))
+        with seeded(EVALUATION_SEED, self.model.device):
             return evaluate(self.model, batches, deterministic=deterministic, record=record)
 
     def trainer(self, learning_rate: float) -> SequenceTrainer:
@@ -179,7 +180,7 @@ def run_characters(configs: Sequence[CharacterConfig], out: Path, say: Say = lam
     for config in configs:
         finished = []
         for part in (config, config.pretraining):
-            check_text(out / part.name, corpus)
+            check_inputs(out / part.name, part, corpus)
             finished.append(is_finished(out / part.name, part))
         if not finished[0]:
             waiting.append(config)
@@ -214,8 +215,7 @@ def pretrain(config: PretrainingConfig, corpus: Corpus, folder: Path, say: Say) 
     begin(config, corpus, folder)
     experiment = Experiment(config, corpus)
     trainer, clock = experiment.trainer(config.learning_rate), Clock()
-    with th.random.fork_rng():
-        th.manual_seed(config.seed)
+    with seeded(config.seed, experiment.model.device):
         rows = experiment.learn(
             lambda batch: {"training_bits": trainer.update(batch).loss / math.log(2)},
             "pre-training", 0, config.pretrain_updates, say,
@@ -243,8 +243,11 @@ class CoTraining(Experiment):
         core = self.model.core
         self.dct: DCTTrainer | None = None
         if isinstance(core, CompressiveMemory) and isinstance(core.judge, LearnedJudge):
-            evaluator = make_model(config.pretraining).to(self.model.device)
-            evaluator.load_state_dict(weights)
+            evaluator = load_evaluator(config)
+            if evaluator is None:
+                # Not a copy of the model, whose judger no longer keeps everything.
+                evaluator = make_model(config.pretraining)
+                evaluator.load_state_dict(weights)
             try:
                 self.dct = DCTTrainer(self.second_trainer, evaluator, **config.dct_kwargs)
             except (TypeError, ValueError) as error:
@@ -286,8 +289,7 @@ def run_one(config: CharacterConfig, corpus: Corpus, out: Path, say: Say) -> Non
     begin(config, corpus, folder)
     weights, seconds = load_weights(before / WEIGHTS_FILE)
     experiment, clock = CoTraining(config, corpus, weights), Clock(**seconds)
-    with th.random.fork_rng():
-        th.manual_seed(COTRAINING_SEED + config.seed)
+    with seeded(COTRAINING_SEED + config.seed, experiment.model.device):
         rows = experiment.learn(experiment.update, "co-training", config.pretrain_updates, config.cotrain_updates, say)
     seconds = clock.spent()
     score = measure(experiment, folder)
@@ -314,22 +316,20 @@ def measure(experiment: CoTraining, folder: Path) -> dict[str, Any]:
     model, text = experiment.model, experiment.corpus.test
     judges = sum(parameter.numel() for parameter in model.core.judge_parameters())
     parameters = sum(parameter.numel() for parameter in model.parameters()) - judges
-    score: dict[str, Any] = {"parameters": parameters, "judger_parameters": judges}
+    lanes, segment = experiment.config.test_lanes, experiment.config.segment
+    score: dict[str, Any] = {"parameters": parameters, "judger_parameters": judges, "test_lanes": lanes}
     if not experiment.is_judged:
         return {"test_bits": _finite(experiment.score(text).bits), **score}
-    distances = []
+    # Lanes may go on after the text's end.
+    scored = th.cat([batch.scored for batch in evaluation_batches(text, lanes, segment)], dim=1)
+    distances = {}
     for suffix, deterministic in (("", True), ("_drawn", False)):
         record = ReadingRecord()
         score[f"test_bits{suffix}"] = _finite(experiment.score(text, deterministic, record).bits)
-        score[f"keep_rate{suffix}"] = record.keep_rate
-        score[f"reading_distance{suffix}"] = float(record.reading_distance.double().mean())
-        distances.append(record.reading_distance)
-    # Where segments end, over all lanes.
-    ends = th.arange(experiment.config.segment - 1, distances[0].shape[1], experiment.config.segment)
-    means = [distance[:, ends].double().mean(dim=0).tolist() for distance in distances]
-    rows = zip((ends + 1).tolist(), *means, strict=True)
-    write_rows(
-        folder / READING_FILE,
-        [{"token": token, "reading_distance": one, "reading_distance_drawn": other} for token, one, other in rows],
-    )
+        choices = record.choices
+        judged = choices.judged & scored
+        score[f"keep_rate{suffix}"] = float(choices.keep[judged].float().mean()) if judged.any() else None
+        score[f"reading_distance{suffix}"] = float(choices.reading_distance[scored].double().mean())
+        distances[f"reading_distance{suffix}"] = choices.reading_distance
+    write_reading(folder / READING_FILE, segment, scored, distances)
     return score

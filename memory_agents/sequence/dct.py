@@ -14,6 +14,7 @@ of the same step" is that of the window which the decision has changed.
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, NamedTuple
 
 import torch as th
@@ -289,7 +290,7 @@ class DCTTrainer:
         centred = advantages - self.advantage_mean
         self.advantage_mean += weight * float(centred.mean())
         self.advantage_square += weight * (float(centred.square().mean()) - self.advantage_square)
-        return centred / (self.advantage_square**0.5 + 1e-8)
+        return centred / (math.sqrt(self.advantage_square) + 1e-8)
 
 
 def _credit(decisions: _Decisions, batch: SequenceBatch) -> th.Tensor:

@@ -15,12 +15,12 @@ def training_batches(
     text: th.Tensor, batch_size: int, window: int, seed: int = 0, skip: int = 0
 ) -> Iterator[SequenceBatch]:
     """
-    Read a text for ever, ``batch_size`` readers at a time, each a window further in every batch, and from the text's end
-    on to its beginning. Memory is to be forgotten there, and before the first window of all. Each reader comes by every
-    character once in as many batches as there are windows. All together do so in a round of windows / ``batch_size``
-    batches, where that is a whole number: they begin at equal distances. Where it is none, distances differ by a
-    window, and in a round of so many batches, rounded up, all together come by some windows twice, fewer than there are
-    readers.
+    Read a text for ever, ``batch_size`` readers at a time, each a window further in every batch, and from the text's
+    end on to its beginning. Memory is to be forgotten there, and before the first window of all. Each reader comes by
+    every character once in as many batches as there are windows. All together do so in a round of windows /
+    ``batch_size`` batches, where that is a whole number: they begin at equal distances. Where it is none, distances
+    differ by a window, and in a round of so many batches, rounded up, they come by some windows twice, by fewer than
+    there are readers.
 
     A text that is no multiple of the window long ends with tokens that are not scored, so that windows always begin a
     multiple of their length after memory did: segments remain segments.

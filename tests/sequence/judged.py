@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -71,7 +72,7 @@ def normalized(updates: Sequence[th.Tensor]) -> th.Tensor:
         return sum(share * float(x.mean()) for share, x in zip(shares, values, strict=True)) / (sum(shares) or 1.0)
 
     centred = [update - running(updates[:number]) for number, update in enumerate(updates)]
-    return centred[-1] / running([x.square() for x in centred]) ** 0.5
+    return centred[-1] / math.sqrt(running([x.square() for x in centred]))
 
 
 def by_hand(

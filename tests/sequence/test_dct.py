@@ -99,7 +99,7 @@ def test_advantages_are_normalized_by_what_was_before() -> None:
 def test_one_decision_step_in_an_update_teaches(decisions: str, reward: str, rows: int) -> None:
     dct = co_training(judged_model(decisions=decisions), None, normalize=True, reward=reward, ent_coef=0.0)
     given = text(rows=rows, length=16 + 3 * SEGMENT)
-    norms = []
+    norms: list[float | None] = []
     for part in (SequenceBatch(*(x[:, :16] for x in given)), *SequenceBatch(*(x[:, 16:] for x in given)).windows(4)):
         update = dct.update(part)
         assert update.n_decisions == (rows if len(norms) else 0)

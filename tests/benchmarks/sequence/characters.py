@@ -14,6 +14,7 @@ TINY: dict[str, Any] = dict(
     n_layers=1, d_model=16, n_heads=2, d_feedforward=32,
     segment=8, memory_length=8, compressed_length=4, batch_size=3,
     pretrain_updates=4, cotrain_updates=6, warmup=1, validate_every=5, validation_bytes=200,
+    test_lanes=3,
 )  # fmt: skip
 #: The same as words of the command line.
 ARGS = [word for name, value in TINY.items() for word in (f"--{name.replace('_', '-')}", str(value))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections import Counter
@@ -13,12 +14,20 @@ import pytest
 import torch as th
 
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.sequence.characters import AGENTS, PAPER_SIZE, CharacterConfig, make_model
-from memory_agents.benchmarks.sequence.characters_run import CoTraining, Experiment, check_run, run_one
+from memory_agents.benchmarks.sequence.characters import (
+    AGENTS,
+    DCT_DEFAULTS,
+    PAPER_SIZE,
+    CharacterConfig,
+    make_model,
+)
+from memory_agents.benchmarks.sequence.characters_files import load_evaluator, write_reading
+from memory_agents.benchmarks.sequence.characters_run import CoTraining, Experiment, check_run, measure, run_one
 from memory_agents.memory.compressive import CompressiveMemory
 from memory_agents.sequence import ReadingRecord, SequenceBatch, SequenceModel, evaluate
 from memory_agents.sequence.lanes import evaluation_batches
 from memory_agents.sequence.text import Corpus, make_corpus
+from memory_agents.sequence.training import cross_entropy
 from tests.benchmarks.sequence.characters import periodic_text, tiny, tiny_corpus
 
 
@@ -145,7 +154,7 @@ def test_keeping_everything_is_the_compressive_transformer(tmp_path: Path) -> No
     assert "keep_rate" not in plain
 
 
-#: For every argument that changes what is computed, another value, and the agent that it is tried with.
+#: For every argument that changes what is learned or how it is tested, another value, and the agent to try it with.
 OTHERS: dict[str, tuple[str, Any]] = {
     "compression": ("compressive", "max"),
     "n_layers": ("xl", 2),
@@ -163,27 +172,106 @@ OTHERS: dict[str, tuple[str, Any]] = {
     "learning_rate": ("xl", 1e-3),
     "warmup": ("xl", 3),
     "max_grad_norm": ("xl", 0.01),
-    "validate_every": ("xl", 2),
-    "validation_bytes": ("xl", 80),
+    "test_lanes": ("xl", 2),
     "seed": ("xl", 1),
     "autocast": ("xl", "bfloat16"),
     "cotrain_updates": ("xl", 7),
     "cotrain_learning_rate": ("xl", 1e-4),
     "random_probability": ("random", 0.1),
-    "judger_kwargs": ("dct", {"hidden_size": 8}),
+    "judger_kwargs": ("dct", {"pooling": "mean"}),
     "dct_kwargs": ("dct", {"learning_rate": 0.1}),
 }
+#: The same for those that change the learning curve alone.
+LOOKS: dict[str, Any] = {"validate_every": 2, "validation_bytes": 80}
 
 
 def test_every_argument_has_an_effect(tmp_path: Path) -> None:
-    # Which text is read is the corpus's, and where it is computed changes nothing.
-    assert {field.name for field in fields(CharacterConfig)} == {*OTHERS, "agent", "data", "max_bytes", "device"}
+    # Which text is read is the corpus's, where it is computed changes nothing, and the evaluator has a test of its own.
+    elsewhere = {"agent", "data", "max_bytes", "device", "evaluator"}
+    assert {field.name for field in fields(CharacterConfig)} == {*OTHERS, *LOOKS, *elsewhere}
     corpus = tiny_corpus()
-    base = {name: outcome(tiny(name), tmp_path / "base", corpus) for name in ("xl", "compressive", "random", "dct")}
+
+    def found(config: CharacterConfig, folder: str) -> tuple[list[float], str]:
+        curve, score = outcome(config, tmp_path / folder, corpus)
+        return [score[name] for name in ("test_bits", "test_bits_drawn") if name in score], curve
+
+    base = {name: found(tiny(name), "base") for name in ("xl", "compressive", "random", "dct")}
     for option, (agent, value) in OTHERS.items():
         config = tiny(agent, **{option: value})
         assert config != tiny(agent), option
-        assert outcome(config, tmp_path / option, corpus) != base[agent], option
+        assert found(config, option)[0] != base[agent][0], option
+    for option, value in LOOKS.items():
+        bits, curve = found(tiny("xl", **{option: value}), option)
+        assert bits == base["xl"][0]
+        assert curve != base["xl"][1]
+
+
+def test_the_test_does_not_depend_on_the_readers_of_training() -> None:
+    corpus, bits = tiny_corpus(), {}
+    for batch_size in (3, 5):
+        for lanes in (1, 4):
+            config = tiny("xl", batch_size=batch_size, test_lanes=lanes)
+            bits[batch_size, lanes] = Experiment(config, corpus).score(corpus.test).bits
+    assert bits[3, 1] == bits[5, 1] != bits[3, 4] == bits[5, 4]
+
+
+def test_tokens_after_the_texts_end_are_not_measured(tmp_path: Path) -> None:
+    """97 characters: 13 windows, the last of one character, in 4 lanes of 4 windows; the last lane has one of these."""
+    config, corpus = tiny("random", test_lanes=4), tiny_corpus(1921)
+    corpus = corpus._replace(test=corpus.test[:97])
+    score = measure(CoTraining(config, corpus, make_model(config.pretraining).state_dict()), tmp_path)
+    batches = list(evaluation_batches(corpus.test, 4, config.segment))
+    scored = th.cat([batch.scored for batch in batches], dim=1)
+    assert scored.sum(dim=1).tolist() == [32, 32, 32, 1]
+    record = ReadingRecord()
+    experiment = CoTraining(config, corpus, make_model(config.pretraining).state_dict())
+    experiment.score(corpus.test, record=record)
+    distances = [record.reading_distance[lane, :end] for lane, end in enumerate((32, 32, 32, 1))]
+    judged = record.choices.judged[:3].sum()
+    assert int(record.choices.judged[3].sum()) > 0
+    assert score["reading_distance"] == pytest.approx(float(th.cat(distances).double().mean()))
+    assert score["reading_distance"] != pytest.approx(float(record.reading_distance.double().mean()))
+    kept = (record.choices.keep & record.choices.judged)[:3].sum()
+    assert score["keep_rate"] == pytest.approx(float(kept / judged))
+    rows = (tmp_path / "reading.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["8", "16", "24", "32"]
+    for row in rows:
+        token, distance, _ = row.split(",")
+        assert float(distance) == pytest.approx(float(record.reading_distance[:3, int(token) - 1].double().mean()))
+
+
+def test_segments_that_no_lane_ends_are_not_drawn(tmp_path: Path) -> None:
+    scored = th.tensor([[True, True, True, False]])
+    write_reading(tmp_path / "reading.csv", 2, scored, {"far": th.arange(4)[None]})
+    assert (tmp_path / "reading.csv").read_text() == "token,far\n2,1.0\n"
+
+
+def test_dct_is_compared_with_another_run(tmp_path: Path) -> None:
+    corpus = tiny_corpus()
+    own = outcome(tiny("dct"), tmp_path, corpus)[0]
+    for name in ("xl", "none", "dct"):
+        outcome(tiny(name, seed=5), tmp_path / "others", corpus)
+        theirs = tiny(name, seed=5)
+        config = tiny("dct", evaluator=str(tmp_path / "others" / theirs.name))
+        assert outcome(config, tmp_path / name, corpus)[0] != own
+        described = json.loads((tmp_path / name / config.name / "config.json").read_text())
+        digest = hashlib.sha256((tmp_path / "others" / theirs.name / "weights.pt").read_bytes()).hexdigest()
+        assert described["evaluator"] == digest
+
+        # It foretells what it foretold on its own.
+        evaluator = load_evaluator(config)
+        assert evaluator is not None
+        experiment = CoTraining(config, corpus, make_model(config.pretraining).state_dict())
+        assert experiment.dct is not None
+        alone = Experiment(theirs, corpus)
+        alone.model.load_state_dict(evaluator.state_dict())
+        state = None
+        for _, batch in zip(range(5), alone.batches(0), strict=False):
+            (expected,) = (alone.model(batch.tokens, state, batch.starts),)
+            state = expected[1]
+            losses = experiment.dct._evaluator_losses(batch)
+            th.testing.assert_close(losses, cross_entropy(expected[0], batch))
+    assert tiny("xl", evaluator="nowhere").pretraining == tiny("xl").pretraining
 
 
 def test_arguments_that_do_not_concern_an_agent_are_left_out() -> None:
@@ -199,6 +287,11 @@ def test_those_who_share_a_pre_training_differ_in_the_judge_alone() -> None:
     assert len(shared) == 1
     assert tiny("xl").pretraining not in shared
     assert tiny("compressive", compression="mean").pretraining not in shared
+
+
+def test_sizes_name_all_that_dct_has_defaults_for() -> None:
+    """Or a recorded command, which is read with the small size's defaults, would not repeat the run."""
+    assert PAPER_SIZE["dct_kwargs"].keys() >= DCT_DEFAULTS.keys()
 
 
 def test_the_papers_size_can_be_made() -> None:
@@ -223,6 +316,10 @@ def test_the_papers_size_can_be_made() -> None:
         ("cotrain_updates", 0, ["--cotrain-updates 0", "1 or more"]),
         ("compressed_length", 0, ["--compressed-length 0", "1 or more"]),
         ("validation_bytes", 0, ["--validation-bytes 0"]),
+        ("test_lanes", 0, ["--test-lanes 0", "1 or more"]),
+        ("warmup", 4, ["--warmup 4 leaves nothing of --pretrain-updates 4; lower --warmup"]),
+        ("cotrain_updates", 1, ["--warmup 1 leaves nothing of --cotrain-updates 1; lower --warmup"]),
+        ("judger_kwargs", {"kind": "random"}, ["--judger-kwargs kind=random", "--agents random,keep,discard"]),
         ("random_probability", 1.5, ["--random-probability 1.5", "0 to 1"]),
         ("random_probability", math.nan, ["--random-probability nan", "0 to 1"]),
         ("seed", -1, ["--seeds -1"]),
@@ -249,6 +346,7 @@ def test_bad_arguments(option: str, value: Any, words: list[str]) -> None:
         ("xl", {"batch_size": 300}, ["batch_size", "longer text"]),
         ("dct", {"dct_kwargs": {"a": 2.0}}, ["--dct-kwargs", "a is 2.0"]),
         ("dct", {"dct_kwargs": {"b": 2.0}}, ["--dct-kwargs", "'b'"]),
+        ("dct", {"evaluator": "nowhere"}, ["--evaluator 'nowhere'", "config.json", "choose another folder"]),
         ("dct", {"judger_kwargs": {"hidden": 2}}, ["hidden", "hidden_size"]),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,10 @@ def test_sweep_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert [row.split(" | ")[0] for row in rows] == ["| xl", "| compressive", "| keep", "| dct"]
     bits = f"{after['test_bits']:.4f}"
     assert f"| 0 | {bits} | {bits} | 0.963 | {after['test_bits_drawn']:.4f} |" in rows[-1]
+    times = [f"{after[name]:.0f}" for name in ("train_cpu_seconds", "train_seconds")]
+    assert rows[-1].endswith(f"| 3 | {times[0]} | {times[1]} |")
+    assert rows[-1].count("|") == table.splitlines()[2].count("|")
+    assert "| test lanes | CPU seconds | seconds |" in table
     assert corpus.sha256 in table
 
 
@@ -81,7 +86,7 @@ def test_what_a_run_writes(tmp_path: Path) -> None:
     assert 0 <= float(rows[1]["keep_rate"]) <= 1
 
     score = json.loads((folder / "score.json").read_text())
-    assert (score["updates"], score["characters_read"]) == (10, 10 * 3 * 8)
+    assert (score["updates"], score["characters_read"], score["test_lanes"]) == (10, 10 * 3 * 8, 3)
     assert score["judger_parameters"] > 0
     for suffix in ("", "_drawn"):
         assert 0 < score[f"test_bits{suffix}"] < 12
@@ -106,6 +111,41 @@ def test_the_command_of_a_run_repeats_it(tmp_path: Path) -> None:
     assert run([*words, "--out", str(tmp_path / "b")]) == 0
     for file in ("curve.csv", "reading.csv"):
         assert (tmp_path / "a" / "dct-s7" / file).read_text() == (tmp_path / "b" / "dct-s7" / file).read_text()
+
+
+def test_the_text_decides_and_not_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    data, same = write_text(tmp_path), write_text(tmp_path / "elsewhere")
+    assert characters(tmp_path / "a", data, "--agents", "xl") == 0
+    before = (tmp_path / "a" / "xl-s0" / "config.json").stat().st_mtime_ns
+    for path in (tmp_path / "elsewhere" / ".." / data.name, same):
+        assert characters(tmp_path / "a", path, "--agents", "xl") == 0
+    assert (tmp_path / "a" / "xl-s0" / "config.json").stat().st_mtime_ns == before
+    # Other seeds on a text from elsewhere are of the same group, whatever the file's name.
+    renamed = same.rename(tmp_path / "elsewhere" / "renamed")
+    assert characters(tmp_path / "b", renamed, "--agents", "xl", "--seeds", "1") == 0
+    capsys.readouterr()
+    assert run(["sequence", "characters-table", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    assert "| xl | 0, 1 |" in capsys.readouterr().out
+
+
+def test_the_evaluators_weights_decide_and_not_its_path(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data, out = write_text(tmp_path), tmp_path / "runs"
+    assert characters(tmp_path / "others", data, "--agents", "xl", "--seeds", "0,1") == 0
+    (tmp_path / "same").symlink_to(tmp_path / "others" / "xl-s0")
+    assert characters(out, data, "--agents", "dct", "--evaluator", str(tmp_path / "others" / "xl-s0")) == 0
+    before = (out / "dct-s0" / "score.json").stat().st_mtime_ns
+    assert characters(out, data, "--agents", "dct", "--evaluator", str(tmp_path / "same")) == 0
+    assert (out / "dct-s0" / "score.json").stat().st_mtime_ns == before
+    capsys.readouterr()
+    for more in ([], ["--evaluator", str(tmp_path / "others" / "xl-s1")]):
+        assert characters(out, data, "--agents", "dct", *more) == 2
+        assert "'dct-s0' with another evaluator" in capsys.readouterr().err
+    # Runs with different evaluators are not of one group.
+    assert characters(tmp_path / "own", data, "--agents", "dct", "--seeds", "1") == 0
+    capsys.readouterr()
+    assert run(["sequence", "characters-table", str(out), str(tmp_path / "own")]) == 0
+    assert capsys.readouterr().out.count("| dct |") == 2
 
 
 def test_compression_functions_beside_what_was_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,6 +223,9 @@ def test_other_runs_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--agents", "xl", "--max-bytes", "20", "--batch-size", "4"], ["batch_size", "longer text"]),
         (["--agents", "dct", "--dct-kwargs", "m=0"], ["--dct-kwargs", "m is 0"]),
         (["--agents", "dct", "--dct-kwargs", "m"], ["--dct-kwargs 'm'", "m=VALUE"]),
+        (["--agents", "dct", "--judger-kwargs", "kind=random"], ["kind=random", "--agents random,keep,discard"]),
+        (["--agents", "dct", "--evaluator", "nowhere"], ["--evaluator 'nowhere'", "folder of a finished run"]),
+        (["--agents", "xl", "--warmup", "4"], ["--warmup 4", "--pretrain-updates 4"]),
     ],
 )
 def test_bad_arguments_exit_2_with_one_line(
@@ -207,8 +250,17 @@ def test_paper_size_gives_other_defaults(tmp_path: Path, monkeypatch: pytest.Mon
     assert (big.n_layers, big.segment, big.compressed_length, big.batch_size) == (3, 128, 64, 32)
     assert (big.learning_rate, big.cotrain_learning_rate, big.max_grad_norm) == (1e-4, 1e-5, 0.1)
     # Given ones are added to the others.
-    assert big.dct_kwargs == {"learning_rate": 1e-5, "a": 0.5}
+    assert big.dct_kwargs == {"learning_rate": 1e-5, "normalize": False, "a": 0.5}
     assert small == CharacterConfig("dct")
+
+    # What a command is recorded as gives the same arguments, whatever size they are of.
+    others = [*args, "--data", "some file", "--evaluator", "a run", "--judger-kwargs", "hidden_size=4"]
+    assert run([*others, "--paper-size", "--seeds", "3"]) == 0
+    for config in (big, small, *made[-2:]):
+        program, *words = shlex.split(config.command())
+        assert program == "memory-bench"
+        assert run([*words, "--out", str(tmp_path)]) == 0
+        assert asdict(made[-1]) == asdict(config)
 
 
 def test_text_is_generated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
