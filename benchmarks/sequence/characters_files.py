@@ -75,8 +75,13 @@ def load_evaluator(config: CharacterConfig) -> SequenceModel | None:
     """
     if config.evaluator is None:
         return None
+    folder = Path(config.evaluator)
+    if not (folder / SCORE_FILE).is_file():
+        raise UsageError(
+            f"--evaluator {config.evaluator!r} holds no {SCORE_FILE}; give the folder of a finished run of characters"
+        )
     try:
-        theirs, model = load_model(Path(config.evaluator))
+        theirs, model = load_model(folder)
     except UsageError as error:
         raise UsageError(f"--evaluator {config.evaluator!r}: {error}") from error
     if AGENTS[theirs.agent].forgets:
