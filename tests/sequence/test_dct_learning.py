@@ -51,25 +51,40 @@ class Cues:
         return SequenceBatch(tokens, targets, queries, th.zeros(size, dtype=th.bool))
 
 
-def test_a_judger_that_learns_beside_the_model_beats_keeping_everything() -> None:
+def go_on(model: SequenceModel, judger: object) -> SequenceModel:
+    """The same weights with another judger, trained as long as beside DCT's, on the same stream."""
+    other = SequenceModel(QUERY + 1, "compressive", {**KWARGS, "judger": judger}, d_embedding=32)
+    weights = {name: part for name, part in model.state_dict().items() if not name.startswith("core.judge.")}
+    other.load_state_dict(weights)
+    stream, trainer = Cues(64, 2), SequenceTrainer(other, window=SEGMENT, learning_rate=1e-3)
+    for _ in range(100):
+        trainer.update(stream.read(32))
+    return other
+
+
+def test_a_judger_that_learns_beside_the_model_beats_keeping_everything_and_chance() -> None:
     model = SequenceModel(QUERY + 1, "compressive", KWARGS, d_embedding=32)
     stream, trainer = Cues(64, 0), SequenceTrainer(model, window=32, learning_rate=1e-2)
     for _ in range(150):
         trainer.update(stream.read(32))
-    test = Cues(32, 1).read(256)
-    keep_all = evaluate(model, [test], SEGMENT)
-    assert keep_all.accuracy < 0.65
+    test, before = Cues(32, 1).read(256), copy.deepcopy(model)
     stream, trainer = Cues(64, 2), SequenceTrainer(model, window=SEGMENT, learning_rate=1e-3)
-    dct = DCTTrainer(trainer, copy.deepcopy(model), learning_rate=5e-3, ent_coef=0.01, entropy_in_advantage=False)
+    dct = DCTTrainer(trainer, learning_rate=5e-3, ent_coef=0.01, entropy_in_advantage=False)
     for _ in range(100):
         update = dct.update(stream.read(32))
     assert update.advantage is not None
     assert update.advantage > 0.05
+    scores = []
     for deterministic in (True, False):
         record = ReadingRecord()
-        score = evaluate(model, [test], SEGMENT, deterministic=deterministic, record=record)
-        assert score.accuracy > 0.75
-        assert score.loss < 0.7 * keep_all.loss
+        scores.append(evaluate(model, [test], SEGMENT, deterministic=deterministic, record=record))
         assert record.keep_rate is not None
         assert 0.05 < record.keep_rate < 0.6
         assert float(record.reading_distance.float().mean()) > 25
+    # Whoever keeps as many blocks as the judger, but any of them.
+    for judger in ("keep", {"kind": "random", "probability": record.keep_rate}):
+        control = evaluate(go_on(before, judger), [test], SEGMENT)
+        assert control.accuracy < 0.65
+        for score in scores:
+            assert score.accuracy > 0.75
+            assert score.loss < 0.7 * control.loss
