@@ -14,6 +14,7 @@ import pytest
 from memory_agents import PPO
 from memory_agents.benchmarks.collect import Run, collect, find_runs, markdown, read_runs
 from memory_agents.benchmarks.listing import environment_markdown, environments
+from memory_agents.benchmarks.sequence.algorithmic_report import algorithmic_groups, algorithmic_table
 from memory_agents.benchmarks.sequence.regression_report import regression_groups, regression_table
 from memory_agents.benchmarks.sweeps.plan import plan
 from memory_agents.benchmarks.sweeps.suite_file import parse_suite
@@ -88,6 +89,12 @@ def test_tables_of_results_are_what_the_raw_results_say(section: str, table: str
 def test_table_of_the_regression_is_what_the_raw_results_say() -> None:
     rows = regression_table(regression_groups(RESULTS / "copy-first"))
     assert len(rows.splitlines()) == 2 + 16
+    assert rows in RESULTS_README
+
+
+def test_table_of_the_algorithmic_tasks_is_what_the_raw_results_say() -> None:
+    rows = algorithmic_table(algorithmic_groups([RESULTS / "sequence" / "algorithmic"]))
+    assert len(rows.splitlines()) == 2 + 13
     assert rows in RESULTS_README
 
 

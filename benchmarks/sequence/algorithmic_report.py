@@ -73,6 +73,7 @@ def _row(group: list[Run]) -> tuple[str, ...]:
         # Of another task.
         published = None
     memory = {} if config.agent in ("none", "xl", *RECURRENT) else {"n_memory": config.n_memory}
+    seconds = [score.get("train_seconds") for score in scores]
     bptt = {} if config.bptt is None else {"bptt": config.bptt}
     return (
         config.task + _kwargs(config.task_kwargs),
@@ -87,7 +88,8 @@ def _row(group: list[Run]) -> tuple[str, ...]:
         str(config.batch_size),
         f"{config.learning_rate:g}",
         number(fmean(score["train_cpu_seconds"] for score in scores), 0),
-        number(fmean(score["train_seconds"] for score in scores), 0),
+        # Runs of earlier versions do not tell.
+        number(fmean(seconds) if None not in seconds else None, 0),
         f"{scores[0]['parameters']:,}",
     )
 
