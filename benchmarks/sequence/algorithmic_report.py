@@ -73,7 +73,7 @@ def _row(group: list[Run]) -> tuple[str, ...]:
         # Of another task.
         published = None
     memory = {} if config.agent in ("none", "xl", *RECURRENT) else {"n_memory": config.n_memory}
-    seconds = [score.get("train_seconds") for score in scores]
+    seconds = [score["train_seconds"] for score in scores if "train_seconds" in score]
     bptt = {} if config.bptt is None else {"bptt": config.bptt}
     return (
         config.task + _kwargs(config.task_kwargs),
@@ -89,7 +89,7 @@ def _row(group: list[Run]) -> tuple[str, ...]:
         f"{config.learning_rate:g}",
         number(fmean(score["train_cpu_seconds"] for score in scores), 0),
         # Runs of earlier versions do not tell.
-        number(fmean(seconds) if None not in seconds else None, 0),
+        number(fmean(seconds) if len(seconds) == len(scores) else None, 0),
         f"{scores[0]['parameters']:,}",
     )
 
