@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, chosen_device
-from memory_agents.benchmarks.sequence.runs import Row, begin_run, finish_run, is_finished
+from memory_agents.benchmarks.sequence.runs import (
+    Row,
+    begin_run,
+    check_count,
+    check_seed,
+    command_line,
+    finish_run,
+    is_finished,
+)
 from memory_agents.sequence import Score, SequenceBatch, SequenceModel, SequenceTrainer, evaluate, task_registry
 from memory_agents.sequence.randomness import seeded
 from memory_agents.sequence.tasks import SequenceTask
@@ -136,17 +143,14 @@ class AlgorithmicConfig:
     def __post_init__(self) -> None:
         check_name("TASK", self.task, task_registry, f"use {', '.join(task_registry)}")
         check_name("--agents", self.agent, AGENTS, f"use {', '.join(AGENTS)}")
-        for name in ("n_segments", "n_memory", "updates", "batch_size", "validate_every"):
-            if (value := getattr(self, name)) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} {value} is too small; use 1 or more")
+        check_count(self, "n_segments", "n_memory", "updates", "batch_size", "validate_every")
         if self.bptt is not None and self.bptt < 0:
             raise UsageError(f"--bptt {self.bptt} is too small; use 1 or more segments, or 0 for whole sequences")
         if self.warmup >= self.updates:
             raise UsageError(f"--warmup {self.warmup} leaves nothing of --updates {self.updates}; lower --warmup")
         if not self.stop_at > 0:
             raise UsageError(f"--stop-at {self.stop_at} stops before anything is learned; use an accuracy above 0")
-        if not 0 <= self.seed < 2**31:
-            raise UsageError(f"--seeds {self.seed} is out of bounds; use 0 to {2**31 - 1}")
+        check_seed("--seeds", self.seed)
         check_device(self.device)
 
     @property
@@ -158,14 +162,8 @@ class AlgorithmicConfig:
         """
         :return: the command that repeats the run
         """
-        options = {"agent": "agents", "n_segments": "segments", "seed": "seeds"}
-        words = ["memory-bench", "sequence", self.task]
-        for setting in fields(self)[1:]:
-            value = getattr(self, setting.name)
-            if value is not None and value != {}:
-                option = options.get(setting.name, setting.name.replace("_", "-"))
-                words += [f"--{option}", json.dumps(value) if isinstance(value, dict) else str(value)]
-        return shlex.join(words)
+        renamed = {"agent": "--agents", "n_segments": "--segments", "seed": "--seeds"}
+        return command_line(self.task, self, renamed, left_out=("task",))
 
 
 class Experiment:

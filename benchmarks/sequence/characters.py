@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
+from memory_agents.benchmarks.sequence.runs import check_count, check_seed, command_line
 from memory_agents.nn import compression_loss_registry, compression_registry
 from memory_agents.nn.mixed_precision import FORMATS
 from memory_agents.sequence import SequenceModel
@@ -97,11 +96,10 @@ class PretrainingConfig:
         if loss:
             known = ", ".join(f"{function}+{name}" for name in compression_loss_registry)
             check_name("--compression", loss, compression_loss_registry, f"use {function}, {known}")
-        for name in (
-            "segment", "memory_length", "compressed_length", "batch_size", "pretrain_updates", "validate_every",
+        check_count(
+            self, "segment", "memory_length", "compressed_length", "batch_size", "pretrain_updates", "validate_every",
             "validation_bytes", "test_lanes",
-        ):  # fmt: skip
-            self._check_count(name, 1)
+        )  # fmt: skip
         self._check_warmup("pretrain_updates")
         if self.memory_length % self.segment:
             near = self.segment * max(1, round(self.memory_length / self.segment))
@@ -109,15 +107,10 @@ class PretrainingConfig:
                 f"--memory-length {self.memory_length} is no multiple of --segment {self.segment}, so that segments "
                 f"would leave it in the middle of others; use --memory-length {near}"
             )
-        if not 0 <= self.seed < 2**31:
-            raise UsageError(f"--seeds {self.seed} is out of bounds; use 0 to {2**31 - 1}")
+        check_seed("--seeds", self.seed)
         check_device(self.device)
         if self.autocast is not None and self.autocast not in FORMATS:
             raise UsageError(f"--autocast {self.autocast!r} is unknown; use {' or '.join(FORMATS)}, or leave it out")
-
-    def _check_count(self, name: str, least: int) -> None:
-        if (value := getattr(self, name)) < least:
-            raise UsageError(f"--{name.replace('_', '-')} {value} is too small; use {least} or more")
 
     def _check_warmup(self, name: str) -> None:
         if self.warmup >= (updates := getattr(self, name)):
@@ -139,14 +132,7 @@ class PretrainingConfig:
         """
         :return: the command that repeats the run; of a pre-training, a command that begins with it
         """
-        options = {"agent": "agents", "seed": "seeds"}
-        words = ["memory-bench", "sequence", "characters"]
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            if value is not None and value != {}:
-                option = options.get(setting.name, setting.name.replace("_", "-"))
-                words += [f"--{option}", json.dumps(value) if isinstance(value, dict) else str(value)]
-        return shlex.join(words)
+        return command_line("characters", self, {"agent": "--agents", "seed": "--seeds"})
 
 
 @dataclass(frozen=True)
@@ -174,7 +160,7 @@ class CharacterConfig(PretrainingConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_count("cotrain_updates", 1)
+        check_count(self, "cotrain_updates")
         self._check_warmup("cotrain_updates")
         if not 0.0 <= self.random_probability <= 1.0:
             raise UsageError(f"--random-probability {self.random_probability} is no probability; use 0 to 1")

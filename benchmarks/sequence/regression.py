@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shlex
 import time
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,14 @@ from torch import nn
 
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, chosen_device
 from memory_agents.benchmarks.sequence.regression_tasks import TASKS, RegressionTask, Sequences
-from memory_agents.benchmarks.sequence.runs import begin_run, finish_run, is_finished
+from memory_agents.benchmarks.sequence.runs import (
+    begin_run,
+    check_count,
+    check_seed,
+    command_line,
+    finish_run,
+    is_finished,
+)
 from memory_agents.memory import MemoryCore, memory_registry
 from memory_agents.memory.building import make_memory
 from memory_agents.nn.evaluating import evaluating
@@ -66,13 +71,10 @@ class RegressionConfig:
     def __post_init__(self) -> None:
         check_name("--memory-class", self.memory_class, memory_registry, f"use {', '.join(memory_registry)}")
         check_name("task", self.task, TASKS, f"use {', '.join(TASKS)}")
-        for name in ("gradient_steps", "batch_size", "validate_every"):
-            if (value := getattr(self, name)) < 1:
-                raise UsageError(f"--{name.replace('_', '-')} {value} is too small; use 1 or more")
+        check_count(self, "gradient_steps", "batch_size", "validate_every")
         if not 0 < self.learning_rate < math.inf:
             raise UsageError(f"--learning-rate {self.learning_rate} must be a positive number; use 0.005")
-        if not 0 <= self.seed < 2**31:
-            raise UsageError(f"--seed {self.seed} is out of bounds; use 0 to {2**31 - 1}")
+        check_seed("--seed", self.seed)
         if self.blanks and "blanks" not in self._task_options():
             raise UsageError(f"--blanks {self.blanks} is no option of {self.task}; leave it out")
         check_device(self.device)
@@ -98,11 +100,8 @@ class RegressionConfig:
         """
         :return: the command that repeats this run
         """
-        words = ["memory-bench", "sequence", self.task]
-        for name, value in asdict(self).items():
-            if value != {} and name != "task" and (name != "blanks" or name in self._task_options()):
-                words += [f"--{name.replace('_', '-')}", json.dumps(value) if isinstance(value, dict) else str(value)]
-        return shlex.join(words)
+        no_options = {"task", "blanks"} - self._task_options().keys()
+        return command_line(self.task, self, left_out=no_options)
 
 
 class Regressor(nn.Module):

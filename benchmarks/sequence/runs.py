@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+import shlex
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -34,6 +35,55 @@ class RunConfig(Protocol):
 
 
 C = TypeVar("C", bound=RunConfig)
+
+
+def option(name: str) -> str:
+    """
+    :param name: of an argument
+    :return: the option that sets it
+    """
+    return f"--{name.replace('_', '-')}"
+
+
+def command_line(
+    task: str, config: RunConfig, renamed: Mapping[str, str] | None = None, left_out: Container[str] = ()
+) -> str:
+    """
+    :param task: the command of ``memory-bench sequence``
+    :param config: a run's arguments
+    :param renamed: options of those that are not called as the argument is
+    :param left_out: arguments that are no options of the command
+    :return: the command that repeats the run
+    """
+    words = ["memory-bench", "sequence", task]
+    for setting in fields(config):
+        value = getattr(config, setting.name)
+        if setting.name not in left_out and value is not None and value != {}:
+            words.append((renamed or {}).get(setting.name) or option(setting.name))
+            words.append(json.dumps(value) if isinstance(value, dict) else str(value))
+    return shlex.join(words)
+
+
+def check_count(config: RunConfig, *names: str, least: int = 1) -> None:
+    """
+    :param config: a run's arguments
+    :param names: some of them, whole numbers
+    :param least: the smallest that they may be
+    :raises UsageError: when one is smaller
+    """
+    for name in names:
+        if (value := getattr(config, name)) < least:
+            raise UsageError(f"{option(name)} {value} is too small; use {least} or more")
+
+
+def check_seed(name: str, seed: int) -> None:
+    """
+    :param name: of the option, for the message
+    :param seed: its value
+    :raises UsageError: when it is one of the seeds from 2**31 on, which held-out sequences have, or negative
+    """
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"{name} {seed} is out of bounds; use 0 to {2**31 - 1}")
 
 
 def is_finished(folder: Path, config: RunConfig, score_file: str = SCORE_FILE) -> bool:
