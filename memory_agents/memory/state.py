@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 import torch as th
@@ -45,6 +45,22 @@ def _map(function: Callable[..., th.Tensor], tree: Any, *others: Any) -> Any:
         children = [_map(function, *corresponding) for corresponding in zip(tree, *others, strict=True)]
         return type(tree)(*children) if hasattr(tree, "_fields") else tuple(children)
     raise TypeError(f"a memory state holds tensors, tuples and dictionaries; found {type(tree).__name__}")
+
+
+def tree_fill(tree: S, leaves: Iterable[th.Tensor]) -> S:
+    """
+    Undo :func:`tree_leaves`.
+
+    :param tree: a state
+    :param leaves: as many tensors as it has
+    :return: a state of the same structure that holds them
+    :raises ValueError: when there are more or fewer
+    """
+    given = list(leaves)
+    if len(given) != (expected := sum(1 for _ in tree_leaves(tree))):
+        raise ValueError(f"{len(given)} tensors are given for a state of {expected}; give those of one like it")
+    following = iter(given)
+    return tree_map(lambda _: next(following), tree)
 
 
 def tree_clone(tree: S) -> S:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch as th
@@ -209,6 +210,33 @@ class DCTTrainer:
             grad_norm=norm,
             reading_distance=distance,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """
+        :return: all that learning goes on from, for ``torch.save``: the trainer's, the evaluator, the judger's optimizer
+            and running means. Tensors are those that go on to change
+        """
+        return {
+            "trainer": self.trainer.state_dict(),
+            "evaluator": self.evaluator.state_dict(),
+            "state": self.evaluator.state_leaves(self.state),
+            "optimizer": self.optimizer.state_dict(),
+            "normalized": (self.normalized, self.advantage_mean, self.advantage_square),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """
+        Go on as the co-training did whose state this was, to the bit.
+
+        :param saved: its :meth:`state_dict`, on any device; of one with the same arguments
+        :raises RuntimeError: when it was that of another model or evaluator
+        :raises ValueError: when it was that of another memory
+        """
+        self.trainer.load_state_dict(saved["trainer"])
+        self.evaluator.load_state_dict(saved["evaluator"])
+        self.state = self.evaluator.state_from(saved["state"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.normalized, self.advantage_mean, self.advantage_square = saved["normalized"]
 
     @th.no_grad()
     def _decide(self, part: SequenceBatch, first: int) -> tuple[_Decisions, Choice]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch as th
 import torch.nn.functional as F
 from torch import nn
 
-from memory_agents.memory import MemoryCore
+from memory_agents.memory import MemoryCore, tree_fill, tree_leaves, tree_to
 from memory_agents.memory.building import make_memory
 from memory_agents.nn.arguments import check_integers, is_finite
 from memory_agents.nn.evaluating import evaluating
@@ -83,6 +83,26 @@ class SequenceModel(nn.Module):
         :return: the state before their first tokens
         """
         return self.core.initial_state(batch_size)
+
+    def state_leaves(self, state: Any) -> list[th.Tensor] | None:
+        """
+        :param state: the state after a window; None at the beginning
+        :return: its tensors, for ``torch.save``
+        """
+        return None if state is None else list(tree_leaves(state))
+
+    def state_from(self, leaves: Sequence[th.Tensor] | None) -> Any:
+        """
+        Undo :meth:`state_leaves`.
+
+        :param leaves: what it returned, on any device
+        :return: the state, where the model is
+        :raises ValueError: when they are those of another model's state
+        """
+        if leaves is None:
+            return None
+        like = self.core.pack_state(self.initial_state(len(leaves[0])))
+        return tree_to(tree_fill(like, leaves), self.device)
 
     def forward(self, tokens: th.Tensor, state: Any = None, starts: th.Tensor | None = None) -> tuple[th.Tensor, Any]:
         """

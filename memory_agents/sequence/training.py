@@ -7,7 +7,7 @@ A loop of ours, as those of others want to own the batch, and here the state goe
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch as th
@@ -149,6 +149,33 @@ class SequenceTrainer:
         all_losses = th.cat(losses, dim=1)
         core = float(th.stack(core_losses).sum()) if core_losses else None
         return Update(float(all_losses.sum()) / n_scored, core, float(norm), all_losses)
+
+    def state_dict(self) -> dict[str, Any]:
+        """
+        :return: all that learning goes on from, for ``torch.save``: the model, the optimizer, and how far they are.
+            Tensors are those that go on to change
+        """
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "updates": self.updates,
+            "state": self.model.state_leaves(self.state),
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """
+        Go on as the trainer did whose state this was, to the bit.
+
+        :param saved: its :meth:`state_dict`, on any device; of a trainer with the same arguments
+        :raises RuntimeError: when it was that of another model
+        :raises ValueError: when it was that of another memory
+        """
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.schedule.load_state_dict(saved["schedule"])
+        self.updates = saved["updates"]
+        self.state = self.model.state_from(saved["state"])
 
     def learn_from(self, part: SequenceBatch, n_scored: int, share: float) -> tuple[th.Tensor, th.Tensor | None]:
         """

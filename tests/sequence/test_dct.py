@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -253,6 +254,29 @@ def test_the_same_seed_gives_the_same() -> None:
         updates = [dct.update(text(seed=seed)) for seed in range(3)]
         runs.append([*(part for update in updates for part in update[1:]), *model.state_dict().values()])
     assert all(th.equal(a, b) if isinstance(a, th.Tensor) else a == b for a, b in zip(*runs, strict=True))
+
+
+def test_a_saved_co_training_goes_on_to_the_bit(tmp_path: Path) -> None:
+    def trained(seed: int) -> DCTTrainer:
+        # The evaluator is a copy of the model as it was then, which no argument tells.
+        return DCTTrainer(SequenceTrainer(judged_model(seed, warming_up=True), window=SEGMENT), normalize=True)
+
+    one, two = trained(0), trained(1)
+    for number in range(3):
+        one.update(text(seed=number))
+    th.save(one.state_dict(), tmp_path / "dct.pt")
+    two.update(text(rows=2, seed=9))
+    two.load_state_dict(th.load(tmp_path / "dct.pt", weights_only=True))
+    updates = []
+    for dct in (one, two):
+        th.manual_seed(7)
+        updates.append([dct.update(text(seed=number)) for number in range(3, 6)])
+    for here, there in zip(*updates, strict=True):
+        assert here.advantage is not None
+        assert here._replace(model=None) == there._replace(model=None)
+        assert here.model.loss == there.model.loss
+    for left, right in zip(one.trainer.model.state_dict().values(), two.trainer.model.state_dict().values(), strict=True):
+        assert th.equal(left, right)
 
 
 def test_before_the_slots_are_full_there_is_nothing_to_learn_for_the_judger() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -85,6 +86,36 @@ def test_a_batch_that_begins_anew_may_have_another_size() -> None:
     trainer.update(SequenceBatch(*(part[:2] for part in small)))
     score = evaluate(make(), [small, SequenceBatch(*(part[:2] for part in small))])
     assert score.n_tokens == 6 * 24
+
+
+@EVERY_CORE
+def test_a_saved_training_goes_on_to_the_bit(name: str, tmp_path: Path) -> None:
+    def training(seed: int) -> SequenceTrainer:
+        return SequenceTrainer(make(name, seed), window=6, warmup=2, decay="cosine", total=8, weight_decay=0.1)
+
+    whole, other = training(0), training(1)
+    for number in range(3):
+        whole.update(batch(seed=number))
+    th.save(whole.state_dict(), tmp_path / "trainer.pt")
+    other.update(batch(length=5, seed=9))
+    other.load_state_dict(th.load(tmp_path / "trainer.pt", weights_only=True))
+    assert other.updates == 3
+    for number in range(3, 8):
+        one, two = (trainer.update(batch(seed=number)) for trainer in (whole, other))
+        assert one.loss == two.loss
+        assert one.grad_norm == two.grad_norm
+    for here, there in zip(whole.model.parameters(), other.model.parameters(), strict=True):
+        assert th.equal(here, there)
+
+
+def test_the_state_of_another_memory_is_refused() -> None:
+    model = make()
+    _, state = model(batch().tokens)
+    leaves = model.state_leaves(state)
+    assert leaves is not None
+    assert model.state_leaves(None) is model.state_from(None) is None
+    with pytest.raises(ValueError, match=f"{len(leaves) - 1} tensors are given for a state of {len(leaves)}"):
+        model.state_from(leaves[1:])
 
 
 def test_warm_up_and_decay() -> None:
