@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, chosen_device
+from memory_agents.benchmarks.sequence.checkpoint import Checkpoint
 from memory_agents.benchmarks.sequence.runs import (
     Row,
     begin_run,
@@ -150,7 +150,7 @@ class AlgorithmicConfig:
             raise UsageError(f"--warmup {self.warmup} leaves nothing of --updates {self.updates}; lower --warmup")
         if not self.stop_at > 0:
             raise UsageError(f"--stop-at {self.stop_at} stops before anything is learned; use an accuracy above 0")
-        check_seed("--seeds", self.seed)
+        check_seed(self.seed)
         check_device(self.device)
 
     @property
@@ -250,10 +250,13 @@ class Experiment:
         with seeded(TEST_SEED, self.model.device):
             return evaluate(self.model, batches, self.window)
 
-    def learn(self, say: Callable[[str], None] = lambda line: None) -> tuple[list[Row], dict[str, Any]]:
+    def learn(
+        self, folder: Path | None = None, say: Callable[[str], None] = lambda line: None
+    ) -> tuple[list[Row], dict[str, Any]]:
         """
         Train, then test with the last weights.
 
+        :param folder: where to keep a checkpoint, and to go on from the one that is there; None for no such thing
         :param say: called with a line after each look at the validation set
         :return: rows of the learning curve, and what came out
         """
@@ -262,10 +265,14 @@ class Experiment:
         validation = self.held_out(VALIDATION_SEQUENCES, VALIDATION_SEED)
         curve: list[Row] = []
         losses: list[float] = []
-        start = time.process_time(), time.perf_counter()
+        checkpoint = Checkpoint(folder, self.model.device)
         # Dropout and judgers that draw take their numbers from PyTorch's generator.
         with seeded(config.seed, self.model.device):
-            for update in range(1, config.updates + 1):
+            if saved := checkpoint.load():
+                self.trainer.load_state_dict(saved["trainer"])
+                rng.bit_generator.state = json.loads(saved["sequences"])
+                curve = saved["curve"]
+            for update in range(self.trainer.updates + 1, config.updates + 1):
                 losses.append(self.trainer.update(self.draw(config.batch_size, rng)).loss)
                 if update % config.validate_every and update < config.updates:
                     continue
@@ -283,7 +290,10 @@ class Experiment:
                 say(f"{config.name}: {update:,}/{config.updates:,} updates, validation accuracy {score.accuracy:.3f}")
                 if score.accuracy >= config.stop_at or not math.isfinite(score.loss):
                     break
-        seconds = time.process_time() - start[0], time.perf_counter() - start[1]
+                checkpoint.save(
+                    trainer=self.trainer.state_dict(), sequences=json.dumps(rng.bit_generator.state), curve=curve
+                )
+        seconds = checkpoint.clock.spent()
         test = self.score(self.held_out(TEST_SEQUENCES, TEST_SEED))
         return curve, {
             "accuracy": test.accuracy,
@@ -291,8 +301,8 @@ class Experiment:
             "loss": test.loss if math.isfinite(test.loss) else None,
             "segment_length": self.segment,
             "updates": self.trainer.updates,
-            "train_cpu_seconds": seconds[0],
-            "train_seconds": seconds[1],
+            "train_cpu_seconds": seconds["cpu"],
+            "train_seconds": seconds["wall"],
             "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
         }
 
@@ -315,7 +325,7 @@ def run_algorithmic(
     for config in waiting:
         folder = out / config.name
         begin_run(folder, config)
-        curve, score = Experiment(config).learn(say)
+        curve, score = Experiment(config).learn(folder, say)
         finish_run(folder, curve, score)
         say(
             f"{folder.name}: test accuracy {score['accuracy']:.3f} after {score['updates']:,} updates, "

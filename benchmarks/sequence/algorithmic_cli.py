@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch as th
 import typer
@@ -18,11 +18,15 @@ from memory_agents.benchmarks.sequence.algorithmic_report import (
     algorithmic_table,
     plot_algorithmic,
 )
+from memory_agents.benchmarks.sequence.options import Autocast, Device, Out, Seeds
 from memory_agents.sequence import task_registry
 
 TABLE_FILE, CURVES_FILE = "table.md", "curves.png"
 #: Splits of the paper.
 SEGMENTS = {"copy": "3,6,9", "reverse": "2,4,6", "retrieval": "2,3,4,5", "quadratic": "6"}
+#: Where a task has other defaults than :class:`AlgorithmicConfig`. Retrieval stays at guessing among the values shown for
+#: thousands of updates, whatever the network, before it is learned.
+OTHER_DEFAULTS: dict[str, dict[str, Any]] = {"retrieval": dict(updates=20_000, batch_size=64)}
 PURPOSES = {
     "copy": "Give back a row of symbols, twice.",
     "reverse": "Give back a row of symbols from last to first.",
@@ -41,17 +45,17 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def _command(task: str) -> Callable[..., None]:
-    defaults = AlgorithmicConfig
+    defaults = AlgorithmicConfig(task, "none", 1, **OTHER_DEFAULTS.get(task, {}))
 
     def train(
-        out: Annotated[Path, typer.Option(help="Folder for the runs; those that it already holds are not repeated.")],
+        out: Out,
         agents: Annotated[
             list[str], typer.Option(help=f"Memories, as none,xl,rmt (repeatable): {', '.join(AGENTS)}.")
         ] = ["none,xl,rmt"],  # noqa: B006
         segments: Annotated[
             list[str], typer.Option(help="Into how many segments sequences are split, as 3,6 (repeatable).")
         ] = [SEGMENTS[task]],  # noqa: B006
-        seeds: Annotated[list[str], typer.Option(help="Seeds, as 0,1,2 (repeatable).")] = ["0"],  # noqa: B006
+        seeds: Seeds = ["0"],  # noqa: B006
         task_kwargs: Annotated[
             list[str] | None, typer.Option(help="Arguments of the task: key=value (repeatable) or a JSON object.")
         ] = None,
@@ -78,8 +82,8 @@ def _command(task: str) -> Callable[..., None]:
         stop_at: Annotated[
             float, typer.Option(help="Accuracy there that ends a run early; above 1 for never.")
         ] = defaults.stop_at,
-        device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = defaults.device,
-        autocast: Annotated[str | None, typer.Option(help="bfloat16, to compute products in that format.")] = None,
+        device: Device = defaults.device,
+        autocast: Autocast = None,
         threads: Threads = None,
     ) -> None:
         if threads is not None:

@@ -107,7 +107,7 @@ class PretrainingConfig:
                 f"--memory-length {self.memory_length} is no multiple of --segment {self.segment}, so that segments "
                 f"would leave it in the middle of others; use --memory-length {near}"
             )
-        check_seed("--seeds", self.seed)
+        check_seed(self.seed)
         check_device(self.device)
         if self.autocast is not None and self.autocast not in FORMATS:
             raise UsageError(f"--autocast {self.autocast!r} is unknown; use {' or '.join(FORMATS)}, or leave it out")

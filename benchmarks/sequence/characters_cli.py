@@ -28,6 +28,7 @@ from memory_agents.benchmarks.sequence.characters_report import (
     plot_validation,
 )
 from memory_agents.benchmarks.sequence.characters_run import run_characters
+from memory_agents.benchmarks.sequence.options import Autocast, Device, Out, Seeds
 from memory_agents.sequence.randomness import seeded
 from memory_agents.sequence.text import decode, encode
 
@@ -55,7 +56,7 @@ def _help(text: str, default: object, paper: str | None = None) -> Any:
 
 
 def characters(
-    out: Annotated[Path, typer.Option(help="Folder for the runs; those that it already holds are not repeated.")],
+    out: Out,
     data: Annotated[
         Path | None, typer.Option(help="File to learn from, such as enwik8; default: the standard library's sources.")
     ] = None,
@@ -70,7 +71,7 @@ def characters(
             f"{ALL_ROWS} for {', '.join(PUBLISHED)}."
         ),
     ] = [_D.compression],  # noqa: B006
-    seeds: Annotated[list[str], typer.Option(help="Seeds, as 0,1,2 (repeatable).")] = ["0"],  # noqa: B006
+    seeds: Seeds = ["0"],  # noqa: B006
     paper_size: Annotated[
         bool, typer.Option("--paper-size", help="Other defaults: the size of the DCT paper's model, for a GPU.")
     ] = False,
@@ -127,8 +128,8 @@ def characters(
     test_lanes: Annotated[
         int | None, _help("Lanes that the validation and the test part are cut into; 1 for one stream.", _D.test_lanes)
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = _D.device,
-    autocast: Annotated[str | None, typer.Option(help="bfloat16, to compute products in that format.")] = None,
+    device: Device = _D.device,
+    autocast: Autocast = None,
     threads: Threads = None,
 ) -> None:
     """Foretell a text character by character: Transformer-XL, compressive memory, its judger (DCT), and controls."""
@@ -187,7 +188,7 @@ def generate(
     length: Annotated[int, typer.Option(min=1, help="Bytes to add.")] = 500,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 for the likeliest ones, 1 as foretold.")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Device = "auto",
 ) -> None:
     """Go on with a text, one character after the other, the memory as far back as it goes."""
     place = chosen_device(check_device(device))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -98,24 +97,6 @@ def begin(config: PretrainingConfig, corpus: Corpus, folder: Path) -> None:
     """
     described = {"name": corpus.name, "size": corpus.size, "sha256": corpus.sha256}
     begin_run(folder, config, corpus=described, evaluator=evaluator_hash(config))
-
-
-class Clock:
-    """
-    How long training takes.
-
-    :param cpu: seconds of CPU time that it has taken before
-    :param wall: seconds
-    """
-
-    def __init__(self, cpu: float = 0.0, wall: float = 0.0) -> None:
-        self._start = time.process_time() - cpu, time.perf_counter() - wall
-
-    def spent(self) -> dict[str, float]:
-        """
-        :return: seconds of both kinds so far
-        """
-        return {"cpu": time.process_time() - self._start[0], "wall": time.perf_counter() - self._start[1]}
 
 
 def save_weights(path: Path, model: SequenceModel, seconds: dict[str, float]) -> None:

@@ -17,7 +17,6 @@ from memory_agents.benchmarks.sequence.characters import AGENTS, CharacterConfig
 from memory_agents.benchmarks.sequence.characters_files import (
     READING_FILE,
     WEIGHTS_FILE,
-    Clock,
     begin,
     check_inputs,
     load_evaluator,
@@ -25,6 +24,7 @@ from memory_agents.benchmarks.sequence.characters_files import (
     save_weights,
     write_reading,
 )
+from memory_agents.benchmarks.sequence.checkpoint import Checkpoint, Clock, remove_checkpoint
 from memory_agents.benchmarks.sequence.runs import CURVE_FILE, Row, finish_run, is_finished, write_rows
 from memory_agents.memory.compressive import CompressiveMemory, LearnedJudge
 from memory_agents.sequence import (
@@ -123,32 +123,65 @@ class Experiment:
             raise UsageError(f"--agents {config.agent!r} cannot be trained: {error}") from error
 
     def learn(
-        self, update: Callable[[SequenceBatch], Row], part: str, first: int, n_updates: int, say: Say
+        self,
+        learner: SequenceTrainer | DCTTrainer,
+        part: str,
+        first: int,
+        n_updates: int,
+        checkpoint: Checkpoint,
+        say: Say,
     ) -> list[Row]:
         """
         Learn, and look at the validation part now and then, with a judger's likelier decisions.
 
-        :param update: one gradient step
+        :param learner: who takes the gradient steps
         :param part: name of this part of the run
         :param first: updates before it
         :param n_updates: updates of it
+        :param checkpoint: where it goes on if it has been killed
         :param say: called with a line at every look at the validation set
         :return: rows of the learning curve
         """
-        config, rows, seen = self.config, [], []
-        for number, batch in enumerate(islice(self.batches(first), n_updates), start=1):
-            seen.append(update(batch))
+        config, rows, seen = self.config, list[Row](), list[Row]()
+        if saved := checkpoint.load():
+            learner.load_state_dict(saved["learner"])
+            rows = saved["rows"]
+        done = rows[-1]["update"] - first if rows else 0
+        # All batches up to there, since the first one of a reader forgets what was before.
+        for number, batch in islice(enumerate(self.batches(first), start=1), done, n_updates):
+            seen.append(_update(learner, batch))
             if number % config.validate_every and number < n_updates:
                 continue
             validation = self.score(self.corpus.validation[: config.validation_bytes])
             means = {name: _mean([row[name] for row in seen if row.get(name) is not None]) for name in FIGURES}
             rows.append({"update": first + number, "part": part, "validation_bits": _finite(validation.bits), **means})
             seen.clear()
+            checkpoint.save(learner=learner.state_dict(), rows=rows)
             say(
                 f"{config.name}: update {first + number}, {rows[-1]['training_bits']} bits in training, "
                 f"{rows[-1]['validation_bits']} in validation"
             )
         return rows
+
+
+def _update(learner: SequenceTrainer | DCTTrainer, batch: SequenceBatch) -> Row:
+    """
+    One gradient step.
+
+    :param learner: who takes it
+    :param batch: what to learn from
+    :return: what it came to
+    """
+    if isinstance(learner, SequenceTrainer):
+        return {"training_bits": learner.update(batch).loss / math.log(2)}
+    update = learner.update(batch)
+    return {
+        "training_bits": update.model.loss / math.log(2),
+        "keep_rate": update.keep_rate,
+        "reading_distance": update.reading_distance,
+        "advantage": update.advantage,
+        "judger_entropy": update.entropy,
+    }
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -214,14 +247,12 @@ def pretrain(config: PretrainingConfig, corpus: Corpus, folder: Path, say: Say) 
         return
     begin(config, corpus, folder)
     experiment = Experiment(config, corpus)
-    trainer, clock = experiment.trainer(config.learning_rate), Clock()
+    trainer, checkpoint = experiment.trainer(config.learning_rate), Checkpoint(folder, experiment.model.device)
     with seeded(config.seed, experiment.model.device):
-        rows = experiment.learn(
-            lambda batch: {"training_bits": trainer.update(batch).loss / math.log(2)},
-            "pre-training", 0, config.pretrain_updates, say,
-        )  # fmt: skip
+        rows = experiment.learn(trainer, "pre-training", 0, config.pretrain_updates, checkpoint, say)
     write_rows(folder / CURVE_FILE, rows)
-    save_weights(folder / WEIGHTS_FILE, experiment.model, clock.spent())
+    save_weights(folder / WEIGHTS_FILE, experiment.model, checkpoint.clock.spent())
+    remove_checkpoint(folder)
 
 
 class CoTraining(Experiment):
@@ -239,9 +270,10 @@ class CoTraining(Experiment):
         missing, unknown = self.model.load_state_dict(weights, strict=False)
         assert not unknown, "weights of another model"
         assert all(name.startswith("core.judge.") for name in missing), "weights of another model"
-        self.second_trainer = self.trainer(config.cotrain_learning_rate)
+        trainer = self.trainer(config.cotrain_learning_rate)
+        #: who takes the gradient steps
+        self.learner: SequenceTrainer | DCTTrainer = trainer
         core = self.model.core
-        self.dct: DCTTrainer | None = None
         if isinstance(core, CompressiveMemory) and isinstance(core.judge, LearnedJudge):
             evaluator = load_evaluator(config)
             if evaluator is None:
@@ -249,7 +281,7 @@ class CoTraining(Experiment):
                 evaluator = make_model(config.pretraining)
                 evaluator.load_state_dict(weights)
             try:
-                self.dct = DCTTrainer(self.second_trainer, evaluator, **config.dct_kwargs)
+                self.learner = DCTTrainer(trainer, evaluator, **config.dct_kwargs)
             except (TypeError, ValueError) as error:
                 raise UsageError(f"--dct-kwargs {json.dumps(config.dct_kwargs)} cannot be used: {error}") from error
 
@@ -257,24 +289,6 @@ class CoTraining(Experiment):
     def is_judged(self) -> bool:
         """Whether somebody decides over leaving blocks."""
         return isinstance(self.model.core, CompressiveMemory) and self.model.core.judge is not None
-
-    def update(self, batch: SequenceBatch) -> Row:
-        """
-        One gradient step.
-
-        :param batch: what to learn from
-        :return: what it came to
-        """
-        if self.dct is None:
-            return {"training_bits": self.second_trainer.update(batch).loss / math.log(2)}
-        update = self.dct.update(batch)
-        return {
-            "training_bits": update.model.loss / math.log(2),
-            "keep_rate": update.keep_rate,
-            "reading_distance": update.reading_distance,
-            "advantage": update.advantage,
-            "judger_entropy": update.entropy,
-        }
 
 
 def run_one(config: CharacterConfig, corpus: Corpus, out: Path, say: Say) -> None:
@@ -288,10 +302,13 @@ def run_one(config: CharacterConfig, corpus: Corpus, out: Path, say: Say) -> Non
     pretrain(config.pretraining, corpus, before, say)
     begin(config, corpus, folder)
     weights, seconds = load_weights(before / WEIGHTS_FILE)
-    experiment, clock = CoTraining(config, corpus, weights), Clock(**seconds)
+    experiment = CoTraining(config, corpus, weights)
+    checkpoint = Checkpoint(folder, experiment.model.device, Clock(**seconds))
     with seeded(COTRAINING_SEED + config.seed, experiment.model.device):
-        rows = experiment.learn(experiment.update, "co-training", config.pretrain_updates, config.cotrain_updates, say)
-    seconds = clock.spent()
+        rows = experiment.learn(
+            experiment.learner, "co-training", config.pretrain_updates, config.cotrain_updates, checkpoint, say
+        )
+    seconds = checkpoint.clock.spent()
     score = measure(experiment, folder)
     save_weights(folder / WEIGHTS_FILE, experiment.model, seconds)
     with (before / CURVE_FILE).open(newline="") as file:

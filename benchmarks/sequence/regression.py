@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch as th
 from torch import nn
 
 from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, chosen_device
+from memory_agents.benchmarks.sequence.checkpoint import Checkpoint
 from memory_agents.benchmarks.sequence.regression_tasks import TASKS, RegressionTask, Sequences
 from memory_agents.benchmarks.sequence.runs import (
     begin_run,
@@ -74,7 +74,7 @@ class RegressionConfig:
         check_count(self, "gradient_steps", "batch_size", "validate_every")
         if not 0 < self.learning_rate < math.inf:
             raise UsageError(f"--learning-rate {self.learning_rate} must be a positive number; use 0.005")
-        check_seed("--seed", self.seed)
+        check_seed(self.seed)
         if self.blanks and "blanks" not in self._task_options():
             raise UsageError(f"--blanks {self.blanks} is no option of {self.task}; leave it out")
         check_device(self.device)
@@ -101,7 +101,7 @@ class RegressionConfig:
         :return: the command that repeats this run
         """
         no_options = {"task", "blanks"} - self._task_options().keys()
-        return command_line(self.task, self, left_out=no_options)
+        return command_line(self.task, self, {"seed": "--seeds"}, no_options)
 
 
 class Regressor(nn.Module):
@@ -173,20 +173,21 @@ class Regression:
     figures: dict[str, Any]
 
 
-def regress(config: RegressionConfig) -> Regression:
+def regress(config: RegressionConfig, folder: Path | None = None) -> Regression:
     """
     Learn from fresh sequences at every step, and test the weights that did best on the validation set.
 
     :param config: the run's arguments
+    :param folder: where to keep a checkpoint, and to go on from the one that is there; None for no such thing
     :return: the trained network and how it did
     :raises UsageError: as :func:`make_regressor`
     """
     # Dropout and judges that draw take their numbers from the one generator of the process.
     with seeded(config.seed, chosen_device(config.device)):
-        return _regress(config)
+        return _regress(config, folder)
 
 
-def _regress(config: RegressionConfig) -> Regression:
+def _regress(config: RegressionConfig, folder: Path | None) -> Regression:
     network, task, device = make_regressor(config), config.make_task(), chosen_device(config.device)
     optimiser = th.optim.Adam(network.parameters(), config.learning_rate)
     training = th.Generator().manual_seed(config.seed)
@@ -194,15 +195,28 @@ def _regress(config: RegressionConfig) -> Regression:
     curve: list[tuple[int, float | None, float]] = []
     best: tuple[float, int, dict[str, th.Tensor]] = (math.inf, 0, {})
     errors: list[float] = []
-    cpu_start = time.process_time()
-    for step in range(config.gradient_steps + 1):
-        if step % config.validate_every == 0 or step == config.gradient_steps:
+    checkpoint = Checkpoint(folder, device)
+    if saved := checkpoint.load():
+        network.load_state_dict(saved["network"])
+        optimiser.load_state_dict(saved["optimiser"])
+        training.set_state(saved["training"])
+        curve, best = saved["curve"], saved["best"]
+    done = curve[-1][0] if curve else None
+    for step in range(done or 0, config.gradient_steps + 1):
+        if step != done and (step % config.validate_every == 0 or step == config.gradient_steps):
             error = network.error(validation)
             curve.append((step, sum(errors) / len(errors) if errors else None, error))
             errors.clear()
             # What is not a number is not smaller either.
             if error < best[0] or step == 0:
                 best = error, step, {name: tensor.clone() for name, tensor in network.state_dict().items()}
+            checkpoint.save(
+                network=network.state_dict(),
+                optimiser=optimiser.state_dict(),
+                training=training.get_state(),
+                curve=curve,
+                best=best,
+            )
         if step < config.gradient_steps:
             sequences = task.draw(config.batch_size, training).to(device)
             guesses, core_loss = network(sequences.inputs)
@@ -212,7 +226,7 @@ def _regress(config: RegressionConfig) -> Regression:
             nn.utils.clip_grad_norm_(network.parameters(), MAX_GRAD_NORM)
             optimiser.step()
             errors.append(float(mse.detach()))
-    cpu_seconds = time.process_time() - cpu_start
+    cpu_seconds = checkpoint.clock.spent()["cpu"]
 
     network.load_state_dict(best[2])
     test = task.draw(TEST_SEQUENCES, th.Generator().manual_seed(TEST_SEED)).to(device)
@@ -247,7 +261,7 @@ def run_regression(config: RegressionConfig, out: Path) -> bool:
     # Refused arguments shall leave no folder behind.
     make_regressor(config)
     begin_run(folder, config)
-    result = regress(config)
+    result = regress(config, folder)
     names = ("gradient_step", "training_mse", "validation_mse")
     finish_run(folder, [dict(zip(names, row, strict=True)) for row in result.curve], result.figures, FIGURES_FILE)
     return True

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import torch as th
 import typer
 
-from memory_agents.benchmarks.arguments import parse_kwargs
+from memory_agents.benchmarks.arguments import numbers, parse_kwargs
 from memory_agents.benchmarks.cli_measuring import Threads
+from memory_agents.benchmarks.sequence.options import Device, Out, Seeds
 from memory_agents.benchmarks.sequence.regression import RegressionConfig, run_regression
 from memory_agents.benchmarks.sequence.regression_report import (
     check_task,
@@ -19,18 +20,15 @@ from memory_agents.benchmarks.sequence.regression_report import (
     regression_table,
 )
 
-Out = Annotated[Path, typer.Option(help="Folder for the runs; those that it already holds are not repeated.")]
 MemoryClass = Annotated[list[str], typer.Option(help="Memory core, by its name (repeatable).")]
 MemoryKwargs = Annotated[
     list[str] | None, typer.Option(help="Arguments of the memory cores: key=value (repeatable) or a JSON object.")
 ]
 Length = Annotated[list[int], typer.Option(help="Numbers in a sequence (repeatable).")]
 Blanks = Annotated[list[int], typer.Option(help="Numbers at its end that are never flagged (repeatable).")]
-Seed = Annotated[list[int], typer.Option(help="Seed of weights and sequences (repeatable).")]
 GradientSteps = Annotated[int, typer.Option(help="Gradient steps of each run.")]
 BatchSize = Annotated[int, typer.Option(help="Fresh sequences per gradient step.")]
 LearningRate = Annotated[float, typer.Option(help="Learning rate of Adam.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 ValidateEvery = Annotated[int, typer.Option(help="Gradient steps between looks at the validation set.")]
 
 
@@ -49,7 +47,7 @@ def copy_first(
     memory_class: MemoryClass,
     memory_kwargs: MemoryKwargs = None,
     length: Length = [5, 100, 300, 600],  # noqa: B006
-    seed: Seed = [0],  # noqa: B006
+    seeds: Seeds = ["0"],  # noqa: B006
     gradient_steps: GradientSteps = 500,
     batch_size: BatchSize = 32,
     learning_rate: LearningRate = 5e-3,
@@ -65,8 +63,8 @@ def copy_first(
         validate_every=validate_every,
         device=device,
     )
-    sizes: list[dict[str, Any]] = [{"length": numbers} for numbers in length]
-    _run(_configs("copy-first", memory_class, memory_kwargs, sizes, seed, settings), out, threads)
+    sizes: list[dict[str, Any]] = [{"length": n} for n in length]
+    _run(_configs("copy-first", memory_class, memory_kwargs, sizes, seeds, settings), out, threads)
 
 
 def denoising(
@@ -75,7 +73,7 @@ def denoising(
     memory_kwargs: MemoryKwargs = None,
     length: Length = [400],  # noqa: B006
     blanks: Blanks = [0, 200],  # noqa: B006
-    seed: Seed = [0],  # noqa: B006
+    seeds: Seeds = ["0"],  # noqa: B006
     gradient_steps: GradientSteps = 500,
     batch_size: BatchSize = 32,
     # In 200 steps at T = 100, nBRC comes to an error of 0.96 with the rate of copy-first, and of 0.65 with this.
@@ -92,8 +90,8 @@ def denoising(
         validate_every=validate_every,
         device=device,
     )
-    sizes: list[dict[str, Any]] = [{"length": numbers, "blanks": last} for numbers, last in product(length, blanks)]
-    _run(_configs("denoising", memory_class, memory_kwargs, sizes, seed, settings), out, threads)
+    sizes: list[dict[str, Any]] = [{"length": n, "blanks": last} for n, last in product(length, blanks)]
+    _run(_configs("denoising", memory_class, memory_kwargs, sizes, seeds, settings), out, threads)
 
 
 def _configs(
@@ -101,13 +99,13 @@ def _configs(
     memory_class: list[str],
     memory_kwargs: list[str] | None,
     sizes: list[dict[str, Any]],
-    seed: list[int],
+    seeds: list[str],
     settings: dict[str, Any],
 ) -> list[RegressionConfig]:
     kwargs = parse_kwargs("--memory-kwargs", memory_kwargs or [])
     return [
-        RegressionConfig(memory_class=name, memory_kwargs=kwargs, seed=number, task=task, **size, **settings)
-        for number, size, name in product(seed, sizes, memory_class)
+        RegressionConfig(memory_class=name, memory_kwargs=kwargs, seed=seed, task=task, **size, **settings)
+        for seed, size, name in product(numbers("--seeds", seeds, 0), sizes, memory_class)
     ]
 
 

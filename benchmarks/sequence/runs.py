@@ -16,6 +16,7 @@ from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.provenance import commit
+from memory_agents.benchmarks.sequence.checkpoint import CHECKPOINT_FILE, remove_checkpoint
 
 CURVE_FILE, SCORE_FILE = "curve.csv", "score.json"
 
@@ -76,14 +77,13 @@ def check_count(config: RunConfig, *names: str, least: int = 1) -> None:
             raise UsageError(f"{option(name)} {value} is too small; use {least} or more")
 
 
-def check_seed(name: str, seed: int) -> None:
+def check_seed(seed: int) -> None:
     """
-    :param name: of the option, for the message
-    :param seed: its value
+    :param seed: of a run
     :raises UsageError: when it is one of the seeds from 2**31 on, which held-out sequences have, or negative
     """
     if not 0 <= seed < 2**31:
-        raise UsageError(f"{name} {seed} is out of bounds; use 0 to {2**31 - 1}")
+        raise UsageError(f"--seeds {seed} is out of bounds; use 0 to {2**31 - 1}")
 
 
 def is_finished(folder: Path, config: RunConfig, score_file: str = SCORE_FILE) -> bool:
@@ -111,15 +111,29 @@ def begin_run(folder: Path, config: RunConfig, **more: Any) -> None:
     :raises UsageError: when it cannot be written
     """
     make_folder(folder)
+    if not (folder / CONFIG_FILE).is_file():
+        # Nobody knows of which arguments it is.
+        remove_checkpoint(folder)
     text = {
         "arguments": asdict(config),
         "command": config.command(),
         **more,
-        "commit": commit(),
+        "commit": _commits(folder),
         "versions": versions(),
         "hardware": hardware(),
     }
     write_whole(folder / CONFIG_FILE, json.dumps(text, indent=2) + "\n")
+
+
+def _commits(folder: Path) -> str | None:
+    """The code that a run is made by: of a checkpoint that is there as well, where it was another one."""
+    now = commit()
+    if not (folder / CHECKPOINT_FILE).is_file():
+        return now
+    before: str | None = json.loads((folder / CONFIG_FILE).read_text())["commit"]
+    if now is None or before is None or before.split(", ")[-1] == now:
+        return before
+    return f"{before}, {now}"
 
 
 def finish_run(folder: Path, curve: Sequence[Row], score: dict[str, Any], score_file: str = SCORE_FILE) -> None:
@@ -131,6 +145,7 @@ def finish_run(folder: Path, curve: Sequence[Row], score: dict[str, Any], score_
     """
     write_rows(folder / CURVE_FILE, curve)
     write_whole(folder / score_file, json.dumps(score, indent=2) + "\n")
+    remove_checkpoint(folder)
 
 
 def load_config(folder: Path, kind: type[C]) -> C:

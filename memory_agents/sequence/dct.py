@@ -213,8 +213,8 @@ class DCTTrainer:
 
     def state_dict(self) -> dict[str, Any]:
         """
-        :return: all that learning goes on from, for ``torch.save``: the trainer's, the evaluator, the judger's optimizer
-            and running means. Tensors are those that go on to change
+        :return: all that learning goes on from, for ``torch.save``: the trainer's state, the evaluator, the judger's
+            optimizer and the running means. Tensors are those that go on to change
         """
         return {
             "trainer": self.trainer.state_dict(),

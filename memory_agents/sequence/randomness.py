@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch as th
+
+
+def random_state(device: th.device | str = "cpu") -> list[th.Tensor]:
+    """
+    :param device: where else than on the CPU there is drawing
+    :return: from where on PyTorch draws, for :func:`set_random_state`
+    """
+    device = th.device(device)
+    return [th.get_rng_state(), *([th.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def set_random_state(states: Sequence[th.Tensor], device: th.device | str = "cpu") -> None:
+    """
+    :param states: what :func:`random_state` returned, on the CPU
+    :param device: the same kind of device
+    """
+    th.set_rng_state(states[0])
+    for state in states[1:]:
+        th.cuda.set_rng_state(state, device)
 
 
 @contextmanager

@@ -275,7 +275,9 @@ def test_a_saved_co_training_goes_on_to_the_bit(tmp_path: Path) -> None:
         assert here.advantage is not None
         assert here._replace(model=None) == there._replace(model=None)
         assert here.model.loss == there.model.loss
-    for left, right in zip(one.trainer.model.state_dict().values(), two.trainer.model.state_dict().values(), strict=True):
+    for left, right in zip(
+        one.trainer.model.state_dict().values(), two.trainer.model.state_dict().values(), strict=True
+    ):
         assert th.equal(left, right)
 
 

@@ -14,10 +14,13 @@ import torch as th
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
+from memory_agents.benchmarks.sequence import algorithmic_cli, runs
 from memory_agents.benchmarks.sequence.algorithmic import AGENTS, AlgorithmicConfig, Experiment, run_algorithmic
 from memory_agents.benchmarks.sequence.algorithmic_report import algorithmic_groups, algorithmic_table
+from memory_agents.benchmarks.sequence.checkpoint import CHECKPOINT_FILE
 from memory_agents.benchmarks.sequence.runs import CURVE_FILE, SCORE_FILE, load_config
 from memory_agents.memory import CompressiveMemory
+from tests.benchmarks.sequence.killing import kill_at
 
 TINY = AlgorithmicConfig(
     "copy", "rmt", 3, {"n_symbols": 2, "alphabet": 3}, n_memory=2, n_layers=1, d_model=8, n_heads=2, d_feedforward=8,
@@ -160,13 +163,41 @@ def test_runs_are_done_once_and_shown_beside_the_published(tmp_path: Path, capsy
     assert (tmp_path / "again" / "t.md").read_text() == table
 
 
-def test_a_killed_run_is_begun_anew(tmp_path: Path) -> None:
-    run_algorithmic([TINY], tmp_path)
-    score = tmp_path / TINY.name / SCORE_FILE
-    before = json.loads(score.read_text())["accuracy"]
-    score.unlink()
-    run_algorithmic([TINY], tmp_path)
-    assert json.loads(score.read_text())["accuracy"] == before
+def test_a_killed_run_goes_on_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kwargs = {"xl_memory": 1, "dropout": 0.3}
+    config = replace(TINY, memory_kwargs=kwargs, updates=7, stop_at=1.1)
+    run_algorithmic([config], tmp_path / "whole")
+    folder = tmp_path / "killed" / config.name
+    begun = kill_at({1, 6}, monkeypatch)
+    for has_checkpoint in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            run_algorithmic([config], folder.parent)
+        assert (folder / CHECKPOINT_FILE).is_file() == has_checkpoint
+    run_algorithmic([config], folder.parent)
+    assert not (folder / CHECKPOINT_FILE).exists()
+    # Without a checkpoint from the beginning on, then from the latest one.
+    assert begun == [0, 1, 0, 1, 2, 3, 4, 4, 5, 6]
+    scores = [json.loads((path / config.name / SCORE_FILE).read_text()) for path in (tmp_path / "whole", folder.parent)]
+    for score in scores:
+        assert score.pop("train_cpu_seconds") > 0
+        assert score.pop("train_seconds") > 0
+    assert scores[0] == scores[1]
+    assert (folder / "curve.csv").read_text() == (tmp_path / "whole" / config.name / "curve.csv").read_text()
+
+
+def test_a_run_tells_all_code_that_it_is_made_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, told = tmp_path / TINY.name, []
+    for now in ("a", "b", "b", None, "a"):
+        monkeypatch.setattr(runs, "commit", lambda now=now: now)
+        runs.begin_run(folder, TINY)
+        told.append(json.loads((folder / "config.json").read_text())["commit"])
+        (folder / CHECKPOINT_FILE).touch()
+    assert told == ["a", "a, b", "a, b", "a, b", "a, b, a"]
+    # A checkpoint of nobody knows what is no beginning.
+    (folder / "config.json").unlink()
+    runs.begin_run(folder, TINY)
+    assert not (folder / CHECKPOINT_FILE).exists()
+    assert json.loads((folder / "config.json").read_text())["commit"] == "a"
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
@@ -220,6 +251,17 @@ def test_the_published_stands_beside_the_papers_own_task(tmp_path: Path) -> None
 def test_a_judger_that_nobody_trains_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="nobody would train its judger"):
         run_algorithmic([replace(TINY, agent="compressive", memory_kwargs={"judger": True})], tmp_path)
+
+
+def test_retrieval_has_a_longer_budget_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[AlgorithmicConfig] = []
+    monkeypatch.setattr(algorithmic_cli, "run_algorithmic", lambda configs, *_: asked.extend(configs))
+    for task in ("copy", "retrieval"):
+        # There is no run to make a table of.
+        assert run(["sequence", task, "--agents", "rmt", "--segments", "2", "--out", str(tmp_path)]) == 2
+    copying, retrieving = asked
+    assert copying == AlgorithmicConfig("copy", "rmt", 2)
+    assert retrieving == AlgorithmicConfig("retrieval", "rmt", 2, updates=20_000, batch_size=64)
 
 
 def test_no_runs(tmp_path: Path) -> None:

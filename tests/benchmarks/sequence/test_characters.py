@@ -23,12 +23,14 @@ from memory_agents.benchmarks.sequence.characters import (
 )
 from memory_agents.benchmarks.sequence.characters_files import load_evaluator, write_reading
 from memory_agents.benchmarks.sequence.characters_run import CoTraining, Experiment, check_run, measure, run_one
+from memory_agents.benchmarks.sequence.checkpoint import CHECKPOINT_FILE
 from memory_agents.memory.compressive import CompressiveMemory
-from memory_agents.sequence import ReadingRecord, SequenceBatch, SequenceModel, evaluate
+from memory_agents.sequence import DCTTrainer, ReadingRecord, SequenceBatch, SequenceModel, evaluate
 from memory_agents.sequence.lanes import evaluation_batches
 from memory_agents.sequence.text import Corpus, make_corpus
 from memory_agents.sequence.training import cross_entropy
 from tests.benchmarks.sequence.characters import periodic_text, tiny, tiny_corpus
+from tests.benchmarks.sequence.killing import kill_at
 
 
 def outcome(config: CharacterConfig, folder: Path, corpus: Corpus) -> tuple[str, dict[str, Any]]:
@@ -89,7 +91,7 @@ def test_the_score_does_not_depend_on_windows(name: str) -> None:
     corpus = tiny_corpus(6000)
     experiment = CoTraining(config, corpus, make_model(config.pretraining).state_dict())
     for _, batch in zip(range(6), experiment.batches(0), strict=False):
-        experiment.update(batch)
+        experiment.learner.update(batch)
     text = corpus.test
     batches = list(map(experiment._seen, evaluation_batches(text, 2, config.segment)))
     whole = SequenceBatch(*(th.cat(parts, dim=1) for parts in zip(*batches, strict=True)))
@@ -146,6 +148,26 @@ def test_runs_repeat_to_the_bit(name: str, tmp_path: Path) -> None:
         results.append(outcome(tiny(name), tmp_path / str(number), corpus))
     assert results[0] == results[1]
     assert outcome(tiny(name, seed=1), tmp_path, corpus)[0] != results[0][0]
+
+
+@pytest.mark.parametrize("name", ["xl", "random", "dct"])
+def test_a_killed_run_goes_on_to_the_bit(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, config = tiny_corpus(), tiny(name, pretrain_updates=6, cotrain_updates=8, validate_every=3)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    expected = outcome(config, whole, corpus)
+    begun = kill_at({4, 12, 15}, monkeypatch)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            run_one(config, corpus, killed, lambda line: None)
+    assert outcome(config, killed, corpus) == expected
+    # Every time from the latest look on, which is after three updates of either part.
+    assert begun == [*range(5), *range(3, 6), *range(5), *range(3, 6), *range(3, 8)]
+    for part in (config.name, config.pretraining.name):
+        assert not (killed / part / CHECKPOINT_FILE).exists()
+        left, right = (
+            th.load(folder / part / "weights.pt", weights_only=True)["weights"] for folder in (whole, killed)
+        )
+        assert all(th.equal(tensor, right[key]) for key, tensor in left.items())
 
 
 def test_keeping_everything_is_the_compressive_transformer(tmp_path: Path) -> None:
@@ -274,14 +296,14 @@ def test_dct_is_compared_with_another_run(tmp_path: Path) -> None:
         evaluator = load_evaluator(config)
         assert evaluator is not None
         experiment = CoTraining(config, corpus, make_model(config.pretraining).state_dict())
-        assert experiment.dct is not None
+        assert isinstance(experiment.learner, DCTTrainer)
         alone = Experiment(theirs, corpus)
         alone.model.load_state_dict(evaluator.state_dict())
         state = None
         for _, batch in zip(range(5), alone.batches(0), strict=False):
             (expected,) = (alone.model(batch.tokens, state, batch.starts),)
             state = expected[1]
-            losses = experiment.dct._evaluator_losses(batch)
+            losses = experiment.learner._evaluator_losses(batch)
             th.testing.assert_close(losses, cross_entropy(expected[0], batch))
     assert tiny("xl", evaluator="nowhere").pretraining == tiny("xl").pretraining
 

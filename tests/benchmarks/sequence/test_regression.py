@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,15 @@ from torch import nn
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.sequence import regression
+from memory_agents.benchmarks.sequence.checkpoint import CHECKPOINT_FILE
 from memory_agents.benchmarks.sequence.regression import (
+    FIGURES_FILE,
     TEST_SEED,
     TEST_SEQUENCES,
     RegressionConfig,
     make_regressor,
     regress,
+    run_regression,
 )
 from memory_agents.benchmarks.sequence.regression_tasks import TASKS, CopyFirst, Denoising, Sequences
 from memory_agents.benchmarks.sequence.runs import load_config
@@ -99,6 +103,36 @@ def test_runs_repeat_bit_by_bit_whatever_was_drawn_before() -> None:
     assert first.curve == again.curve
     assert first.figures["test_mse"] == again.figures["test_mse"]
     assert regress(replace(TINY, seed=1)).curve != first.curve
+
+
+def test_a_killed_run_goes_on_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kwargs = dict(memory_length=2, compressed_length=0, d_model=8, n_heads=2, n_layers=1, dropout=0.2)
+    config = replace(TINY, memory_class="compressive", gradient_steps=7, memory_kwargs=kwargs)
+    whole = regress(config)
+    step, begun = th.optim.Adam.step, list[int]()
+
+    def interrupted(optimiser: th.optim.Adam, *arguments: Any) -> Any:
+        begun.append(len(begun))
+        if len(begun) in (2, 6):
+            raise KeyboardInterrupt
+        return step(optimiser, *arguments)
+
+    monkeypatch.setattr(th.optim.Adam, "step", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            run_regression(config, tmp_path)
+    folder = tmp_path / config.folder_name()
+    assert (folder / CHECKPOINT_FILE).is_file()
+    assert run_regression(config, tmp_path)
+    assert not (folder / CHECKPOINT_FILE).exists()
+    figures = json.loads((folder / FIGURES_FILE).read_text())
+    assert figures.pop("train_cpu_seconds") > 0
+    assert figures == {name: value for name, value in whole.figures.items() if name != "train_cpu_seconds"}
+    with (folder / "curve.csv").open(newline="") as file:
+        rows = [tuple(float(value) if value else None for value in row.values()) for row in csv.DictReader(file)]
+    assert rows == whole.curve
+    # From the beginning on, twice, as the second step was never done; then from the checkpoint after it.
+    assert len(begun) == 2 + 4 + 5
 
 
 def test_what_is_reported() -> None:

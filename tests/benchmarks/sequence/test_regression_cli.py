@@ -36,7 +36,7 @@ def test_sweep_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     (folders[0] / "regression.json").unlink()
     capsys.readouterr()
 
-    assert run([*args, "--seed", "0", "--seed", "1", "--memory-class", "gru"]) == 0
+    assert run([*args, "--seeds", "0,1", "--memory-class", "gru"]) == 0
     assert len([path for path in tmp_path.iterdir() if path.is_dir()]) == 8
     changed = {path.parent for path, at in written.items() if path.stat().st_mtime_ns != at}
     assert changed == {folders[0]}
@@ -152,7 +152,7 @@ def test_commands_of_checked_in_results_still_run(tmp_path: Path, capsys: pytest
         (["--memory-class", "gru", "--batch-size", "-1"], ["--batch-size -1"]),
         (["--memory-class", "gru", "--validate-every", "0"], ["--validate-every 0"]),
         (["--memory-class", "gru", "--learning-rate", "nan"], ["--learning-rate nan"]),
-        (["--memory-class", "gru", "--seed", "-3"], ["--seed -3"]),
+        (["--memory-class", "gru", "--seed", "-3"], ["--seeds '-3'"]),
         (["--memory-class", "gru", "--blanks", "3"], ["--blanks"]),
         (["--memory-class", "compressive", "--memory-kwargs", "judger=true"], ["judger=True", "keep"]),
         ([], ["--memory-class"]),
