@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]`.
 # Sections: environments, compression-rate, more-environments, suites, cores, gates, copy-first,
-# judger, judger-delays (which evaluates the agents of judger), masking, off-policy; all by default. Each
+# judger, judger-delays (which evaluates the agents of judger), masking, off-policy, algorithmic, characters,
+# compressions, denoising; all by default. Each
 # run has one thread; PARALLEL runs go at a time (default 1). A run whose results are there is not repeated, so an
 # interrupted sweep goes on where it stopped.
 set -euo pipefail
@@ -9,7 +10,7 @@ set -euo pipefail
 out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]}
 parallel=${2:-1}
 sections=("${@:3}")
-[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first judger judger-delays masking off-policy)
+[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first judger judger-delays masking off-policy algorithmic characters compressions denoising)
 export OMP_NUM_THREADS=1
 
 # job FOLDER ARGUMENTS...: one line for the queue.
@@ -227,6 +228,35 @@ off-policy() {
             job "off-policy/$policy-s$seed" --env MemoryAgents/TMaze-v0 --env-kwargs "'{\"corridor\": 50}'" \
                 --algorithm DQN --total-timesteps 60000 --policy $policy --seed $seed
         done
+    done
+}
+
+# The tasks of the Recurrent Memory Transformer paper, all splits of it.
+algorithmic() {
+    local task
+    for task in copy reverse retrieval quadratic; do
+        echo sequence $task --agents none,xl,rmt --threads 1 --out "$out/sequence/algorithmic"
+    done
+}
+
+# A pre-training serves all agents that go on from it, so a seed is one job.
+characters() {
+    local seed
+    for seed in 0 1 2; do
+        echo sequence characters --agents none,recent,xl,compressive,dct,keep,discard,random --seeds $seed \
+            --threads 1 --out "$out/sequence/characters"
+    done
+}
+
+compressions() {
+    echo sequence characters --agents compressive --compression published --threads 1 --out "$out/sequence/compressions"
+}
+
+denoising() {
+    local seed
+    for seed in 0 1 2; do
+        echo sequence denoising --memory-class lstm --memory-class gru --memory-class brc --memory-class nbrc \
+            --gradient-steps 1000 --validate-every 100 --seeds $seed --threads 1 --out "$out/sequence/denoising"
     done
 }
 
