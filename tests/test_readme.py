@@ -51,7 +51,7 @@ HEADLINES = (
 
 def test_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    shortened, replaced = re.subn(r"learn\([\d_]+, progress_bar=True\)", "learn(256)", README)
+    shortened, replaced = re.subn(r"learn\([\d_]+\)", "learn(256)", README)
     assert replaced == 1
     blocks = re.findall(r"```python\n(.*?)```", shortened, flags=re.DOTALL)
     assert len(blocks) == 6

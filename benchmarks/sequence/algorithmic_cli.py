@@ -24,8 +24,8 @@ from memory_agents.sequence import task_registry
 TABLE_FILE, CURVES_FILE = "table.md", "curves.png"
 #: Splits of the paper.
 SEGMENTS = {"copy": "3,6,9", "reverse": "2,4,6", "retrieval": "2,3,4,5", "quadratic": "6"}
-#: Where a task has other defaults than :class:`AlgorithmicConfig`. Retrieval stays at guessing among the values shown for
-#: thousands of updates, whatever the network, before it is learned.
+#: Where a task has other defaults than :class:`AlgorithmicConfig`. Retrieval stays at guessing among the values shown
+#: for thousands of updates, whatever the network, before it is learned.
 OTHER_DEFAULTS: dict[str, dict[str, Any]] = {"retrieval": dict(updates=20_000, batch_size=64)}
 PURPOSES = {
     "copy": "Give back a row of symbols, twice.",

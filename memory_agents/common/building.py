@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from gymnasium import spaces
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 
 from memory_agents.common.extractors import CombinedFeatures, image_extractor
 from memory_agents.memory import MemoryCore
-from memory_agents.memory.building import make_memory
+from memory_agents.memory.building import make_memory, memory_type
 
 
 def default_features_extractor(
@@ -26,6 +29,28 @@ def default_features_extractor(
     if is_image_space(observation_space, normalized_image=not normalize_images):
         return image_extractor(observation_space)
     return FlattenExtractor
+
+
+def check_memory_arguments(
+    memory_class: str | type[MemoryCore[Any]], memory_kwargs: object, others: Mapping[str, Any]
+) -> None:
+    """
+    :param memory_class: registered name or class
+    :param memory_kwargs: keyword arguments of the core
+    :param others: arguments of the policy that it hands on
+    :raises TypeError: when ``memory_class`` is no memory core, or one of its arguments is among the others
+    :raises ValueError: when the name is unknown, or ``memory_kwargs`` is no dictionary
+    """
+    if memory_kwargs is not None and not isinstance(memory_kwargs, Mapping):
+        raise ValueError(f"memory_kwargs is {memory_kwargs!r}; give a dictionary, as dict(n_layers=2)")
+    cls = memory_type(memory_class)
+    known = inspect.signature(ActorCriticPolicy).parameters
+    for name in inspect.signature(cls).parameters:
+        if name in others and name not in known:
+            raise TypeError(
+                f"{name}={others[name]!r} is an argument of the memory {cls.__name__}; "
+                f"pass memory_kwargs=dict({name}={others[name]!r})"
+            )
 
 
 def agent_memory(

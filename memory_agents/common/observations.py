@@ -12,6 +12,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs
 from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.patch_gym import _patch_env
 
 #: Between the names of a nested entry. A dot would not do: networks of PyTorch refuse it in names.
 SEPARATOR = "/"
@@ -110,11 +111,15 @@ def check_observation_space(space: spaces.Space[Any]) -> None:
 def readable(env: GymEnv) -> GymEnv:
     """
     :param env: environment, or vectorised environment, in which a policy shall learn
-    :return: the same, in a :class:`FlatDictObservation` where it needs one and is a single environment
-    :raises ValueError: when no policy can read its observations
+    :return: the same, in a :class:`FlatDictObservation` where it needs one and is a single environment; one of OpenAI
+        Gym as Gymnasium has it
+    :raises ValueError: when it is no environment, or no policy can read its observations
     """
-    if not isinstance(env, VecEnv) and is_nested(env.observation_space):
-        env = FlatDictObservation(env)
+    if not isinstance(env, VecEnv):
+        # Those of OpenAI Gym have spaces of their own.
+        env = _patch_env(env)
+        if is_nested(env.observation_space):
+            env = FlatDictObservation(env)
     check_observation_space(env.observation_space)
     return env
 

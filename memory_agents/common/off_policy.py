@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from io import BufferedIOBase
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,12 +19,13 @@ from stable_baselines3.common.type_aliases import GymEnv, RolloutReturn, Schedul
 from stable_baselines3.common.utils import obs_as_tensor
 from stable_baselines3.common.vec_env import VecEnv
 
+from memory_agents.common.collecting import collecting
 from memory_agents.common.defaults import DEFAULT_REPLAY_WINDOWS, default_train_freq
 from memory_agents.common.observations import readable
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, SequenceReplayBuffer
 from memory_agents.common.sequences import check_sequence_length
-from memory_agents.common.stock import check_policy_name, stock_algorithm
+from memory_agents.common.stock import check_policy_class, check_policy_kwargs, check_policy_name
 from memory_agents.common.value_networks import MemoryValuePolicy
 from memory_agents.memory import batch_size as tree_batch_size
 from memory_agents.memory import tree_leaves
@@ -61,6 +66,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
     policy: MemoryValuePolicy
     replay_buffer: SequenceReplayBuffer
     _memory_state: Any = None
+    _collecting: Callable[[], AbstractContextManager[None]]
 
     def __init__(
         self,
@@ -84,6 +90,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         **kwargs: Any,
     ) -> None:
         check_policy_name(type(self), policy)
+        check_policy_kwargs(policy_kwargs, kwargs)
         check_sequence_length(sequence_length)
         check_flags(double_q=double_q)
         n_envs = env.num_envs if isinstance(env, VecEnv) else 1
@@ -112,14 +119,23 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         env = readable(env)
         if not isinstance(env.action_space, spaces.Discrete):
+            mend = (
+                "use memory_agents.PPO for these"
+                if isinstance(env.action_space, spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary)
+                else "put a wrapper around it that makes them one"
+            )
             raise ValueError(
-                f"env has actions in {env.action_space}, but values of every action need a Discrete space; "
-                "use memory_agents.PPO for others"
+                f"env has actions in {env.action_space}, but values of every action need a Discrete space; {mend}"
             )
         return OffPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
     def _setup_model(self) -> None:
-        self._check_policy_class()
+        check_policy_class(
+            type(self),
+            self.policy_class,
+            self.policy_aliases["MemoryPolicy"],
+            (MemoryActorCriticPolicy, MemoryValuePolicy),
+        )
         check_sequence_length(self.sequence_length, batch_size=self.batch_size)
         if self.replay_buffer_class is None:
             is_dict = isinstance(self.observation_space, spaces.Dict)
@@ -150,26 +166,45 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
                 "use memory_agents.PPO, or judger='keep', 'discard', 'oracle' or dict(kind='random')"
             )
 
-    def _check_policy_class(self) -> None:
-        name, base = self.policy_class.__name__, self.policy_aliases["MemoryPolicy"]
-        if issubclass(self.policy_class, base):
-            return
-        if issubclass(self.policy_class, MemoryActorCriticPolicy | MemoryValuePolicy):
-            package = base.__module__.rpartition(".")[0]
-            raise TypeError(
-                f"policy={name} is a policy of another algorithm; pass policy={name!r} as a string, or the class from "
-                f"{package}"
-            )
-        raise TypeError(
-            f"policy={name} has no memory; use {'.'.join(stock_algorithm(type(self)))} for it, "
-            f"or one of {', '.join(self.policy_aliases)} here"
-        )
-
     def _excluded_save_params(self) -> list[str]:
         # Memory belongs to episodes in progress, and those end with the process: a loaded agent begins new ones, also
         # with ``force_reset=False``.
-        mine = ["_memory_state", "_last_obs", "_last_original_obs", "_last_episode_starts"]
+        mine = ["_memory_state", "_last_obs", "_last_original_obs", "_last_episode_starts", "_collecting"]
         return [*super()._excluded_save_params(), *mine]
+
+    def load_replay_buffer(self, path: str | Path | BufferedIOBase, truncate_last_traj: bool = True) -> None:
+        """
+        Replay from here on what was saved by ``save_replay_buffer``, of this agent or of one with an equal memory. It
+        is read with this agent's ``burn_in``, ``n_steps`` and ``gamma``.
+
+        :param path: the file
+        :param truncate_last_traj: not used
+        :raises ValueError: when it was saved by an agent with another memory, other windows, or in another number of
+            environments
+        """
+        before = self.replay_buffer
+        super().load_replay_buffer(path, truncate_last_traj)
+        try:
+            self._check_replay_buffer(self.replay_buffer)
+        except ValueError:
+            self.replay_buffer = before
+            raise
+
+    def _check_replay_buffer(self, buffer: ReplayBuffer) -> None:
+        if not isinstance(buffer, SequenceReplayBuffer):
+            raise ValueError(f"path holds a {type(buffer).__name__}, which keeps no memory states; collect anew")
+        for name in ("sequence_length", "stored_state", "n_envs"):
+            mine, theirs = getattr(self, name), getattr(buffer, name)
+            if mine != theirs:
+                raise ValueError(
+                    f"path holds transitions of an agent with {name}={theirs!r}, but this one has {name}={mine!r}; "
+                    f"make it with {name}={theirs!r}, or collect anew"
+                )
+        if not buffer.holds_states_like(self.policy.pack_state(self.policy.initial_state(self.n_envs))):
+            raise ValueError(
+                "path holds states of another memory than this agent's; make it with the same memory_class and "
+                "memory_kwargs, or collect anew"
+            )
 
     def collect_rollouts(
         self,
@@ -199,6 +234,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
             state = self.policy.initial_state(env.num_envs)
         # The parameters have changed since the caches of the state were computed.
         self._memory_state = self.policy.unpack_state(state)
+        self._collecting = collecting(self.policy)
         try:
             rollout = super().collect_rollouts(
                 env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval
@@ -228,8 +264,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         buffer = self.replay_buffer
         if buffer.at_window_start:
             buffer.store_states(self.policy.pack_state(self._memory_state))
-        # As in rollouts of on-policy algorithms: quicker than without gradients alone.
-        with th.inference_mode():
+        with self._collecting():
             obs = obs_as_tensor(self._last_obs, self.device)  # type: ignore[arg-type]
             starts = th.as_tensor(np.asarray(self._last_episode_starts, dtype=bool), device=self.device)
             values, self._memory_state = self.policy.act(
@@ -296,6 +331,9 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         :param gradient_steps: number of updates
         :param batch_size: transitions for each
         """
+        # They may have been set since the buffer was made, which may also be another one's that was loaded.
+        for name in ("burn_in", "n_steps", "gamma"):
+            setattr(self.replay_buffer, name, getattr(self, name))
         if self.replay_buffer.windows_per_env == 0:
             return
         network, updates = self.policy.network, self._n_updates

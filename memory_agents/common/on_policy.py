@@ -23,8 +23,10 @@ from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState
 from memory_agents.common.presets import MEMORY_POLICIES
 from memory_agents.common.rollout_steps import RolloutSteps, on_cpu
 from memory_agents.common.sequences import check_sequence_length, rollout_sizes
-from memory_agents.common.stock import check_policy_name, stock_algorithm
+from memory_agents.common.stock import check_policy_class, check_policy_kwargs, check_policy_name
+from memory_agents.common.value_networks import MemoryValuePolicy
 from memory_agents.memory import batch_size, tree_select
+from memory_agents.nn.arguments import check_flags, check_integers
 
 
 class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
@@ -84,8 +86,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         **kwargs: Any,
     ) -> None:
         check_policy_name(type(self), policy)
-        if kwargs.get("n_epochs", 1) < 1:
-            raise ValueError(f"n_epochs={kwargs['n_epochs']!r} leaves nothing to learn; use 1 or more")
+        check_policy_kwargs(policy_kwargs, kwargs)
         sizes = rollout_sizes(
             env.num_envs if isinstance(env, VecEnv) else 1,
             n_steps,
@@ -99,21 +100,30 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         self.sequence_length = sizes.sequence_length
         self.refresh_states = refresh_states
         self.judger_kwargs = judger_kwargs
+        if "n_epochs" in kwargs:
+            check_integers(n_epochs=kwargs["n_epochs"])
         super().__init__(policy, env, n_steps=sizes.n_steps, policy_kwargs=dict(policy_kwargs or {}), **kwargs)
 
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
-        return OnPolicyAlgorithm._wrap_env(readable(env), verbose, monitor_wrapper)
+        env = readable(env)
+        if isinstance(env.action_space, spaces.MultiDiscrete) and len(env.action_space.shape) != 1:
+            raise ValueError(
+                f"env has actions in {env.action_space}, of which one dimension only can be chosen; reshape them, "
+                "for example with TransformAction of Gymnasium"
+            )
+        return OnPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
     def _setup_model(self) -> None:
-        if not issubclass(self.policy_class, MemoryActorCriticPolicy):
-            package, name = stock_algorithm(type(self))
-            raise TypeError(
-                f"policy={self.policy_class.__name__} has no memory; use {package}'s own {name} for it, "
-                f"or one of {', '.join(self.policy_aliases)} here"
-            )
+        check_policy_class(
+            type(self), self.policy_class, MemoryActorCriticPolicy, (MemoryActorCriticPolicy, MemoryValuePolicy)
+        )
+        # Agents that are loaded may be given other values than those that the constructor has seen.
         sizes = {name: getattr(self, name) for name in ("batch_size", "n_steps") if hasattr(self, name)}
+        if hasattr(self, "n_epochs"):
+            check_integers(n_epochs=self.n_epochs)
         check_sequence_length(self.sequence_length, **sizes)
+        check_flags(refresh_states=self.refresh_states)
         buffer_class = self.buffer_classes[isinstance(self.observation_space, spaces.Dict)]
         if self.rollout_buffer_class is None:
             self.rollout_buffer_class = buffer_class
@@ -122,8 +132,15 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
                 f"rollout_buffer_class={self.rollout_buffer_class.__name__} keeps no memory states; "
                 f"use a subclass of {buffer_class.__name__}"
             )
-        self.rollout_buffer_kwargs = {**self.rollout_buffer_kwargs, "sequence_length": self.sequence_length}
+        given = self.rollout_buffer_kwargs
+        if given.get("sequence_length", self.sequence_length) != self.sequence_length:
+            raise ValueError(
+                f"rollout_buffer_kwargs has sequence_length={given['sequence_length']!r}, but the buffer gets "
+                f"sequence_length={self.sequence_length!r}; pass it to {type(self).__name__} itself"
+            )
+        self.rollout_buffer_kwargs = {**given, "sequence_length": self.sequence_length}
         super()._setup_model()
+        self.rollout_buffer_kwargs = given
         if self.judger_kwargs is not None or learned_judges(self.policy):
             self.judger_training = JudgerTraining(self.policy, self.gamma, **(self.judger_kwargs or {}))
 

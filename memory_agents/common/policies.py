@@ -16,7 +16,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from memory_agents.common.acting import acting_inputs, checked_starts
 from memory_agents.common.actions import checked_masks, env_actions, masked_logits
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
-from memory_agents.common.building import agent_memory, default_features_extractor
+from memory_agents.common.building import agent_memory, check_memory_arguments, default_features_extractor
 from memory_agents.common.learning_mode import LearningMode
 from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.optimizers import fused_arguments
@@ -58,7 +58,8 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     :param compile: whether ``torch.compile`` makes one program of what the memory computes when learning; see
         :class:`~memory_agents.common.learning_mode.LearningMode`
     :param kwargs: further arguments of the parent class
-    :raises TypeError: when ``memory_class`` is no memory core or does not know an argument
+    :raises TypeError: when ``memory_class`` is no memory core or does not know an argument, or one of its arguments is
+        not in ``memory_kwargs``
     :raises ValueError: when ``memory_class`` is an unknown name or its arguments do not fit together, or the memory has
         to be told what matters and the observations do not tell it
     """
@@ -81,6 +82,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         **kwargs: Any,
     ) -> None:
         check_flags(cuda_graph=cuda_graph, compile=compile)
+        check_memory_arguments(memory_class, memory_kwargs, kwargs)
         self.cuda_graph = cuda_graph
         self.learning_mode = LearningMode(autocast, compile)
         self.memory_class = memory_class
@@ -99,7 +101,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
             **kwargs,
         )
 
-    def _build_mlp_extractor(self) -> None:
+    def _build(self, lr_schedule: Schedule) -> None:
         features_dim = int(self.features_dim)
         n_memories = 1 if self.share_features_extractor else 2
         self.memories = th.nn.ModuleList(
@@ -107,12 +109,10 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         )
         if self._memories[0].is_told:
             check_importance(self.observation_space)
+        # What the parent builds, or a subclass in its place, reads the memory.
         self.features_dim = self._memories[0].output_dim
-        super()._build_mlp_extractor()
-        self.features_dim = features_dim
-
-    def _build(self, lr_schedule: Schedule) -> None:
         super()._build(lr_schedule)
+        self.features_dim = features_dim
         judges = {id(parameter) for memory in self._memories for parameter in memory.judge_parameters()}
         if judges:
             # They have an optimizer of their own.

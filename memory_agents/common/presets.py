@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from memory_agents.common.building import check_memory_arguments
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.memory import CompressiveMemory, MemoryCore
 from memory_agents.memory.building import memory_type
@@ -40,6 +41,7 @@ class CompressivePreset:
                 f"memory_class={memory_class!r} is not a CompressiveMemory, which {type(self).__name__} has; "
                 "use MemoryPolicy for other cores"
             )
+        check_memory_arguments(memory_class, memory_kwargs, kwargs)
         given = memory_kwargs or {}
         for name, value in self.FIXED.items():
             if given.get(name, value) != value:

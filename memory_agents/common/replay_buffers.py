@@ -109,6 +109,15 @@ class SequenceReplayBuffer(ReplayBuffer):
             self._states = _shelf(states, self.buffer_size // self.sequence_length)
         _put(self._states, self.pos // self.sequence_length, states)
 
+    def holds_states_like(self, states: Any) -> bool:
+        """
+        :param states: packed states of all environments
+        :return: whether those that are stored have their shapes; where none is, yes
+        """
+        if self._states is None:
+            return True
+        return [leaf.shape[1:] for leaf in tree_leaves(self._states)] == [leaf.shape for leaf in tree_leaves(states)]
+
     def store_step(self, episode_starts: np.ndarray, choices: Any) -> None:
         """
         What :meth:`add` is not told of the next transition.

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch as th
 from stable_baselines3.common.type_aliases import PyTorchObs
 
+from memory_agents.nn.arguments import check_integers
+
 #: Windows longer than this cost more in attention than gradients over that many steps have brought.
 LONGEST_DEFAULT_WINDOW = 128
 SHORTEST_DEFAULT_WINDOW = 16
@@ -64,6 +66,8 @@ def rollout_sizes(
     :return: all three
     :raises ValueError: when ``n_steps`` is not a multiple of ``sequence_length``, or only very short windows would fit
     """
+    given = {"n_steps": n_steps, "sequence_length": sequence_length, "batch_size": batch_size}
+    check_integers(**{name: size for name, size in given.items() if size is not None})
     if n_steps is None:
         n_steps = shortest * max(1, rollout_size // n_envs // shortest)
     if sequence_length is None:
@@ -71,7 +75,7 @@ def rollout_sizes(
     check_sequence_length(sequence_length, n_steps=n_steps)
     if batch_size is None:
         batch_size = default_batch_size(n_steps * n_envs, sequence_length)
-    return RolloutSizes(n_steps, sequence_length, batch_size)
+    return RolloutSizes(int(n_steps), int(sequence_length), int(batch_size))
 
 
 def default_sequence_length(n_steps: int, batch_size: int | None) -> int:
@@ -84,8 +88,6 @@ def default_sequence_length(n_steps: int, batch_size: int | None) -> int:
     :return: a divisor of both
     :raises ValueError: when only very short windows would fit
     """
-    if n_steps < 1:
-        raise ValueError(f"n_steps must be at least 1, got {n_steps!r}")
     common = n_steps if batch_size is None else math.gcd(n_steps, batch_size)
     limit = n_steps if n_steps <= 2 * LONGEST_DEFAULT_WINDOW else LONGEST_DEFAULT_WINDOW
     length = max(divisor for divisor in range(1, limit + 1) if common % divisor == 0)
@@ -119,14 +121,13 @@ def check_sequence_length(sequence_length: int, **sizes: int) -> None:
     :param sizes: arguments that must be multiples of it
     :raises ValueError: naming both arguments and a value that works
     """
-    if isinstance(sequence_length, bool) or not isinstance(sequence_length, int) or sequence_length < 1:
-        raise ValueError(f"sequence_length must be a positive integer, got {sequence_length!r}")
+    check_integers(sequence_length=sequence_length, **sizes)
     for name, value in sizes.items():
-        if value < 1 or value % sequence_length:
+        if value % sequence_length:
             raise ValueError(
                 f"{name}={value} must be a multiple of sequence_length={sequence_length}, because training windows are "
                 f"whole; use {name}={_nearest_multiple(value, sequence_length)} "
-                f"or sequence_length={math.gcd(max(value, 1), sequence_length)}"
+                f"or sequence_length={math.gcd(value, sequence_length)}"
             )
 
 

@@ -15,7 +15,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 
 from memory_agents.common.acting import acting_inputs
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
-from memory_agents.common.building import agent_memory, default_features_extractor
+from memory_agents.common.building import agent_memory, check_memory_arguments, default_features_extractor
 from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.optimizers import fused_arguments
 from memory_agents.common.replay_windows import ReplayBatch
@@ -197,6 +197,7 @@ class MemoryValuePolicy(BasePolicy):
         optimizer_kwargs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        check_memory_arguments(memory_class, memory_kwargs, kwargs)
         self.memory_class = memory_class
         self.memory_kwargs = dict(memory_kwargs or {})
         super().__init__(

@@ -61,7 +61,8 @@ class VecPreviousActionReward(VecEnvWrapper):
                 last = {name: rows[env].copy() for name, rows in added.items()}
                 infos[env]["terminal_observation"] = self._previous.join(infos[env]["terminal_observation"], last)
         for rows in added.values():
-            rows[dones] = 0
+            # Numbers would be taken for indices.
+            rows[np.asarray(dones, dtype=bool)] = 0
         return self._previous.join(observations, added), rewards, dones, infos
 
 

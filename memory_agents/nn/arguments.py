@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
+from numbers import Integral, Real
 from typing import TypeGuard
 
 
@@ -15,7 +15,7 @@ def check_integers(*, least: int = 1, **values: object) -> None:
     """
     kind = "a positive integer" if least == 1 else f"an integer of at least {least}"
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
             raise ValueError(f"{name} must be {kind}, got {value!r}")
 
 

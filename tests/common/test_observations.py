@@ -13,12 +13,14 @@ from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
-from memory_agents import FlatDictObservation
+from memory_agents import DQN, PPO, FlatDictObservation
+from memory_agents.common import observations
 from memory_agents.common.observations import (
     check_observation_space,
     counted_from_zero,
     flat_observation,
     is_nested,
+    readable,
 )
 from tests.ppo.toys import NESTED, OBSERVATIONS, Toy
 
@@ -144,3 +146,30 @@ def test_categories_are_counted_from_zero() -> None:
     assert isinstance(entries, dict)
     assert entries["x"].tolist() == [[0.5], [1.0]]
     assert entries["kind"].tolist() == [2, 0]
+
+
+class Converted(Toy):
+    """An environment of OpenAI Gym as Gymnasium has it."""
+
+    def __init__(self, env: Any) -> None:
+        super().__init__("nested")
+        self.inside = env
+
+
+def test_environments_of_openai_gym_are_converted_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old:
+        observation_space = action_space = "of another library"
+
+    old: Any = Old()
+    monkeypatch.setattr(observations, "_patch_env", Converted)
+    env = readable(old)
+    assert isinstance(env, FlatDictObservation)
+    assert isinstance(env.unwrapped, Converted)
+    assert env.unwrapped.inside is old
+
+
+@pytest.mark.parametrize("env", [Toy, lambda: Toy(), [Toy()]], ids=["class", "function", "list"])
+@pytest.mark.parametrize("algorithm", [PPO, DQN])
+def test_what_is_no_environment_is_called_by_its_type(algorithm: type[Any], env: Any) -> None:
+    with pytest.raises(ValueError, match=r"The environment is of type .*, not a Gymnasium environment"):
+        algorithm("MemoryPolicy", env)

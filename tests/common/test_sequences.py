@@ -1,12 +1,18 @@
 """Window sizes: defaults that fit, errors that mend."""
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from memory_agents.common.sequences import check_sequence_length, default_batch_size, default_sequence_length
+from memory_agents.common.sequences import (
+    check_sequence_length,
+    default_batch_size,
+    default_sequence_length,
+    rollout_sizes,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,13 +58,13 @@ def test_default_minibatches_divide_the_rollout_into_whole_windows(length: int, 
 
 
 def test_no_steps_are_refused() -> None:
-    with pytest.raises(ValueError, match="n_steps must be at least 1, got 0"):
-        default_sequence_length(0, None)
+    with pytest.raises(ValueError, match="n_steps must be a positive integer, got 0"):
+        rollout_sizes(2, 0, None, None, rollout_size=2048, shortest=128)
 
 
-@given(st.integers(1, 300), st.integers(-5, 3000))
+@given(st.integers(1, 300), st.integers(1, 3000))
 def test_a_mended_size_fits(length: int, value: int) -> None:
-    assume(value < 1 or value % length)
+    assume(value % length)
     with pytest.raises(
         ValueError, match=f"batch_size={value} must be a multiple of sequence_length={length}"
     ) as caught:
@@ -66,8 +72,13 @@ def test_a_mended_size_fits(length: int, value: int) -> None:
     mended = re.search(r"use batch_size=(\d+) or sequence_length=(\d+)", str(caught.value))
     assert mended
     check_sequence_length(length, batch_size=int(mended[1]))
-    if value > 0:
-        check_sequence_length(int(mended[2]), batch_size=value)
+    check_sequence_length(int(mended[2]), batch_size=value)
+
+
+@pytest.mark.parametrize("value", [0, -3, 2.0, "8", True])
+def test_sizes_are_positive_integers(value: Any) -> None:
+    with pytest.raises(ValueError, match="batch_size must be a positive integer, got"):
+        check_sequence_length(2, batch_size=value)
 
 
 @pytest.mark.parametrize("length", [0, -1, 2.0, True])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
-from stable_baselines3.common.vec_env import VecEnv, VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecNormalize
 
 from memory_agents import HistoryWrapper, PreviousActionReward, VecHistory, VecPreviousActionReward
 from memory_agents.envs import TMaze
@@ -124,3 +124,17 @@ def test_single_environments_name_the_wrapper_for_them() -> None:
         VecHistory(TMaze(), 4)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="put PreviousActionReward around a single environment"):
         VecPreviousActionReward(TMaze())  # type: ignore[arg-type]
+
+
+def test_ends_of_episodes_may_be_told_in_numbers() -> None:
+    class Numbers(VecEnvWrapper):
+        def reset(self) -> Any:
+            return self.venv.reset()
+
+        def step_wait(self) -> Any:
+            observations, rewards, dones, infos = self.venv.step_wait()
+            return observations, rewards, dones.astype(np.uint8), infos
+
+    kwargs: Any = dict(env_kwargs=dict(truncate=True), n_envs=4)
+    told = VecPreviousActionReward(Numbers(make_vec_env(Own, **kwargs)))
+    assert_same(play(told), play(VecPreviousActionReward(make_vec_env(Own, **kwargs))))

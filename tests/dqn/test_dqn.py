@@ -256,7 +256,7 @@ def test_default_sizes(n_envs: int, train_freq: int) -> None:
         (
             dict(policy=stable_baselines3.dqn.MlpPolicy),
             TypeError,
-            "DQNPolicy has no memory; use stable_baselines3.DQN",
+            "DQNPolicy has no memory; use stable_baselines3's own DQN",
         ),
         (
             dict(policy=memory_agents.CompressiveMemoryPolicy),

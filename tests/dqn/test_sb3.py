@@ -42,6 +42,49 @@ def test_every_space_learns_saves_loads_and_predicts(observation: str, tmp_path:
     assert_same_play(agent, DQN.load(tmp_path / "agent", device="cpu"), env)
 
 
+def test_a_loaded_replay_buffer_is_read_as_its_agent_says(tmp_path: Path) -> None:
+    first = toy_agent(gamma=0.9, n_steps=1, burn_in=4)
+    collected(first)
+    first.save_replay_buffer(tmp_path / "buffer")
+    agent = toy_agent(gamma=0.5, n_steps=3, burn_in=2)
+    agent.load_replay_buffer(tmp_path / "buffer")
+    agent.learn(96)
+    buffer = agent.replay_buffer
+    assert (buffer.gamma, buffer.n_steps, buffer.burn_in) == (0.5, 3, 2)
+    discounts = {round(float(number), 6) for number in all_windows(buffer).discounts.flatten()}
+    assert discounts <= {0.5, 0.25, 0.125}
+    agent.gamma = 0.25
+    agent.learn(96)
+    assert agent.replay_buffer.gamma == 0.25
+
+
+@pytest.mark.parametrize(
+    ("settings", "n_envs", "message"),
+    [
+        (dict(sequence_length=16, batch_size=16), 3, "agent with sequence_length=8, but this one has .*=16; make it"),
+        (dict(stored_state=False), 3, "agent with stored_state=True, but this one has stored_state=False"),
+        ({}, 2, "agent with n_envs=3, but this one has n_envs=2"),
+        (dict(policy_kwargs=dict(memory_kwargs={**TINY, "d_model": 8})), 3, "states of another memory than this"),
+        (
+            dict(policy="MemoryPolicy", policy_kwargs=dict(memory_class="gru", memory_kwargs={})),
+            3,
+            "states of another memory than this agent's; make it with the same memory_class",
+        ),
+    ],
+)
+def test_a_replay_buffer_of_another_agent_is_refused(
+    settings: dict[str, Any], n_envs: int, message: str, tmp_path: Path
+) -> None:
+    first = toy_agent()
+    collected(first)
+    first.save_replay_buffer(tmp_path / "buffer")
+    agent = toy_agent(toy_venv(n_envs), **settings)
+    before = agent.replay_buffer
+    with pytest.raises(ValueError, match=message):
+        agent.load_replay_buffer(tmp_path / "buffer")
+    assert agent.replay_buffer is before
+
+
 @pytest.mark.parametrize("observation", NESTED)
 def test_nested_observations(observation: str) -> None:
     agent = toy_agent(Toy(observation), batch_size=8, learning_starts=16).learn(48)
