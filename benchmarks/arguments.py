@@ -137,14 +137,21 @@ def words(given: Sequence[str] | None) -> list[str]:
 def numbers(option: str, given: Sequence[str] | None, least: int = 1) -> list[int]:
     """
     :param option: name of an option, for messages
-    :param given: what it was given, numbers one by one and in rows
+    :param given: what it was given, numbers one by one and in rows, and ranges such as 0-4
     :param least: the smallest number allowed
-    :return: the numbers, each once
-    :raises UsageError: when one is no number, or too small
+    :return: the numbers, each once; none where the option was not given
+    :raises UsageError: when one is no number, or too small, a range is empty, or none is given
     """
-    found = []
+    found: list[int] = []
     for word in words(given):
-        if not word.isdecimal() or int(word) < least:
-            raise UsageError(f"{option} {word!r} is out of bounds; write whole numbers from {least} up, as 1,8")
-        found.append(int(word))
+        first, dash, last = word.partition("-")
+        if not first.isdecimal() or int(first) < least or (dash and not last.isdecimal()):
+            raise UsageError(f"{option} {word!r} is out of bounds; write whole numbers from {least} up, as 1,8 or 2-5")
+        if dash and int(last) < int(first):
+            raise UsageError(f"{option} {word!r} has no number in it; write the smaller one first, as 2-5")
+        found += range(int(first), int(last) + 1) if dash else [int(first)]
+    if given and not found:
+        raise UsageError(
+            f"{option} {','.join(given)!r} has no number in it; write whole numbers from {least} up, as 1,8"
+        )
     return list(dict.fromkeys(found))

@@ -20,8 +20,10 @@ from memory_agents.benchmarks.sequence.runs import (
     check_seed,
     command_line,
     finish_run,
-    is_finished,
+    read_finished,
 )
+from memory_agents.benchmarks.sequence.sharing import check_folder
+from memory_agents.benchmarks.sequence.turns import claim, in_turn, is_settled
 from memory_agents.sequence import Score, SequenceBatch, SequenceModel, SequenceTrainer, evaluate, task_registry
 from memory_agents.sequence.randomness import seeded
 from memory_agents.sequence.tasks import SequenceTask
@@ -311,23 +313,33 @@ def run_algorithmic(
     configs: Iterable[AlgorithmicConfig], out: Path, say: Callable[[str], None] = lambda line: None
 ) -> None:
     """
-    Do runs, one after the other, those excepted that have been done.
+    Do runs, one after the other, those excepted that have been done or that other processes do.
 
     :param configs: their arguments
     :param out: folder of all runs
     :param say: called with lines on how far runs are
-    :raises UsageError: when arguments do not fit together, or a folder has a run with others
+    :raises UsageError: when arguments do not fit together, or a folder has a run with others or of another task
     """
-    waiting = [config for config in configs if not is_finished(out / config.name, config)]
+    asked = list(configs)
+    for task in {config.task for config in asked}:
+        check_folder(out, task)
+    waiting = [config for config in asked if not is_settled(out / config.name, config)]
+    # What the table could not have is told now, and not once all has been trained.
+    read_finished([out], AlgorithmicConfig)
     for config in waiting:
         # Refused arguments shall leave no folder behind, and no run of several alone.
         Experiment(config)
-    for config in waiting:
-        folder = out / config.name
+    in_turn(waiting, lambda config: _run_one(config, out / config.name, say), say)
+
+
+def _run_one(config: AlgorithmicConfig, folder: Path, say: Callable[[str], None]) -> None:
+    with claim(folder, config) as is_mine:
+        if not is_mine:
+            return
         begin_run(folder, config)
         curve, score = Experiment(config).learn(folder, say)
         finish_run(folder, curve, score)
-        say(
-            f"{folder.name}: test accuracy {score['accuracy']:.3f} after {score['updates']:,} updates, "
-            f"{score['train_cpu_seconds']:.0f} s of CPU time"
-        )
+    say(
+        f"{folder.name}: test accuracy {score['accuracy']:.3f} after {score['updates']:,} updates, "
+        f"{score['train_cpu_seconds']:.0f} s of CPU time"
+    )

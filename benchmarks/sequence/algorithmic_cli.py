@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import torch as th
 import typer
 
-from memory_agents.benchmarks.arguments import UsageError, numbers, parse_kwargs, words
+from memory_agents.benchmarks.arguments import numbers, parse_kwargs
 from memory_agents.benchmarks.cli_measuring import Threads
+from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.sequence.algorithmic import AGENTS, AlgorithmicConfig, run_algorithmic
 from memory_agents.benchmarks.sequence.algorithmic_report import (
@@ -18,7 +19,8 @@ from memory_agents.benchmarks.sequence.algorithmic_report import (
     algorithmic_table,
     plot_algorithmic,
 )
-from memory_agents.benchmarks.sequence.options import Autocast, Device, Out, Seeds
+from memory_agents.benchmarks.sequence.options import Autocast, Device, Out, Seeds, chosen
+from memory_agents.benchmarks.sequence.pictures import check_file, check_picture
 from memory_agents.sequence import task_registry
 
 TABLE_FILE, CURVES_FILE = "table.md", "curves.png"
@@ -107,13 +109,11 @@ def _command(task: str) -> Callable[..., None]:
             device=device,
             autocast=autocast,
         )
-        if not words(agents):
-            raise UsageError(f"--agents {','.join(agents)!r} names nobody; use {', '.join(AGENTS)}")
         configs = [
             AlgorithmicConfig(task=task, agent=agent, n_segments=n, seed=seed, **shared)  # type: ignore[arg-type]
             for seed in numbers("--seeds", seeds, 0)
             for n in numbers("--segments", segments)
-            for agent in words(agents)
+            for agent in chosen("--agents", agents, AGENTS)
         ]
         run_algorithmic(configs, out, typer.echo)
         table([out], out / TABLE_FILE, out / CURVES_FILE)
@@ -127,12 +127,16 @@ def table(
     curves: Annotated[Path | None, typer.Option(help="Picture of the learning curves to write, a PNG file.")] = None,
 ) -> None:
     """Show finished runs on the algorithmic tasks beside what was published."""
+    if out is not None:
+        check_file("--out", out)
+    if curves is not None:
+        check_picture("--curves", curves)
     groups = algorithmic_groups(folders)
     text = algorithmic_table(groups)
     typer.echo(text)
     if out is not None:
         make_folder(out.parent)
-        out.write_text(text + "\n")
+        write_whole(out, text + "\n")
     if curves is not None:
         make_folder(curves.parent)
         plot_algorithmic(groups, curves)

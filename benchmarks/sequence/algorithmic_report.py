@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from memory_agents.benchmarks.collect import markdown
 from memory_agents.benchmarks.curves import plot_seeds
 from memory_agents.benchmarks.sequence.algorithmic import AGENTS, RECURRENT, AlgorithmicConfig
+from memory_agents.benchmarks.sequence.pictures import save_picture
 from memory_agents.benchmarks.sequence.runs import CURVE_FILE, finished_runs, read_column
 from memory_agents.benchmarks.tables import number
 from memory_agents.sequence import task_registry
@@ -123,7 +124,7 @@ def plot_algorithmic(groups: list[list[Run]], path: Path) -> None:
             axes.set(title=f"{task}, {n_segments} segments", xlabel="updates", ylim=(0, 1.02))
             axes.legend(loc="center right", fontsize="small")
         row[0].set_ylabel("accuracy")
-    figure.savefig(path, dpi=130)
+    save_picture(figure, path, 130)
 
 
 def _curve(folder: Path) -> tuple[list[int], list[float]]:

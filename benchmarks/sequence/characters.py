@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
@@ -168,6 +169,11 @@ class CharacterConfig(PretrainingConfig):
             raise UsageError(
                 f"--judger-kwargs kind={kind} is not the judger of --agents dct, which learns; leave it out, and use "
                 "--agents random,keep,discard for others"
+            )
+        if "warming_up" in self.judger_kwargs:
+            raise UsageError(
+                f"--judger-kwargs warming_up={json.dumps(self.judger_kwargs['warming_up'])} has no effect: everything "
+                "is kept in the --pretrain-updates, and judged in the --cotrain-updates; leave it out"
             )
 
     @classmethod

@@ -14,7 +14,6 @@ from memory_agents.benchmarks.arguments import (
     chosen_device,
     numbers,
     parse_kwargs,
-    words,
 )
 from memory_agents.benchmarks.cli_measuring import Threads
 from memory_agents.benchmarks.files import write_whole
@@ -28,7 +27,8 @@ from memory_agents.benchmarks.sequence.characters_report import (
     plot_validation,
 )
 from memory_agents.benchmarks.sequence.characters_run import run_characters
-from memory_agents.benchmarks.sequence.options import Autocast, Device, Out, Seeds
+from memory_agents.benchmarks.sequence.options import Autocast, Device, Out, Seeds, chosen
+from memory_agents.nn import compression_registry
 from memory_agents.sequence.randomness import seeded
 from memory_agents.sequence.text import decode, encode
 
@@ -148,11 +148,15 @@ def characters(
     settings["judger_kwargs"] = parse_kwargs("--judger-kwargs", judger_kwargs or [])
     defaults = settings.get("dct_kwargs", DCT_DEFAULTS)
     settings["dct_kwargs"] = {**defaults, **parse_kwargs("--dct-kwargs", dct_kwargs or [])}
-    functions = [row for name in words(compression) for row in (PUBLISHED if name == ALL_ROWS else [name])]
+    functions = [
+        row
+        for name in chosen("--compression", compression, (*compression_registry, ALL_ROWS))
+        for row in (PUBLISHED if name == ALL_ROWS else [name])
+    ]
     configs = [
         CharacterConfig.of(agent, {**settings, "compression": function, "seed": seed})
         for seed in numbers("--seeds", seeds, 0)
-        for agent in words(agents)
+        for agent in chosen("--agents", agents, AGENTS)
         for function in functions
     ]
     if threads is not None:

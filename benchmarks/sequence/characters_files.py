@@ -14,7 +14,8 @@ from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import CONFIG_FILE
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.sequence.characters import AGENTS, CharacterConfig, PretrainingConfig, make_model
-from memory_agents.benchmarks.sequence.runs import SCORE_FILE, begin_run, load_config, write_rows
+from memory_agents.benchmarks.sequence.checkpoint import read_parts
+from memory_agents.benchmarks.sequence.runs import SCORE_FILE, begin_run, load_config, read_finished, write_rows
 from memory_agents.sequence import SequenceModel
 from memory_agents.sequence.text import Corpus
 
@@ -46,6 +47,29 @@ def check_inputs(folder: Path, config: PretrainingConfig, corpus: Corpus) -> Non
                 f"--out {str(folder.parent)!r} has {folder.name!r} with another evaluator (SHA-256 {evaluator}); "
                 "choose another folder"
             )
+
+
+def check_text(out: Path, corpus: Corpus) -> None:
+    """
+    :param out: folder of runs, which may be missing
+    :param corpus: a text
+    :raises UsageError: when finished runs there are on another, so that no table could have both, or cannot be read
+    """
+    for _, _, folder in read_finished([out], CharacterConfig):
+        text = json.loads((folder / CONFIG_FILE).read_text())["corpus"]
+        if text["sha256"] != corpus.sha256:
+            raise UsageError(
+                f"--out {str(out)!r} has {folder.name!r} on another text ({text['name']}, SHA-256 {text['sha256']}); "
+                "choose another folder"
+            )
+
+
+def result_file(config: PretrainingConfig) -> str:
+    """
+    :param config: arguments of a run, or of a pre-training
+    :return: name of the file that is written last
+    """
+    return SCORE_FILE if isinstance(config, CharacterConfig) else WEIGHTS_FILE
 
 
 def evaluator_hash(config: PretrainingConfig) -> str | None:
@@ -96,7 +120,7 @@ def begin(config: PretrainingConfig, corpus: Corpus, folder: Path) -> None:
     :param folder: its folder, which gets ``config.json``
     """
     described = {"name": corpus.name, "size": corpus.size, "sha256": corpus.sha256}
-    begin_run(folder, config, corpus=described, evaluator=evaluator_hash(config))
+    begin_run(folder, config, result_file(config), corpus=described, evaluator=evaluator_hash(config))
 
 
 def save_weights(path: Path, model: SequenceModel, seconds: dict[str, float]) -> None:
@@ -114,13 +138,22 @@ def load_weights(path: Path) -> tuple[dict[str, th.Tensor], dict[str, float]]:
     """
     :param path: a file of :func:`save_weights`
     :return: the weights, on the CPU, and the seconds that they took
-    :raises UsageError: when there is none
+    :raises UsageError: when there is none, or it is not whole
     """
-    try:
-        saved = th.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror}); give the folder of a finished run") from error
+    saved = read_parts(path, "delete it and run again, or give the folder of a finished run")
     return saved["weights"], saved["seconds"]
+
+
+def weights_hash(weights: Mapping[str, th.Tensor]) -> str:
+    """
+    :param weights: on the CPU
+    :return: SHA-256 of the numbers, whatever else the file with them holds
+    """
+    content = hashlib.sha256()
+    for name, part in sorted(weights.items()):
+        content.update(name.encode())
+        content.update(part.numpy().tobytes())
+    return content.hexdigest()
 
 
 def load_model(folder: Path, device: th.device | str = "cpu") -> tuple[CharacterConfig, SequenceModel]:

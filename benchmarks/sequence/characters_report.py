@@ -17,6 +17,7 @@ from memory_agents.benchmarks.config import CONFIG_FILE
 from memory_agents.benchmarks.curves import plot_seeds
 from memory_agents.benchmarks.sequence.characters import AGENTS, PUBLISHED, CharacterConfig
 from memory_agents.benchmarks.sequence.characters_files import READING_FILE
+from memory_agents.benchmarks.sequence.pictures import save_picture
 from memory_agents.benchmarks.sequence.runs import CURVE_FILE, finished_runs, read_column
 from memory_agents.benchmarks.tables import number
 
@@ -191,7 +192,7 @@ def plot_validation(groups: Sequence[Group], path: Path) -> None:
         for axes, title in zip(row, ("the whole run", "after pre-training"), strict=True):
             axes.set(title=title, xlabel="updates", ylabel="validation bits per character")
             axes.legend(fontsize="small")
-    figure.savefig(path, dpi=130)
+    save_picture(figure, path, 130)
 
 
 def _curve(folder: Path) -> tuple[list[int], list[float]]:
@@ -228,7 +229,7 @@ def plot_reading(groups: Sequence[Group], path: Path) -> bool:
         axes.set(title=title, xlabel="characters read of each lane", yscale="log")
         axes.legend(fontsize="small")
     figure.axes[0].set_ylabel("reading distance, characters")
-    figure.savefig(path, dpi=130)
+    save_picture(figure, path, 130)
     return True
 
 

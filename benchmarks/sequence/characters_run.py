@@ -3,225 +3,74 @@
 from __future__ import annotations
 
 import csv
-import json
-import math
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch as th
 
-from memory_agents.benchmarks.arguments import UsageError, chosen_device
-from memory_agents.benchmarks.sequence.characters import AGENTS, CharacterConfig, PretrainingConfig, make_model
+from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.sequence.characters import CharacterConfig, PretrainingConfig, make_model
+from memory_agents.benchmarks.sequence.characters_experiment import CoTraining, Experiment, Say, finite, load_corpus
 from memory_agents.benchmarks.sequence.characters_files import (
     READING_FILE,
     WEIGHTS_FILE,
     begin,
     check_inputs,
-    load_evaluator,
+    check_text,
     load_weights,
+    result_file,
     save_weights,
+    weights_hash,
     write_reading,
 )
 from memory_agents.benchmarks.sequence.checkpoint import Checkpoint, Clock, remove_checkpoint
-from memory_agents.benchmarks.sequence.runs import CURVE_FILE, Row, finish_run, is_finished, write_rows
-from memory_agents.memory.compressive import CompressiveMemory, LearnedJudge
-from memory_agents.sequence import (
-    DCTTrainer,
-    ReadingRecord,
-    Score,
-    SequenceBatch,
-    SequenceTrainer,
-    evaluate,
-)
-from memory_agents.sequence.lanes import evaluation_batches, training_batches
+from memory_agents.benchmarks.sequence.runs import CURVE_FILE, finish_run, is_finished, write_rows
+from memory_agents.benchmarks.sequence.sharing import check_folder
+from memory_agents.benchmarks.sequence.turns import claim, in_turn, is_settled
+from memory_agents.sequence import ReadingRecord
+from memory_agents.sequence.lanes import evaluation_batches
 from memory_agents.sequence.randomness import seeded
-from memory_agents.sequence.text import Corpus, read_corpus
+from memory_agents.sequence.text import Corpus
 
-#: Seeds of what is drawn in the second part, beside the run's own, and in all evaluations.
-COTRAINING_SEED, EVALUATION_SEED = 2**31, 2**32
-
-#: What is told of each update, if there is anything to tell.
-FIGURES = ("training_bits", "keep_rate", "reading_distance", "advantage", "judger_entropy")
-
-Say = Callable[[str], None]
-
-
-def load_corpus(config: PretrainingConfig) -> Corpus:
-    """
-    :param config: a run's arguments
-    :return: its text
-    :raises UsageError: when it cannot be read or is too short
-    """
-    try:
-        return read_corpus(None if config.data is None else Path(config.data), config.max_bytes)
-    except ValueError as error:
-        raise UsageError(f"--data {config.data!r}, --max-bytes {config.max_bytes}: {error}") from error
-
-
-class Experiment:
-    """
-    A model, its text, and how one part of a run goes.
-
-    :param config: the arguments of that part
-    :param corpus: the text
-    :raises UsageError: when arguments do not fit together, or the text
-    """
-
-    def __init__(self, config: PretrainingConfig, corpus: Corpus) -> None:
-        self.config, self.corpus, self.agent = config, corpus, AGENTS[config.agent]
-        self.model = make_model(config).to(chosen_device(config.device))
-        # Complains now, and not once pre-training is done.
-        next(self.batches(0))
-
-    def batches(self, skip: int) -> Iterator[SequenceBatch]:
-        """
-        :param skip: how many have been read
-        :return: what to learn from, without end
-        :raises UsageError: when the text is too short
-        """
-        config = self.config
-        try:
-            for batch in training_batches(self.corpus.train, config.batch_size, config.segment, config.seed, skip):
-                yield self._seen(batch)
-        except ValueError as error:
-            raise UsageError(f"--max-bytes {config.max_bytes}: {error}") from error
-
-    def _seen(self, batch: SequenceBatch) -> SequenceBatch:
-        if self.agent.forgets:
-            batch.starts[:, 0] = True
-        return batch
-
-    def score(self, text: th.Tensor, deterministic: bool = True, record: ReadingRecord | None = None) -> Score:
-        """
-        :param text: (length,) uint8
-        :param deterministic: the likelier decisions of a judger in place of drawn ones
-        :param record: gets the decisions
-        :return: how well the model foretells it
-        """
-        batches = map(self._seen, evaluation_batches(text, self.config.test_lanes, self.config.segment))
-        with seeded(EVALUATION_SEED, self.model.device):
-            return evaluate(self.model, batches, deterministic=deterministic, record=record)
-
-    def trainer(self, learning_rate: float) -> SequenceTrainer:
-        """
-        :param learning_rate: of Adam
-        :return: how the model learns
-        :raises UsageError: when an argument is out of bounds
-        """
-        config = self.config
-        try:
-            return SequenceTrainer(
-                self.model,
-                learning_rate=learning_rate,
-                warmup=config.warmup,
-                max_grad_norm=config.max_grad_norm,
-                autocast=config.autocast,
-            )
-        except ValueError as error:
-            raise UsageError(f"--agents {config.agent!r} cannot be trained: {error}") from error
-
-    def learn(
-        self,
-        learner: SequenceTrainer | DCTTrainer,
-        part: str,
-        first: int,
-        n_updates: int,
-        checkpoint: Checkpoint,
-        say: Say,
-    ) -> list[Row]:
-        """
-        Learn, and look at the validation part now and then, with a judger's likelier decisions.
-
-        :param learner: who takes the gradient steps
-        :param part: name of this part of the run
-        :param first: updates before it
-        :param n_updates: updates of it
-        :param checkpoint: where it goes on if it has been killed
-        :param say: called with a line at every look at the validation set
-        :return: rows of the learning curve
-        """
-        config, rows, seen = self.config, list[Row](), list[Row]()
-        if saved := checkpoint.load():
-            learner.load_state_dict(saved["learner"])
-            rows = saved["rows"]
-        done = rows[-1]["update"] - first if rows else 0
-        # All batches up to there, since the first one of a reader forgets what was before.
-        for number, batch in islice(enumerate(self.batches(first), start=1), done, n_updates):
-            seen.append(_update(learner, batch))
-            if number % config.validate_every and number < n_updates:
-                continue
-            validation = self.score(self.corpus.validation[: config.validation_bytes])
-            means = {name: _mean([row[name] for row in seen if row.get(name) is not None]) for name in FIGURES}
-            rows.append({"update": first + number, "part": part, "validation_bits": _finite(validation.bits), **means})
-            seen.clear()
-            checkpoint.save(learner=learner.state_dict(), rows=rows)
-            say(
-                f"{config.name}: update {first + number}, {rows[-1]['training_bits']} bits in training, "
-                f"{rows[-1]['validation_bits']} in validation"
-            )
-        return rows
-
-
-def _update(learner: SequenceTrainer | DCTTrainer, batch: SequenceBatch) -> Row:
-    """
-    One gradient step.
-
-    :param learner: who takes it
-    :param batch: what to learn from
-    :return: what it came to
-    """
-    if isinstance(learner, SequenceTrainer):
-        return {"training_bits": learner.update(batch).loss / math.log(2)}
-    update = learner.update(batch)
-    return {
-        "training_bits": update.model.loss / math.log(2),
-        "keep_rate": update.keep_rate,
-        "reading_distance": update.reading_distance,
-        "advantage": update.advantage,
-        "judger_entropy": update.entropy,
-    }
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return _finite(math.fsum(values) / len(values)) if values else None
-
-
-def _finite(value: float) -> float | None:
-    """JSON has no word for what is not a number."""
-    return round(value, 5) if math.isfinite(value) else None
+#: Seeds of what is drawn in the second part, beside the run's own.
+COTRAINING_SEED = 2**31
 
 
 def run_characters(configs: Sequence[CharacterConfig], out: Path, say: Say = lambda line: None) -> None:
     """
-    Do runs, one after the other, those excepted that have been done. Each has a folder with ``config.json``,
-    ``curve.csv``, ``reading.csv`` where its memory is judged, ``weights.pt`` and ``score.json``; what several go on
-    from is in ``pretraining-...`` and done once.
+    Do runs, one after the other, those excepted that have been done or that other processes do. Each has a folder with
+    ``config.json``, ``curve.csv``, ``reading.csv`` where its memory is judged, ``weights.pt`` and ``score.json``; what
+    several go on from is in ``pretraining-...`` and done once.
 
     :param configs: their arguments, of one text
     :param out: folder of all runs
     :param say: called with lines on how it goes
-    :raises UsageError: when arguments do not fit together, or a folder has a run with others or on another text
+    :raises UsageError: when arguments do not fit together, or a folder has a run with others, on another text, or of
+        another task
     """
     if not configs:
         return
+    check_folder(out, "characters")
     corpus = load_corpus(configs[0])
     say(f"{corpus.name}: {corpus.size:,} bytes, SHA-256 {corpus.sha256}")
     # Refused arguments shall leave no folder behind, and no run of several alone.
     waiting = []
     for config in configs:
-        finished = []
-        for part in (config, config.pretraining):
-            check_inputs(out / part.name, part, corpus)
-            finished.append(is_finished(out / part.name, part))
-        if not finished[0]:
+        _check_folders(config, corpus, out)
+        if not is_settled(out / config.name, config):
             waiting.append(config)
+    check_text(out, corpus)
     # Seeds cannot be what does not fit.
     for config in {config.name.rpartition("-s")[0]: config for config in waiting}.values():
         check_run(config, corpus)
-    for config in waiting:
-        run_one(config, corpus, out, say)
+    in_turn(waiting, lambda config: run_one(config, corpus, out, say), say)
+
+
+def _check_folders(config: CharacterConfig, corpus: Corpus, out: Path) -> None:
+    for part in (config, config.pretraining):
+        check_inputs(out / part.name, part, corpus)
+        is_finished(out / part.name, part, result_file(part))
 
 
 def check_run(config: CharacterConfig, corpus: Corpus) -> None:
@@ -232,6 +81,12 @@ def check_run(config: CharacterConfig, corpus: Corpus) -> None:
     """
     Experiment(config.pretraining, corpus).trainer(config.learning_rate)
     CoTraining(config, corpus, make_model(config.pretraining).state_dict())
+    if (length := len(corpus.test)) < config.segment:
+        raise UsageError(
+            f"--data {config.data!r}, --max-bytes {config.max_bytes}: the test part, a twentieth of {corpus.size} "
+            f"bytes, is {length} bytes long, less than --segment {config.segment}; give {20 * config.segment} bytes or "
+            "more, or lower --segment"
+        )
 
 
 def pretrain(config: PretrainingConfig, corpus: Corpus, folder: Path, say: Say) -> None:
@@ -242,53 +97,22 @@ def pretrain(config: PretrainingConfig, corpus: Corpus, folder: Path, say: Say) 
     :param corpus: the text
     :param folder: where its files are: the arguments, the learning curve, and last ``weights.pt``
     :param say: called with lines on how it goes
+    :raises RunBusyError: when another process is at it
     """
-    if (folder / WEIGHTS_FILE).is_file():
+    if is_settled(folder, config, WEIGHTS_FILE):
         return
-    begin(config, corpus, folder)
-    experiment = Experiment(config, corpus)
-    trainer, checkpoint = experiment.trainer(config.learning_rate), Checkpoint(folder, experiment.model.device)
-    with seeded(config.seed, experiment.model.device):
-        rows = experiment.learn(trainer, "pre-training", 0, config.pretrain_updates, checkpoint, say)
-    write_rows(folder / CURVE_FILE, rows)
-    save_weights(folder / WEIGHTS_FILE, experiment.model, checkpoint.clock.spent())
-    remove_checkpoint(folder)
-
-
-class CoTraining(Experiment):
-    """
-    The second part of a run: a fresh Adam with a lower learning rate, an empty memory, and the same readers further on.
-
-    :param config: the run's arguments
-    :param corpus: the text
-    :param weights: those that pre-training has left
-    :raises UsageError: when arguments do not fit together
-    """
-
-    def __init__(self, config: CharacterConfig, corpus: Corpus, weights: dict[str, th.Tensor]) -> None:
-        super().__init__(config, corpus)
-        missing, unknown = self.model.load_state_dict(weights, strict=False)
-        assert not unknown, "weights of another model"
-        assert all(name.startswith("core.judge.") for name in missing), "weights of another model"
-        trainer = self.trainer(config.cotrain_learning_rate)
-        #: who takes the gradient steps
-        self.learner: SequenceTrainer | DCTTrainer = trainer
-        core = self.model.core
-        if isinstance(core, CompressiveMemory) and isinstance(core.judge, LearnedJudge):
-            evaluator = load_evaluator(config)
-            if evaluator is None:
-                # Not a copy of the model, whose judger no longer keeps everything.
-                evaluator = make_model(config.pretraining)
-                evaluator.load_state_dict(weights)
-            try:
-                self.learner = DCTTrainer(trainer, evaluator, **config.dct_kwargs)
-            except (TypeError, ValueError) as error:
-                raise UsageError(f"--dct-kwargs {json.dumps(config.dct_kwargs)} cannot be used: {error}") from error
-
-    @property
-    def is_judged(self) -> bool:
-        """Whether somebody decides over leaving blocks."""
-        return isinstance(self.model.core, CompressiveMemory) and self.model.core.judge is not None
+    with claim(folder, config, WEIGHTS_FILE) as is_mine:
+        if not is_mine:
+            return
+        check_inputs(folder, config, corpus)
+        begin(config, corpus, folder)
+        experiment = Experiment(config, corpus)
+        trainer, checkpoint = experiment.trainer(config.learning_rate), Checkpoint(folder, experiment.model.device)
+        with seeded(config.seed, experiment.model.device):
+            rows = experiment.learn(trainer, "pre-training", 0, config.pretrain_updates, checkpoint, say)
+        write_rows(folder / CURVE_FILE, rows)
+        save_weights(folder / WEIGHTS_FILE, experiment.model, checkpoint.clock.spent())
+        remove_checkpoint(folder)
 
 
 def run_one(config: CharacterConfig, corpus: Corpus, out: Path, say: Say) -> None:
@@ -297,13 +121,24 @@ def run_one(config: CharacterConfig, corpus: Corpus, out: Path, say: Say) -> Non
     :param corpus: its text
     :param out: folder of all runs
     :param say: called with lines on how it goes
+    :raises RunBusyError: when another process is at it, or at its pre-training
     """
     folder, before = out / config.name, out / config.pretraining.name
+    if is_settled(folder, config):
+        return
     pretrain(config.pretraining, corpus, before, say)
-    begin(config, corpus, folder)
+    with claim(folder, config) as is_mine:
+        if is_mine:
+            check_inputs(folder, config, corpus)
+            begin(config, corpus, folder)
+            _cotrain(config, corpus, folder, before, say)
+
+
+def _cotrain(config: CharacterConfig, corpus: Corpus, folder: Path, before: Path, say: Say) -> None:
+    """The second part, in a folder that nobody else is at, from what pre-training has left in ``before``."""
     weights, seconds = load_weights(before / WEIGHTS_FILE)
     experiment = CoTraining(config, corpus, weights)
-    checkpoint = Checkpoint(folder, experiment.model.device, Clock(**seconds))
+    checkpoint = Checkpoint(folder, experiment.model.device, Clock(**seconds), weights_hash(weights))
     with seeded(COTRAINING_SEED + config.seed, experiment.model.device):
         rows = experiment.learn(
             experiment.learner, "co-training", config.pretrain_updates, config.cotrain_updates, checkpoint, say
@@ -336,13 +171,13 @@ def measure(experiment: CoTraining, folder: Path) -> dict[str, Any]:
     lanes, segment = experiment.config.test_lanes, experiment.config.segment
     score: dict[str, Any] = {"parameters": parameters, "judger_parameters": judges, "test_lanes": lanes}
     if not experiment.is_judged:
-        return {"test_bits": _finite(experiment.score(text).bits), **score}
+        return {"test_bits": finite(experiment.score(text).bits), **score}
     # Lanes may go on after the text's end.
     scored = th.cat([batch.scored for batch in evaluation_batches(text, lanes, segment)], dim=1)
     distances = {}
     for suffix, deterministic in (("", True), ("_drawn", False)):
         record = ReadingRecord()
-        score[f"test_bits{suffix}"] = _finite(experiment.score(text, deterministic, record).bits)
+        score[f"test_bits{suffix}"] = finite(experiment.score(text, deterministic, record).bits)
         choices = record.choices
         judged = choices.judged & scored
         score[f"keep_rate{suffix}"] = float(choices.keep[judged].float().mean()) if judged.any() else None

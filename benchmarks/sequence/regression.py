@@ -19,8 +19,8 @@ from memory_agents.benchmarks.sequence.runs import (
     check_seed,
     command_line,
     finish_run,
-    is_finished,
 )
+from memory_agents.benchmarks.sequence.turns import claim, is_settled
 from memory_agents.memory import MemoryCore, memory_registry
 from memory_agents.memory.building import make_memory
 from memory_agents.nn.evaluating import evaluating
@@ -34,6 +34,9 @@ VALIDATION_SEQUENCES, TEST_SEQUENCES = 1000, 2000
 VALIDATION_SEED, TEST_SEED = 2**31, 2**31 + 1
 #: Bound of the gradient's norm: through hundreds of steps it explodes now and then.
 MAX_GRAD_NORM = 1.0
+#: Default of ``--learning-rate``, by task. In 200 steps of denoising at T = 100, nBRC comes to an error of 0.96 with
+#: the rate of copy-first, and of 0.65 with the other.
+LEARNING_RATES = {"copy-first": 5e-3, "denoising": 2e-2}
 #: Sequences that run side by side where there is nothing to learn: a thousand long ones at once would take gigabytes.
 CHUNK = 100
 
@@ -73,7 +76,8 @@ class RegressionConfig:
         check_name("task", self.task, TASKS, f"use {', '.join(TASKS)}")
         check_count(self, "gradient_steps", "batch_size", "validate_every")
         if not 0 < self.learning_rate < math.inf:
-            raise UsageError(f"--learning-rate {self.learning_rate} must be a positive number; use 0.005")
+            usual = LEARNING_RATES[self.task]
+            raise UsageError(f"--learning-rate {self.learning_rate} must be a positive number; use {usual}")
         check_seed(self.seed)
         if self.blanks and "blanks" not in self._task_options():
             raise UsageError(f"--blanks {self.blanks} is no option of {self.task}; leave it out")
@@ -254,14 +258,18 @@ def run_regression(config: RegressionConfig, out: Path) -> bool:
     :param out: folder of all runs
     :return: whether there was anything to do
     :raises UsageError: when the folder has a run with other arguments, or cannot be written
+    :raises RunBusyError: when another process is at it
     """
     folder = out / config.folder_name()
-    if is_finished(folder, config, FIGURES_FILE):
+    if is_settled(folder, config, FIGURES_FILE):
         return False
     # Refused arguments shall leave no folder behind.
     make_regressor(config)
-    begin_run(folder, config)
-    result = regress(config, folder)
-    names = ("gradient_step", "training_mse", "validation_mse")
-    finish_run(folder, [dict(zip(names, row, strict=True)) for row in result.curve], result.figures, FIGURES_FILE)
-    return True
+    with claim(folder, config, FIGURES_FILE) as is_mine:
+        if is_mine:
+            begin_run(folder, config, FIGURES_FILE)
+            result = regress(config, folder)
+            names = ("gradient_step", "training_mse", "validation_mse")
+            curve = [dict(zip(names, row, strict=True)) for row in result.curve]
+            finish_run(folder, curve, result.figures, FIGURES_FILE)
+    return is_mine

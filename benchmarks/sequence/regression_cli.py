@@ -12,13 +12,14 @@ import typer
 from memory_agents.benchmarks.arguments import numbers, parse_kwargs
 from memory_agents.benchmarks.cli_measuring import Threads
 from memory_agents.benchmarks.sequence.options import Device, Out, Seeds
-from memory_agents.benchmarks.sequence.regression import RegressionConfig, run_regression
+from memory_agents.benchmarks.sequence.regression import LEARNING_RATES, RegressionConfig, run_regression
 from memory_agents.benchmarks.sequence.regression_report import (
     check_task,
     plot_regressions,
     regression_groups,
     regression_table,
 )
+from memory_agents.benchmarks.sequence.turns import in_turn
 
 MemoryClass = Annotated[list[str], typer.Option(help="Memory core, by its name (repeatable).")]
 MemoryKwargs = Annotated[
@@ -50,7 +51,7 @@ def copy_first(
     seeds: Seeds = ["0"],  # noqa: B006
     gradient_steps: GradientSteps = 500,
     batch_size: BatchSize = 32,
-    learning_rate: LearningRate = 5e-3,
+    learning_rate: LearningRate = LEARNING_RATES["copy-first"],
     validate_every: ValidateEvery = 50,
     device: Device = "cpu",
     threads: Threads = None,
@@ -76,8 +77,7 @@ def denoising(
     seeds: Seeds = ["0"],  # noqa: B006
     gradient_steps: GradientSteps = 500,
     batch_size: BatchSize = 32,
-    # In 200 steps at T = 100, nBRC comes to an error of 0.96 with the rate of copy-first, and of 0.65 with this.
-    learning_rate: LearningRate = 2e-2,
+    learning_rate: LearningRate = LEARNING_RATES["denoising"],
     validate_every: ValidateEvery = 50,
     device: Device = "cpu",
     threads: Threads = None,
@@ -113,8 +113,7 @@ def _run(configs: list[RegressionConfig], out: Path, threads: int | None) -> Non
     if threads is not None:
         th.set_num_threads(threads)
     check_task(out, configs[0].task)
-    for config in configs:
-        run_regression(config, out)
+    in_turn(configs, lambda config: run_regression(config, out), typer.echo)
     groups = regression_groups(out)
     typer.echo(regression_table(groups))
     plot_regressions(groups, out / "curves.png")

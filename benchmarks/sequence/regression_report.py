@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.curves import plot_seeds
+from memory_agents.benchmarks.sequence.pictures import save_picture
 from memory_agents.benchmarks.sequence.regression import (
     FIGURES_FILE,
     RegressionConfig,
 )
-from memory_agents.benchmarks.sequence.runs import CURVE_FILE, load_config, read_column
+from memory_agents.benchmarks.sequence.runs import CURVE_FILE, load_config, load_score, read_column
+from memory_agents.benchmarks.sequence.sharing import check_folder
 from memory_agents.benchmarks.tables import number
 from memory_agents.memory import memory_registry
 
@@ -58,15 +60,12 @@ def regression_groups(out: Path) -> list[list[RegressionRun]]:
     """
     :param out: folder of runs
     :return: its finished runs in groups that differ in nothing but the seed, by size, then in the registry's order
-    :raises UsageError: when there is none, or they are of several tasks
+    :raises UsageError: when there is none, they are of several tasks, or one cannot be read
     """
     paths = sorted(out.glob(f"*/{FIGURES_FILE}"))
     if not paths:
         raise UsageError(f"no finished run in {out}; train with memory-bench sequence copy-first --out FOLDER")
-    runs = [
-        RegressionRun(path.parent, load_config(path.parent, RegressionConfig), json.loads(path.read_text()))
-        for path in paths
-    ]
+    runs = [RegressionRun(path.parent, load_config(path.parent, RegressionConfig), load_score(path)) for path in paths]
     if len(tasks := sorted({run.config.task for run in runs})) > 1:
         raise UsageError(f"{out} has runs of {' and '.join(tasks)}, whose tables differ; give each a folder of its own")
     cores = list(memory_registry)
@@ -81,10 +80,12 @@ def check_task(out: Path, task: str) -> None:
     """
     :param out: folder of runs, which need not exist
     :param task: name of the task to add runs of
-    :raises UsageError: when its finished runs are of another task
+    :raises UsageError: when its runs are of another task, or finished ones cannot be read
     """
-    if any(out.glob(f"*/{FIGURES_FILE}")) and (other := regression_groups(out)[0][0].config.task) != task:
-        raise UsageError(f"--out {str(out)!r} has runs of {other}, whose table is another; choose another folder")
+    check_folder(out, task)
+    if any(out.glob(f"*/{FIGURES_FILE}")):
+        # What the table could not have is told now, and not once all has been trained.
+        regression_groups(out)
 
 
 def regression_table(groups: list[list[RegressionRun]]) -> str:
@@ -139,7 +140,7 @@ def plot_regressions(groups: list[list[RegressionRun]], path: Path) -> None:
         axes.set(title=panel, xlabel="gradient steps", yscale="log")
         axes.legend(loc="lower left", fontsize="small")
     figure.axes[0].set_ylabel("validation MSE")
-    figure.savefig(path, dpi=150)
+    save_picture(figure, path, 150)
 
 
 def _read_curve(folder: Path) -> tuple[list[int], list[float]]:

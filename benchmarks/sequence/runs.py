@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
-from memory_agents.benchmarks.files import write_whole
+from memory_agents.benchmarks.files import TEMPORARY, write_whole
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.provenance import commit
 from memory_agents.benchmarks.sequence.checkpoint import CHECKPOINT_FILE, remove_checkpoint
@@ -103,17 +103,24 @@ def is_finished(folder: Path, config: RunConfig, score_file: str = SCORE_FILE) -
     return (folder / score_file).is_file()
 
 
-def begin_run(folder: Path, config: RunConfig, **more: Any) -> None:
+def begin_run(folder: Path, config: RunConfig, score_file: str = SCORE_FILE, **more: Any) -> None:
     """
+    Only where the run is not finished, and nobody else is at it.
+
     :param folder: the run's folder, made where it is missing
     :param config: the run's arguments
+    :param score_file: name of the file that is written last
     :param more: what else ``config.json`` shall tell
     :raises UsageError: when it cannot be written
     """
     make_folder(folder)
     if not (folder / CONFIG_FILE).is_file():
-        # Nobody knows of which arguments it is.
+        # Nobody knows of which arguments they are.
         remove_checkpoint(folder)
+        (folder / score_file).unlink(missing_ok=True)
+    for path in folder.glob(f"*{TEMPORARY}"):
+        # Somebody was killed while writing.
+        path.unlink(missing_ok=True)
     text = {
         "arguments": asdict(config),
         "command": config.command(),
@@ -169,13 +176,39 @@ def finished_runs(folders: Iterable[Path], kind: type[C]) -> list[tuple[C, dict[
     :param folders: folders with runs in or below them
     :param kind: class of their arguments
     :return: arguments, score and folder of each finished run, by folder
-    :raises UsageError: when there is none, or one is of another kind
+    :raises UsageError: when there is none, or one is of another kind or cannot be read
     """
     roots = list(folders)
-    paths = sorted(path.parent for root in roots for path in root.rglob(SCORE_FILE))
-    if not paths:
+    runs = read_finished(roots, kind)
+    if not runs:
         raise UsageError(f"no finished run in {', '.join(map(str, roots))}; train with memory-bench sequence")
-    return [(load_config(path, kind), json.loads((path / SCORE_FILE).read_text()), path) for path in paths]
+    return runs
+
+
+def read_finished(folders: Iterable[Path], kind: type[C]) -> list[tuple[C, dict[str, Any], Path]]:
+    """
+    :param folders: folders with runs in or below them, which may be missing
+    :param kind: class of their arguments
+    :return: arguments, score and folder of each finished run, by folder
+    :raises UsageError: when one is of another kind, or cannot be read
+    """
+    paths = sorted(path.parent for root in folders for path in root.rglob(SCORE_FILE))
+    return [(load_config(path, kind), load_score(path / SCORE_FILE), path) for path in paths]
+
+
+def load_score(path: Path) -> dict[str, Any]:
+    """
+    :param path: a file of :func:`finish_run`
+    :return: what came out
+    :raises UsageError: when it is not whole
+    """
+    try:
+        score: Any = json.loads(path.read_text())
+    except ValueError as error:
+        raise UsageError(f"{path} is not whole ({error}); delete it, and run again") from error
+    if not isinstance(score, dict):
+        raise UsageError(f"{path} holds no figures; delete it, and run again")
+    return score
 
 
 def read_column(path: Path, name: str) -> list[str]:

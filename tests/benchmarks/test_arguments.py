@@ -12,6 +12,7 @@ from memory_agents.benchmarks.arguments import (
     UsageError,
     check_device,
     check_name,
+    numbers,
     parse_kwargs,
     suggestions,
 )
@@ -91,3 +92,26 @@ def test_devices() -> None:
         check_device("gpu")
     with pytest.raises(UsageError, match="CUDA devices"):
         check_device(f"cuda:{th.cuda.device_count()}")
+
+
+def test_numbers_come_one_by_one_in_rows_and_in_ranges() -> None:
+    assert numbers("--seeds", ["3,1", "0-2", "7"], least=0) == [3, 1, 0, 2, 7]
+    assert numbers("--threads", None) == []
+    assert numbers("--threads", ["4-4"]) == [4]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("one", "'one' is out of bounds; write whole numbers from 2 up, as 1,8 or 2-5"),
+        ("1-4", "'1-4' is out of bounds"),
+        ("-3", "'-3' is out of bounds"),
+        ("2-", "'2-' is out of bounds"),
+        ("4-2", "'4-2' has no number in it; write the smaller one first"),
+        ("", "'' has no number in it"),
+        (",", "',' has no number in it"),
+    ],
+)
+def test_numbers_out_of_bounds(given: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"^--window {message}"):
+        numbers("--window", [given], least=2)

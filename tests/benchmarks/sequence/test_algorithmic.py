@@ -161,6 +161,43 @@ def test_runs_are_done_once_and_shown_beside_the_published(tmp_path: Path, capsy
     assert (tmp_path / "curves.png").stat().st_size > 1000
     assert run(["sequence", "table", str(tmp_path), "--out", str(tmp_path / "again" / "t.md")]) == 0
     assert (tmp_path / "again" / "t.md").read_text() == table
+    assert run(["sequence", "table", str(tmp_path), "--curves", str(tmp_path / "c.svg")]) == 0
+    assert "<svg" in (tmp_path / "c.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--curves", "s.xyz"], "s.xyz' has no picture's ending; use s.png"),
+        (["--curves", "s"], "s' has no picture's ending; use s.png"),
+        (["--curves", "."], "is a folder; name a file"),
+        (["--out", "."], "is a folder; name a file"),
+    ],
+)
+def test_files_that_cannot_be_written_are_refused_first(
+    words: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["sequence", "table", str(tmp_path), words[0], str(tmp_path / words[1])]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_half_a_score_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_algorithmic([TINY], tmp_path)
+    path = tmp_path / TINY.name / SCORE_FILE
+    text = path.read_text()
+    for half in (text[:30], "", "3"):
+        path.write_text(half)
+        assert run(["sequence", "table", str(tmp_path)]) == 2
+        error = capsys.readouterr().err
+        assert str(path) in error
+        assert "delete it, and run again" in error
+    # Before anything is trained that no table could have.
+    with pytest.raises(UsageError, match="delete it, and run again"):
+        run_algorithmic([replace(TINY, seed=1)], tmp_path)
+    assert not (tmp_path / replace(TINY, seed=1).name).exists()
+    path.unlink()
+    run_algorithmic([TINY], tmp_path)
+    assert json.loads(path.read_text())["accuracy"] == json.loads(text)["accuracy"]
 
 
 def test_a_killed_run_goes_on_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +248,8 @@ def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
     [
         (["--agents", "rmtt"], "--agents 'rmtt' is unknown; did you mean rmt?"),
         (["--segments", "0"], "--segments '0' is out of bounds"),
+        (["--segments", "5-4"], "--segments '5-4' has no number in it; write the smaller one first"),
+        (["--seeds", ""], "--seeds '' has no number in it; write whole numbers from 0 up"),
         (["--segments", "5"], "--segments 5: n_segments=5 does not split 6 tokens; use 6"),
         (["--task-kwargs", "symbols=3"], '--task-kwargs {"symbols": 3} cannot be used'),
         (["--memory-kwargs", "tokens=3"], "--agents 'rmt' cannot be made"),
@@ -219,7 +258,7 @@ def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
         (["--stop-at", "0"], "--stop-at 0.0 stops before anything is learned"),
         (["--bptt", "-1"], "--bptt -1 is too small"),
         (["--autocast", "float16"], "autocast must be one of"),
-        (["--agents", ","], "--agents ',' names nobody; use none, xl"),
+        (["--agents", ","], "--agents ',' names none; use none, xl"),
         (["--device", "abacus"], "--device 'abacus' is unknown"),
     ],
 )

@@ -21,8 +21,9 @@ from memory_agents.benchmarks.sequence.characters import (
     CharacterConfig,
     make_model,
 )
+from memory_agents.benchmarks.sequence.characters_experiment import CoTraining, Experiment
 from memory_agents.benchmarks.sequence.characters_files import load_evaluator, write_reading
-from memory_agents.benchmarks.sequence.characters_run import CoTraining, Experiment, check_run, measure, run_one
+from memory_agents.benchmarks.sequence.characters_run import check_run, measure, run_one
 from memory_agents.benchmarks.sequence.checkpoint import CHECKPOINT_FILE
 from memory_agents.memory.compressive import CompressiveMemory
 from memory_agents.sequence import DCTTrainer, ReadingRecord, SequenceBatch, SequenceModel, evaluate
@@ -354,6 +355,7 @@ def test_the_papers_size_can_be_made() -> None:
         ("warmup", 4, ["--warmup 4 leaves nothing of --pretrain-updates 4; lower --warmup"]),
         ("cotrain_updates", 1, ["--warmup 1 leaves nothing of --cotrain-updates 1; lower --warmup"]),
         ("judger_kwargs", {"kind": "random"}, ["--judger-kwargs kind=random", "--agents random,keep,discard"]),
+        ("judger_kwargs", {"warming_up": True}, ["--judger-kwargs warming_up=true has no effect", "leave it out"]),
         ("random_probability", 1.5, ["--random-probability 1.5", "0 to 1"]),
         ("random_probability", math.nan, ["--random-probability nan", "0 to 1"]),
         ("seed", -1, ["--seeds -1"]),
@@ -390,6 +392,16 @@ def test_arguments_that_do_not_fit(agent: str, settings: dict[str, Any], words: 
         check_run(config, tiny_corpus())
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("agent", ["xl", "dct"])
+def test_a_text_whose_test_part_is_no_segment_long_is_refused(agent: str, tmp_path: Path) -> None:
+    """Where it is one, there is something to tell."""
+    config = tiny(agent)
+    with pytest.raises(UsageError, match=r"a twentieth of 140 bytes, is 7 bytes long, less than --segment 8; give 160"):
+        check_run(config, tiny_corpus(140))
+    check_run(config, tiny_corpus(160))
+    assert outcome(config, tmp_path, tiny_corpus(160))[1]["test_bits"] > 0
 
 
 def entropy(text: bytes) -> float:

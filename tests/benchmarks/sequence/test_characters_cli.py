@@ -13,12 +13,13 @@ import torch as th
 from PIL import Image
 
 from memory_agents.benchmarks.cli import run
+from memory_agents.benchmarks.output import LOCK_FILE
 from memory_agents.benchmarks.sequence.characters import PUBLISHED, CharacterConfig
 from memory_agents.benchmarks.sequence.characters_files import load_model
 from memory_agents.sequence.text import read_corpus
 from tests.benchmarks.sequence.characters import ARGS, tiny, write_text
 
-RUN_FILES = {"config.json", "curve.csv", "weights.pt", "score.json"}
+RUN_FILES = {"config.json", "curve.csv", "weights.pt", "score.json", LOCK_FILE}
 
 
 def characters(out: Path, data: Path, *more: str) -> int:
@@ -208,6 +209,10 @@ def test_other_runs_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[
     write_text(tmp_path, 2001)
     assert characters(out, data, "--agents", "compressive") == 2
     assert "'compressive-s0' on another text" in capsys.readouterr().err
+    # A run of another name, which the table would have beside it.
+    assert characters(out, data, "--agents", "xl") == 2
+    assert "'compressive-s0' on another text (periodic, SHA-256" in capsys.readouterr().err
+    assert not (out / "xl-s0").exists()
     (out / "compressive-s0" / "config.json").write_text("{}")
     assert characters(out, data, "--agents", "compressive") == 2
     assert "is not the configuration of a character-model run" in capsys.readouterr().err
@@ -224,6 +229,11 @@ def test_other_runs_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--agents", "dct", "--dct-kwargs", "m=0"], ["--dct-kwargs", "m is 0"]),
         (["--agents", "dct", "--dct-kwargs", "m"], ["--dct-kwargs 'm'", "m=VALUE"]),
         (["--agents", "dct", "--judger-kwargs", "kind=random"], ["kind=random", "--agents random,keep,discard"]),
+        (["--agents", "dct", "--judger-kwargs", "warming_up=true"], ["warming_up=true has no effect", "leave it out"]),
+        (["--agents", "xl", "--max-bytes", "140"], ["--data", "--max-bytes 140", "7 bytes long", "--segment 8"]),
+        (["--agents", "xl", "--compression", ""], ["--compression ''", "convolution", "published"]),
+        (["--agents", ","], ["--agents ','", "xl"]),
+        (["--agents", "xl", "--seeds", ""], ["--seeds ''", "whole numbers from 0 up"]),
         (["--agents", "dct", "--evaluator", "nowhere"], ["--evaluator 'nowhere'", "folder of a finished run"]),
         (["--agents", "xl", "--warmup", "4"], ["--warmup 4", "--pretrain-updates 4"]),
     ],

@@ -15,6 +15,7 @@ from PIL import Image
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
+from memory_agents.benchmarks.output import LOCK_FILE
 from memory_agents.benchmarks.sequence import regression_cli
 from memory_agents.benchmarks.sequence.regression import RegressionConfig
 from memory_agents.benchmarks.sequence.regression_report import regression_groups
@@ -31,7 +32,7 @@ def test_sweep_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > picture.height
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*/*")}
-    assert {path.name for path in written} == {"config.json", "curve.csv", "regression.json"}
+    assert {path.name for path in written} == {"config.json", "curve.csv", "regression.json", LOCK_FILE}
     # An interrupted run is done anew; finished ones are left alone.
     (folders[0] / "regression.json").unlink()
     capsys.readouterr()
@@ -151,7 +152,7 @@ def test_commands_of_checked_in_results_still_run(tmp_path: Path, capsys: pytest
         (["--memory-class", "gru", "--gradient-steps", "0"], ["--gradient-steps 0"]),
         (["--memory-class", "gru", "--batch-size", "-1"], ["--batch-size -1"]),
         (["--memory-class", "gru", "--validate-every", "0"], ["--validate-every 0"]),
-        (["--memory-class", "gru", "--learning-rate", "nan"], ["--learning-rate nan"]),
+        (["--memory-class", "gru", "--learning-rate", "nan"], ["--learning-rate nan", "use 0.005"]),
         (["--memory-class", "gru", "--seed", "-3"], ["--seeds '-3'"]),
         (["--memory-class", "gru", "--blanks", "3"], ["--blanks"]),
         (["--memory-class", "compressive", "--memory-kwargs", "judger=true"], ["judger=True", "keep"]),
@@ -187,6 +188,7 @@ def test_other_arguments_are_not_mixed(tmp_path: Path, capsys: pytest.CaptureFix
         (["--length", "4"], ["--length 4", "flag 5", "use --length 5 or more"]),
         (["--blanks", "0", "--blanks", "399"], ["--blanks 399", "use --length 404 or more"]),
         (["--blanks", "-1"], ["--blanks -1"]),
+        (["--learning-rate", "-1"], ["--learning-rate -1.0", "use 0.02"]),
     ],
 )
 def test_bad_sizes_of_denoising_exit_2_with_one_line(
@@ -208,6 +210,18 @@ def test_tasks_do_not_share_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert run([*denoising, str(tmp_path)]) == 2
     assert "has runs of copy-first, whose table is another; choose another folder" in capsys.readouterr().err
     assert not (tmp_path / "gru-t6-n0-s0").exists()
+
+    # One that has not been finished counts, too.
+    figures = tmp_path / "gru-t2-s0" / "regression.json"
+    text = figures.read_text()
+    figures.unlink()
+    assert run([*denoising, str(tmp_path)]) == 2
+    assert "has runs of copy-first" in capsys.readouterr().err
+    figures.write_text(text[:20])
+    assert run([*ARGS, *core, "--length", "3", "--out", str(tmp_path)]) == 2
+    assert f"{figures} is not whole" in capsys.readouterr().err
+    assert not (tmp_path / "gru-t3-s0").exists()
+    figures.write_text(text)
 
     # Moved there by hand.
     assert run([*denoising, str(tmp_path / "other")]) == 0
