@@ -62,7 +62,7 @@ def test_a_score_of_unknown_arguments_is_not_taken_for_the_runs_own(tmp_path: Pa
     # Killed when there is a configuration again, and no other score yet.
     begin_run(folder, other)
     assert not is_finished(folder, other)
-    # What is not finished has kept its other files.
+    # Beside its configuration, it is the run's own.
     (folder / "score.json").touch()
     begin_run(folder, other)
     assert is_finished(folder, other)

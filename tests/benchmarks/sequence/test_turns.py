@@ -38,7 +38,7 @@ def held_until_asked_again(folder: Path, monkeypatch: pytest.MonkeyPatch, then: 
             then()
             others.close()
 
-        monkeypatch.setattr(turns.time, "sleep", wait)
+        monkeypatch.setattr(f"{turns.__name__}.time.sleep", wait)
         yield
 
 
@@ -58,7 +58,7 @@ def test_runs_of_others_come_last_and_are_told_once() -> None:
 
 def test_one_waits_only_where_all_are_busy(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(turns.time, "sleep", lambda seconds: asked.append(f"{seconds:g} s"))
+    monkeypatch.setattr(f"{turns.__name__}.time.sleep", lambda seconds: asked.append(f"{seconds:g} s"))
 
     def do(run: str) -> None:
         asked.append(run)
