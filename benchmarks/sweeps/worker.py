@@ -57,18 +57,30 @@ def is_finished(folder: Path, config: TrainingConfig) -> bool:
     :return: whether it holds this run, whole
     :raises UsageError: when it holds another one
     """
+    # Files are written as a whole, the evaluation last, but may have been copied by halves.
+    if "train_steps" not in _content(folder / EVALUATION_FILE) or "arguments" not in _content(folder / CONFIG_FILE):
+        return False
     try:
-        evaluation: Any = json.loads((folder / EVALUATION_FILE).read_text())
-    except (OSError, ValueError):
-        return False
-    # It is written last and as a whole, but may have been copied by halves.
-    if not isinstance(evaluation, dict) or "train_steps" not in evaluation or not (folder / CONFIG_FILE).is_file():
-        return False
-    found = asdict(load_config(folder))
-    other = [f"{name}={found[name]!r}, not {value!r}" for name, value in asdict(config).items() if found[name] != value]
+        found = asdict(load_config(folder))
+    except UsageError as error:
+        raise UsageError(f"{error}; remove {folder} to have the run done anew, or choose another --out") from error
+    # As text: a number that is none is not equal to itself.
+    then, now = (
+        {name: json.dumps(value, sort_keys=True) for name, value in run.items()} for run in (found, asdict(config))
+    )
+    other = [f"{name}={then[name]}, not {text}" for name, text in now.items() if then[name] != text]
     if other:
         raise UsageError(f"{folder} holds a run of other arguments ({other[0]}); choose another --out")
     return True
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """A file's JSON object; empty where there is none, or half of one."""
+    try:
+        content: Any = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def run_one(task: Task) -> Outcome:

@@ -8,6 +8,7 @@ import pytest
 import stable_baselines3
 
 from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.config import save_config
 from memory_agents.benchmarks.run_lock import hold
 from memory_agents.benchmarks.sweeps.plan import PlannedRun
 from memory_agents.benchmarks.sweeps.worker import BUSY, DONE, FAILED, KEPT, Outcome, Task, is_finished, run_one
@@ -93,6 +94,37 @@ def test_a_folder_with_another_run_is_no_match(planned: PlannedRun) -> None:
     path.write_text(json.dumps(written))
     with pytest.raises(UsageError, match=r"holds a run of other arguments \(n_envs=7, not 2\); choose another --out"):
         is_finished(planned.folder, planned.config)
+
+
+@pytest.mark.parametrize("left", ["", '{"arguments": {"env": "Mem', "[]", "{}"])
+def test_a_run_whose_arguments_are_torn_starts_anew(left: str, planned: PlannedRun) -> None:
+    go(planned)
+    whole = (planned.folder / "config.json").read_text()
+    (planned.folder / "config.json").write_text(left)
+    assert not is_finished(planned.folder, planned.config)
+    assert go(planned).status == DONE
+    assert json.loads((planned.folder / "config.json").read_text())["arguments"] == json.loads(whole)["arguments"]
+
+
+def test_a_run_of_another_version_is_not_replaced(planned: PlannedRun) -> None:
+    go(planned)
+    path = planned.folder / "config.json"
+    written = json.loads(path.read_text())
+    written["arguments"]["from_the_future"] = 1
+    path.write_text(json.dumps(written))
+    with pytest.raises(
+        UsageError, match=f"from_the_future.*remove {planned.folder} to have the run done anew, or choose"
+    ):
+        is_finished(planned.folder, planned.config)
+
+
+def test_arguments_that_are_no_number_are_themselves(planned: PlannedRun) -> None:
+    go(planned)
+    config = replace(planned.config, algorithm_kwargs={"target_kl": float("nan")})
+    save_config(config, planned.folder)
+    assert is_finished(planned.folder, replace(config, algorithm_kwargs={"target_kl": float("nan")}))
+    with pytest.raises(UsageError, match=r'algorithm_kwargs={"target_kl": NaN}, not {"target_kl": 1.0}'):
+        is_finished(planned.folder, replace(config, algorithm_kwargs={"target_kl": 1.0}))
 
 
 def test_modules_of_ones_own_are_found(planned: PlannedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
