@@ -28,6 +28,8 @@ from memory_agents.common import MemoryActorCriticPolicy, decision_summary
 from memory_agents.common.judger_recorder import judged_memory
 
 EVALUATION_FILE = "evaluation.json"
+#: By how much sums of single-precision rewards may be off, as a share of the returns' range.
+ROUNDING = 1e-5
 
 Return = TypeVar("Return", float, NDArray[np.float64])
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from memory_agents.benchmarks.evaluation import ROUNDING
 from memory_agents.nn.arguments import check_integers
 
 #: Scores of one agent: for each task one array over runs, (..., runs), leading dimensions being resamples.
@@ -83,16 +84,17 @@ def optimality_gap(scores: Scores) -> NDArray[np.float64]:
 def probability_of_improvement(x: Scores, y: Scores) -> NDArray[np.float64]:
     """
     The chance that a run of X scores higher than a run of Y on the same task, ties counting one half (the Mann-Whitney
-    statistic over its maximum); the mean over tasks.
+    statistic over its maximum); the mean over tasks. Scores that rounding alone may have told apart are ties.
 
-    :param x: scores of agent X
-    :param y: scores of agent Y, on the same tasks in the same order
+    :param x: normalised scores of agent X
+    :param y: those of agent Y, on the same tasks in the same order
     :return: the chance, (...,)
     """
     chances = []
     for a, b in zip(x, y, strict=True):
         above, below = a[..., :, None], b[..., None, :]
-        chances.append(((above > below) + 0.5 * (above == below)).mean(axis=(-2, -1)))
+        wins, losses = above > below + ROUNDING, below > above + ROUNDING
+        chances.append(0.5 + 0.5 * (wins.mean(axis=(-2, -1)) - losses.mean(axis=(-2, -1))))
     return np.asarray(np.mean(chances, axis=0))
 
 

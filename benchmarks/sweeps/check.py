@@ -12,15 +12,13 @@ import numpy as np
 from memory_agents.benchmarks.agents import make_env, make_training_env, memory_env
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
-from memory_agents.benchmarks.evaluation import Anchors, anchors, evaluate
+from memory_agents.benchmarks.evaluation import ROUNDING, Anchors, anchors, evaluate
 from memory_agents.benchmarks.other_agents import make_other
 from memory_agents.benchmarks.scripted import Scripted
 from memory_agents.benchmarks.sweeps.plan import PlannedRun
 
 #: Standard errors by which a mean over episodes may be off.
 TOLERANCE = 5.0
-#: By how much sums of single-precision rewards may be off, as a share of the returns' range.
-ROUNDING = 1e-5
 
 
 def complaint(policy: str, returns: Sequence[float], known: Anchors, optimum_varies: bool) -> str | None:

@@ -59,6 +59,16 @@ def test_probability_of_improvement_by_hand() -> None:
     assert statistics.probability_of_improvement(x, x) == 0.5
 
 
+def test_what_rounding_alone_tells_apart_is_a_tie() -> None:
+    # Normalised returns of four players who made no mistake.
+    x, y = [np.array([1.00000004053])], [np.array([1.00000003338, 1.0, 0.99999996])]
+    assert statistics.probability_of_improvement(x, y) == 0.5
+    assert statistics.probability_of_improvement(y, x) == 0.5
+    # One answer of 10,000 is no rounding.
+    assert statistics.probability_of_improvement([np.array([1.0])], [np.array([0.9999])]) == 1
+    assert statistics.probability_of_improvement([np.array([np.inf])], [np.array([np.inf, 1.0])]) == 0.75
+
+
 @pytest.mark.parametrize(("name", "matrix"), [("A", A), ("B", B)])
 def test_as_by_rliable(name: str, matrix: np.ndarray) -> None:
     values, (low, high) = BY_RLIABLE[name]
