@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
 from memory_agents.benchmarks.arguments import UsageError
@@ -66,6 +67,19 @@ def prepare_run(folder: Path, overwrite: bool) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def check_free(file: Path) -> None:
+    """
+    :param file: where figures shall be written
+    :raises UsageError: when it is a folder, or one of the files that a run itself has written
+    """
+    if file.is_dir():
+        raise UsageError(f"--out {str(file)!r} is a folder; name a file")
+    if (file.parent / CONFIG_FILE).is_file() and any(fnmatch(file.name, pattern) for pattern in RUN_FILES):
+        raise UsageError(
+            f"--out {str(file)!r} is a file of the run itself, which would be lost; choose another name, as later.json"
+        )
 
 
 def make_folder(folder: Path) -> None:

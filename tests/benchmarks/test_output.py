@@ -6,7 +6,7 @@ import pytest
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.demo import check_folder
-from memory_agents.benchmarks.output import prepare_run
+from memory_agents.benchmarks.output import check_free, prepare_run
 
 
 def earlier_run(folder: Path) -> Path:
@@ -77,3 +77,14 @@ def test_what_a_killed_run_leaves_is_cleared(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     prepare_run(tmp_path, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"run.lock", "run.owner"}
+
+
+def test_files_of_a_run_are_not_written_over(tmp_path: Path) -> None:
+    for name in ("evaluation.json", "config.json", "agent.zip", "events.out.tfevents.1.host.2"):
+        check_free(tmp_path / name)
+        with pytest.raises(UsageError, match=r"--out .* is a file of the run itself, .* choose another name"):
+            check_free(earlier_run(tmp_path / "run") / name)
+    check_free(tmp_path / "run" / "later.json")
+    check_free(tmp_path / "missing" / "evaluation.json")
+    with pytest.raises(UsageError, match=r"--out .*run' is a folder; name a file"):
+        check_free(tmp_path / "run")
