@@ -18,25 +18,18 @@ from memory_agents.benchmarks.cli_looking import add_commands as add_looking
 from memory_agents.benchmarks.cli_measuring import Threads
 from memory_agents.benchmarks.cli_measuring import add_commands as add_measuring
 from memory_agents.benchmarks.cli_tuning import add_commands as add_tuning
-from memory_agents.benchmarks.collect import (
-    LABELS,
-    TABLES,
-    THRESHOLD,
-    find_runs,
-    group_by_seed,
-    learners,
-    read_runs,
-    save_csv,
-)
+from memory_agents.benchmarks.collect import TABLES, THRESHOLD, save_csv
 from memory_agents.benchmarks.collect import collect as collect_runs
 from memory_agents.benchmarks.collect import markdown as runs_markdown
 from memory_agents.benchmarks.config import TrainingConfig, hardware, load_config, versions
 from memory_agents.benchmarks.curves import plot_curves
 from memory_agents.benchmarks.evaluation import EVALUATION_FILE, anchors
 from memory_agents.benchmarks.evaluation_again import evaluate_run
+from memory_agents.benchmarks.labels import LABELS
 from memory_agents.benchmarks.listing import environment_markdown, environment_table, memory_table, policy_table
 from memory_agents.benchmarks.other_agents import algorithm_names
-from memory_agents.benchmarks.output import make_folder
+from memory_agents.benchmarks.output import check_free, make_folder
+from memory_agents.benchmarks.runs import find_runs, group_by_seed, learners, read_runs
 from memory_agents.benchmarks.sequence.cli import add_commands as add_sequence
 from memory_agents.benchmarks.suites.listing import suite_table
 from memory_agents.benchmarks.sweeps.cli import add_commands as add_sweeps
@@ -224,6 +217,8 @@ def evaluate(
     if threads is not None:
         th.set_num_threads(threads)
     config = load_config(run)
+    if out is not None:
+        check_free(out)
     config = replace(
         config,
         env_kwargs={**config.env_kwargs, **parse_kwargs("--env-kwargs", env_kwargs or [])},
@@ -300,7 +295,8 @@ def curves(
     label: Annotated[
         str,
         typer.Option(
-            help="What curves are called: arguments, those in which they differ; folder, the folders without seeds."
+            help="What curves are called: arguments, those in which they differ; folder, the folders without seeds, "
+            "and of a sweep's folders the agents' names."
         ),
     ] = "arguments",
 ) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
-from memory_agents.benchmarks.collect import LABELS, THRESHOLD
+from memory_agents.benchmarks.collect import THRESHOLD
+from memory_agents.benchmarks.labels import LABELS
 from memory_agents.benchmarks.output import make_folder
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def report(
     label: Annotated[
         str,
         typer.Option(
-            help="What agents are called: arguments, those in which they differ; folder, the folders without seeds."
+            help="What agents are called: arguments, those in which they differ; folder, the folders without seeds, "
+            "and of a sweep's folders the agents' names."
         ),
     ] = "arguments",
 ) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from memory_agents import PPO
-from memory_agents.benchmarks.collect import Run, collect, find_runs, markdown, read_runs
+from memory_agents.benchmarks.collect import collect, markdown
 from memory_agents.benchmarks.listing import environment_markdown, environments
+from memory_agents.benchmarks.runs import Run, find_runs, read_runs
 from memory_agents.benchmarks.sequence.algorithmic_report import algorithmic_groups, algorithmic_table
 from memory_agents.benchmarks.sequence.regression_report import regression_groups, regression_table
 from memory_agents.benchmarks.sweeps.plan import plan

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.collect import Run
 from memory_agents.benchmarks.evaluation import Anchors
 from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, read_curve, read_progress
+from memory_agents.benchmarks.runs import Run
 
 ELAPSED, STATE_BYTES = "time/time_elapsed", "memory/state_bytes_per_transition"
 

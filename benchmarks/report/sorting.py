@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
-from memory_agents.benchmarks.collect import flatten
 from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
+from memory_agents.benchmarks.labels import differing, distinct_names, flatten, told_apart
 
 #: Arguments of a run that say what it was on, and under which conditions.
 TASK = (
@@ -37,7 +37,7 @@ class Sorting:
             if config.total_timesteps:
                 flat = flatten(asdict(config))
                 tasks.setdefault(_text(flat, lambda name: _group(name) in TASK), []).append(flat)
-        self._agents = {name for alike in tasks.values() for name in _differing(alike) if _group(name) in EITHER}
+        self._agents = {name for alike in tasks.values() for name in differing(alike) if _group(name) in EITHER}
 
     def _is_of_task(self, name: str) -> bool:
         return _group(name) in TASK or (_group(name) in EITHER and name not in self._agents)
@@ -85,7 +85,9 @@ def _text(flat: dict[str, Any], chosen: Callable[[str], bool]) -> str:
 
 
 def _same(one: TrainingConfig, other: TrainingConfig, names: Sequence[str]) -> bool:
-    return all(getattr(one, name) == getattr(other, name) for name in names)
+    # As text: a number that is none is not equal to itself.
+    texts = ({name: getattr(config, name) for name in names} for config in (one, other))
+    return len({json.dumps(text, sort_keys=True) for text in texts}) == 1
 
 
 def agent_names(agents: Sequence[dict[str, Any]]) -> list[str]:
@@ -94,7 +96,8 @@ def agent_names(agents: Sequence[dict[str, Any]]) -> list[str]:
     :return: what to call them: the arguments in which they differ
     """
     # The policy's name says more than no name at all.
-    return [", ".join(words) or agent["policy"] for agent, words in zip(agents, _told(agents, _word), strict=True)]
+    names = [", ".join(words) or agent["policy"] for agent, words in zip(agents, _told(agents, _word), strict=True)]
+    return distinct_names(names, agents)
 
 
 def task_names(configs: dict[str, TrainingConfig]) -> dict[str, str]:
@@ -109,7 +112,8 @@ def task_names(configs: dict[str, TrainingConfig]) -> dict[str, str]:
         tasks = [flatten({part: getattr(configs[key], part) for part in TASK[2:]}) for key in alike]
         for key, words in zip(alike, _told(tasks, _pair), strict=True):
             names[key] = ", ".join([name, *words])
-    return names
+    distinct = distinct_names(list(names.values()), [flatten(asdict(configs[key])) for key in names])
+    return dict(zip(names, distinct, strict=True))
 
 
 def _environment(config: TrainingConfig) -> str:
@@ -118,18 +122,11 @@ def _environment(config: TrainingConfig) -> str:
 
 
 def _told(all_arguments: Sequence[dict[str, Any]], word: Callable[[str, Any], str | None]) -> list[list[str]]:
-    """Of each those arguments in which they differ; one that is left out is not one that is null."""
-    told = _differing(all_arguments)
+    """Of each those arguments in which they differ, as words."""
     return [
-        [text for name in told if name in arguments and (text := word(name, arguments[name])) is not None]
-        for arguments in all_arguments
+        [text for name, value in told.items() if (text := word(name, value)) is not None]
+        for told in told_apart(all_arguments)
     ]
-
-
-def _differing(all_arguments: Sequence[dict[str, Any]]) -> list[str]:
-    names = dict.fromkeys(name for arguments in all_arguments for name in arguments)
-    values = {name: {json.dumps(arguments.get(name, "left out")) for arguments in all_arguments} for name in names}
-    return [name for name in names if len(values[name]) > 1]
 
 
 def _word(name: str, value: Any) -> str | None:

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.collect import Run, find_runs, folder_labels, read_runs
 from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_config
-from memory_agents.benchmarks.evaluation import EVALUATION_FILE, Anchors
+from memory_agents.benchmarks.evaluation import EVALUATION_FILE, ROUNDING, Anchors
+from memory_agents.benchmarks.labels import folder_labels
 from memory_agents.benchmarks.output import FAILURE_FILE
 from memory_agents.benchmarks.report.sorting import Sorting, agent_names, task_names
 from memory_agents.benchmarks.report.statistics import ENOUGH_RUNS, interquartile_mean
+from memory_agents.benchmarks.runs import Run, find_runs, read_runs
 from memory_agents.benchmarks.sequence.regression import FIGURES_FILE
 from memory_agents.benchmarks.sequence.runs import SCORE_FILE
 
@@ -153,12 +154,7 @@ def read_study(folders: Iterable[Path], label: str = "arguments") -> Study:
 def _read(folders: Iterable[Path]) -> tuple[list[Run], list[Problem]]:
     runs: list[Run] = []
     problems: list[Problem] = []
-    seen: set[Path] = set()
     for folder in folders:
-        # One folder given may lie in another one.
-        if folder.resolve() in seen:
-            continue
-        seen.add(folder.resolve())
         try:
             runs += read_runs([folder])
         except UsageError as error:
@@ -253,8 +249,21 @@ def _comparison(played: Sequence[Sequence[Run]], names: Sequence[str], sorting: 
     unordered = Comparison(tuple(called.values()), tasks, cells)
     if not unordered.scored_tasks:
         return unordered
-    best_first = sorted(unordered.agents, key=lambda agent: -float(interquartile_mean(unordered.scores(agent))))
-    return Comparison(tuple(best_first), tasks, cells)
+    middles = {agent: float(interquartile_mean(unordered.scores(agent))) for agent in unordered.agents}
+    return Comparison(tuple(_best_first(middles)), tasks, cells)
+
+
+def _best_first(middles: dict[str, float]) -> list[str]:
+    """Agents ordered by their scores; those that rounding alone may have told apart stay as they stand."""
+    places = {agent: place for place, agent in enumerate(middles)}
+    ordered: list[str] = []
+    tied: list[str] = []
+    for agent in sorted(middles, key=lambda agent: -middles[agent]):
+        if tied and middles[tied[-1]] > middles[agent] + ROUNDING:
+            ordered += sorted(tied, key=places.__getitem__)
+            tied = []
+        tied.append(agent)
+    return ordered + sorted(tied, key=places.__getitem__)
 
 
 def _names(groups: Sequence[list[Run]], sorting: Sorting, label: str) -> list[str]:

@@ -10,10 +10,11 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from memory_agents.benchmarks.collect import Run, markdown
+from memory_agents.benchmarks.collect import markdown
 from memory_agents.benchmarks.report import measures, statistics
 from memory_agents.benchmarks.report.statistics import Estimate, Scores
 from memory_agents.benchmarks.report.study import Comparison, scores
+from memory_agents.benchmarks.runs import Run
 
 Values = dict[str, Any]
 NONE = "–"  # noqa: RUF001

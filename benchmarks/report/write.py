@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from memory_agents.benchmarks.collect import Run
 from memory_agents.benchmarks.config import CONFIG_FILE
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.report import figures, statistics, tables
@@ -21,6 +20,7 @@ from memory_agents.benchmarks.report.palette import dash, series
 from memory_agents.benchmarks.report.study import Comparison, Problem, Study
 from memory_agents.benchmarks.report.svg import inline_svg, save_picture
 from memory_agents.benchmarks.report.tables import Table
+from memory_agents.benchmarks.runs import Run
 
 PAGE_FILE, MARKDOWN_FILE = "index.html", "report.md"
 FIGURES, TABLES = "figures", "tables"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from memory_agents.benchmarks.agents import make_env, memory_env
 from memory_agents.benchmarks.arguments import UsageError, check_name
 from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
+from memory_agents.benchmarks.sweeps.folder_names import folder_name
 from memory_agents.benchmarks.sweeps.named_agents import find_agent
 from memory_agents.benchmarks.sweeps.suite_file import Entry, SuiteFile
 
@@ -64,13 +65,14 @@ class Choice:
 def plan(suite: SuiteFile, out: Path, choice: Choice | None = None) -> list[PlannedRun]:
     """
     All runs of one seed come before those of the next, so that early tables have every agent. The oracle is left out
-    where an environment has none.
+    where an environment has none; of runs with the same arguments there is one.
 
     :param suite: the suite
     :param out: folder for the runs
     :param choice: what of it shall run
     :return: the runs, in the order in which they shall start
-    :raises UsageError: when a name is unknown, an environment cannot be made, or arguments do not fit together
+    :raises UsageError: when a name is unknown, an environment cannot be made, arguments do not fit together, or two
+        names stand for the same
     """
     choice = choice or Choice()
     environments = _environments(suite, choice)
@@ -96,14 +98,39 @@ def plan(suite: SuiteFile, out: Path, choice: Choice | None = None) -> list[Plan
                 f"agents {other.agent!r} and {run.agent!r} would both be written to {run.folder}; give them other names"
             )
         folders[run.folder] = run
-    return runs
+    return _without_repetitions(runs)
+
+
+def _without_repetitions(runs: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """
+    The same agent or environment under two names is a mistake. But two may also meet here and there alone: agents where
+    an environment gives one of them what the other has, environments that differ in what one agent sets itself.
+    """
+    first: dict[str, PlannedRun] = {}
+    of_agents, of_environments = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    for run in runs:
+        text = json.dumps(asdict(run.config), sort_keys=True)
+        first.setdefault(text, run)
+        of_agents[run.agent].add(text)
+        # To a player who learns nothing, environments may well be the same.
+        if run.config.algorithm != SCRIPTED:
+            of_environments[run.environment].add(text)
+    for kind, groups in (("agents", of_agents), ("environments", of_environments)):
+        for one, other in combinations(groups, 2):
+            if groups[one] == groups[other]:
+                raise UsageError(
+                    f"{kind} {one!r} and {other!r} are the same, and each run would be done twice; leave one of them "
+                    "out"
+                )
+    return list(first.values())
 
 
 def _environments(suite: SuiteFile, choice: Choice) -> list[Entry]:
     if choice.environments is None:
         return list(suite.environments)
     known = {entry.name: entry for entry in suite.environments}
-    return [known[check_name("--envs", name, known, f"use {', '.join(known)}")] for name in choice.environments]
+    names = dict.fromkeys(choice.environments)
+    return [known[check_name("--envs", name, known, f"use {', '.join(known)}")] for name in names]
 
 
 def _agents(suite: SuiteFile, choice: Choice) -> list[Entry]:
@@ -149,22 +176,6 @@ def _planned(suite: SuiteFile, environment: Entry, agent: Entry, seed: int, choi
     except UsageError as error:
         raise UsageError(f"{environment.where} with {agent.where}: {error}") from error
     return PlannedRun(environment.name, agent.name, config, out / folder_name(environment.name, agent.name, config))
-
-
-def folder_name(environment: str, agent: str, config: TrainingConfig) -> str:
-    """
-    :param environment: the environment's name
-    :param agent: the agent's name
-    :param config: the run's arguments
-    :return: a name that can be read, that no run of other arguments has, and that seeds share but for its end
-    """
-    # What is left at its default does not count, so that an argument that comes with a later version changes no name.
-    told = {entry.name: getattr(config, entry.name) for entry in fields(config)}
-    defaults = asdict(TrainingConfig(env=""))
-    content = {name: value for name, value in told.items() if name != "seed" and value != defaults[name]}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-    plain = re.sub(r"[^\w.=+-]+", "-", f"{environment}-{agent}")
-    return f"{plain}-{digest}-s{config.seed}"
 
 
 def distinct(runs: Sequence[PlannedRun]) -> list[PlannedRun]:

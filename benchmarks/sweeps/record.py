@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from memory_agents.benchmarks.collect import collect, markdown, read_runs
+from memory_agents.benchmarks.collect import collect, markdown
 from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.provenance import commit, source_hashes
+from memory_agents.benchmarks.runs import read_runs
 from memory_agents.benchmarks.sweeps.plan import PlannedRun
 from memory_agents.benchmarks.sweeps.suite_file import SuiteFile
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from memory_agents.benchmarks.arguments import UsageError, check_name
 from memory_agents.benchmarks.config import TrainingConfig
+from memory_agents.benchmarks.sweeps.folder_names import environment_name
 from memory_agents.benchmarks.sweeps.named_agents import find_agent
 from memory_agents.benchmarks.sweeps.tables import Table
 
@@ -172,7 +173,7 @@ def _value(table: Table, key: str, kind: type, default: Any = None) -> Any:
 def _environment(entry: Any, where: str) -> Entry:
     table = Table(where, {"id": entry} if isinstance(entry, str) else entry, ENVIRONMENT_KEYS)
     env_id = table.need("id", str)
-    name = table.take("name", str, env_id.rpartition(":")[2].rpartition("/")[2].rpartition("-v")[0] or env_id)
+    name = table.take("name", str, environment_name(env_id))
     arguments = {key: _value(table, key, kind) for key, kind in ENVIRONMENT_KEYS.items() if key in table.content}
     arguments.pop("name", None)
     return Entry(name, {"env": arguments.pop("id"), **arguments}, where)

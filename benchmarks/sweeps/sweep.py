@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.collect import read_runs
+from memory_agents.benchmarks.runs import read_runs
 from memory_agents.benchmarks.sweeps.display import Display
 from memory_agents.benchmarks.sweeps.engine import Engine
 from memory_agents.benchmarks.sweeps.plan import PlannedRun, distinct

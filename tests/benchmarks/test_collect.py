@@ -12,12 +12,13 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
-from memory_agents.benchmarks.collect import Run, collect, find_runs, folder_labels, labels, read_runs
+from memory_agents.benchmarks.collect import collect
 from memory_agents.benchmarks.config import TrainingConfig, save_config
 from memory_agents.benchmarks.curves import plot_curves, plot_seeds
+from memory_agents.benchmarks.labels import labels
 from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, read_curve
+from memory_agents.benchmarks.runs import find_runs, read_runs
 
 
 def finished(folder: Path, seed: int, success: float | None, corridor: int = 20) -> None:
@@ -125,6 +126,62 @@ def test_learning_of_earlier_versions_and_without_anchors(tmp_path: Path, capsys
     assert unknown.endswith("| 0 | - | - | - | 1,000 | 3 | - |")
 
 
+def test_training_is_measured_by_its_own_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learned(tmp_path / "a", 0, [0.4, 0.96, 0.95, 0.45])
+    figures = dict(arguments=asdict(TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": 900})), mean_return=2.0)
+    anchors = {"optimal": 10.0, "memoryless": 0.0, "random": 0.0}
+    (tmp_path / "a" / "far.json").write_text(json.dumps({**figures, "normalized_return": 0.2, "anchors": anchors}))
+    # Anchors of training are 0.5 and 1.
+    for table, told in (
+        ("learning", "| 0.20 | 8k | 1,000 | 3 | 1,234 |"),
+        ("masking", "| 0.20 | 8k | - | 1,000 | 3 |"),
+        ("stability", "| 0.20 | 0.38 | 8k | 1 of 1 | 1,000 | 3 |"),
+    ):
+        assert run(["collect", str(tmp_path), "--evaluation", "far.json", "--table", table]) == 0
+        row = capsys.readouterr().out.splitlines()[2]
+        assert "(corridor=900)" in row
+        assert row.endswith(told)
+
+
+def test_agents_evaluated_alike_that_were_trained_otherwise_are_rows_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for corridor in (20, 900):
+        finished(tmp_path / str(corridor), 0, 1.0, corridor)
+        figures = dict(arguments=asdict(TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": 900})), mean_return=0.5)
+        (tmp_path / str(corridor) / "far.json").write_text(json.dumps(figures))
+    assert run(["collect", str(tmp_path), "--evaluation", "far.json"]) == 0
+    _, _, near, far = capsys.readouterr().out.splitlines()
+    assert '(corridor=900) | CompressiveMemoryPolicy (trained.env_kwargs={"corridor": 20}) | 0 |' in near
+    assert "(corridor=900) | CompressiveMemoryPolicy | 0 |" in far
+
+
+def test_rows_that_would_look_alike_tell_what_tells_them_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maze = "MemoryAgents/TMaze-v0"
+    configs = {
+        "a": TrainingConfig(maze, n_envs=8),
+        "b": TrainingConfig(maze, memory_kwargs={"n_layers": 1}),
+        "c": TrainingConfig(maze, policy_kwargs={"n_layers": 1}),
+        "d": TrainingConfig(maze, pretrain_timesteps=100, pretrain_env_kwargs={"corridor": 3}),
+        "e": TrainingConfig(maze, policy="MlpPolicy", n_envs=8),
+    }
+    for name, config in configs.items():
+        finished(tmp_path / name, 0, 1.0)
+        save_config(config, tmp_path / name)
+    assert run(["collect", str(tmp_path)]) == 0
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[1] for row in rows] == [
+        "CompressiveMemoryPolicy (pretrain_timesteps=0, n_envs=8)",
+        "CompressiveMemoryPolicy (n_layers=1, memory_kwargs.n_layers=1)",
+        "CompressiveMemoryPolicy (n_layers=1, policy_kwargs.n_layers=1)",
+        "CompressiveMemoryPolicy (pretrain_timesteps=100, n_envs=16, pretrain_env_kwargs.corridor=3)",
+        # What differs from rows that have another name goes without saying.
+        "MlpPolicy",
+    ]
+
+
 def test_diverged_runs_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Anchors 0.5 and 1: what was above 0.75 has learned something, what ends below 0.5 has forgotten it.
     curves: dict[str, list[float | None]] = {
@@ -183,30 +240,6 @@ def test_one_line_of_csv_per_run(tmp_path: Path) -> None:
     assert told == [(maze, '{"corridor": 5}', "0", "1.0", "1000"), (maze, '{"corridor": 20}', "3", "0.25", "1003")]
 
 
-def test_groups_are_labelled_by_what_tells_them_apart() -> None:
-    kwargs = [{"compression_rate": 4, "memory_length": 8}, {"compression_rate": 1, "memory_length": 8}]
-    groups = [[Run(Path(), TrainingConfig("E", memory_kwargs=each, seed=i), {})] for i, each in enumerate(kwargs)]
-    assert labels(groups) == ["compression_rate=4", "compression_rate=1"]
-    assert labels(groups[:1]) == ["all"]
-
-
-def test_groups_that_leave_an_argument_out_have_a_label_of_their_own() -> None:
-    groups = [[Run(Path(), TrainingConfig("E", algorithm_kwargs=each), {})] for each in ({}, {"target_kl": None})]
-    assert labels(groups) == ["default", "target_kl=None"]
-
-
-def test_groups_are_called_what_their_folders_are_called() -> None:
-    def group(memory_length: int, *folders: str) -> list[Run]:
-        config = TrainingConfig("E", memory_kwargs={"memory_length": memory_length})
-        return [Run(Path(folder), config, {}) for folder in folders]
-
-    assert folder_labels([group(1, "a/rate-4-s0", "a/rate-4-s1"), group(2, "a/lstm_seed_12")]) == ["rate-4", "lstm"]
-    with pytest.raises(UsageError, match="called here, there do not tell the agents apart"):
-        folder_labels([group(1, "here-s0", "there-s1")])
-    with pytest.raises(UsageError, match="called here do not tell the agents apart"):
-        folder_labels([group(1, "a/here"), group(2, "b/here")])
-
-
 def test_long_names_stay_in_the_picture(tmp_path: Path) -> None:
     learned(tmp_path / "a", 0, [0.0, 0.5, 1.0])
     for name in ("short", "long " * 60):
@@ -238,6 +271,23 @@ def test_curves_of_several_seeds_are_one_band(tmp_path: Path) -> None:
     assert len(axes.collections) == 1
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size == (1200, 720)
+
+
+def test_every_agent_has_a_curve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, memory in (("a", {}), ("b", {"judger": {}}), ("c", {"judger": "{}"})):
+        learned(tmp_path / name, 0, [0.5, 1.0])
+        save_config(TrainingConfig("MemoryAgents/TMaze-v0", memory_kwargs=memory), tmp_path / name)
+    drawn: list[dict[str, list[Path]]] = []
+    monkeypatch.setattr("memory_agents.benchmarks.cli.plot_curves", lambda lines, *rest: drawn.append(lines))
+    folders = [str(tmp_path), str(tmp_path / "a"), str(tmp_path / "b" / ".." / "b")]
+    assert run(["curves", *folders, "--out", str(tmp_path / "curves.png")]) == 0
+    assert drawn == [
+        {
+            "default": [tmp_path / "a"],
+            "judger={} (memory_kwargs.judger={})": [tmp_path / "b"],
+            'judger={} (memory_kwargs.judger="{}")': [tmp_path / "c"],
+        }
+    ]
 
 
 def test_a_run_in_which_no_episode_ended_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

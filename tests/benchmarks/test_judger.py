@@ -14,9 +14,10 @@ from PIL import Image
 
 from memory_agents.benchmarks.agents import make_env
 from memory_agents.benchmarks.cli import run
-from memory_agents.benchmarks.collect import labels, read_runs
 from memory_agents.benchmarks.config import TrainingConfig, load_config
 from memory_agents.benchmarks.judger_timeline import draw_timeline
+from memory_agents.benchmarks.labels import labels
+from memory_agents.benchmarks.runs import read_runs
 from memory_agents.common import JudgerRecord
 from memory_agents.envs import ShowImportance
 

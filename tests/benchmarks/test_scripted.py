@@ -89,6 +89,9 @@ def test_a_run_of_a_scripted_player_is_a_run_like_any_other(tmp_path: Path, caps
     capsys.readouterr()
     assert run(["evaluate", str(tmp_path), "--env-kwargs", "corridor=7", "--eval-episodes", "3"]) == 0
     assert json.loads(capsys.readouterr().out)["mean_length"] > 7
+    assert run(["evaluate", str(tmp_path), "--out", str(tmp_path / "evaluation.json")]) == 2
+    assert "evaluation.json' is a file of the run itself, which would be lost" in capsys.readouterr().err
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == summary
     for table in ("results", "learning", "stability", "scores"):
         assert run(["collect", str(tmp_path), "--table", table]) == 0
         assert "Oracle, Scripted" in capsys.readouterr().out

@@ -12,6 +12,7 @@ import pytest
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.report.study import read_study
+from memory_agents.benchmarks.sweeps.folder_names import environment_name, folder_name
 from tests.benchmarks.report.runs import REPEAT, TMAZE, begun, finished, sweep
 
 
@@ -104,6 +105,61 @@ def test_agents_are_called_by_arguments_or_folders(tmp_path: Path) -> None:
         assert comparison.agents == names
 
 
+def test_an_argument_that_is_empty_makes_another_agent(tmp_path: Path) -> None:
+    kwargs: list[dict[str, Any]] = [
+        {}, {"memory_kwargs": {"judger": {}}}, {"policy_kwargs": {"judger": {}}}, {"policy_kwargs": {"net_arch": {}}}
+    ]  # fmt: skip
+    for number, each in enumerate(kwargs):
+        finished(tmp_path / str(number), 1 - number / 10, **each)
+    study = read_study([tmp_path])
+    (comparison,) = study.comparisons
+    assert comparison.agents == (
+        "CompressiveMemoryPolicy",
+        "judger={} (memory_kwargs.judger={})",
+        "judger={} (policy_kwargs.judger={})",
+        "net_arch={}",
+    )
+    assert [len(comparison.runs(agent)) for agent in comparison.agents] == [1, 1, 1, 1]
+    assert not study.problems
+
+
+def test_tasks_are_called_apart(tmp_path: Path) -> None:
+    for value in (1, "1"):
+        finished(tmp_path / repr(value), 0.5, env_kwargs={"x": value})
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert [task.name for task in comparison.tasks] == [
+        'TMaze-v0 (x=1) (env_kwargs.x="1")',
+        "TMaze-v0 (x=1) (env_kwargs.x=1)",
+    ]
+
+
+def test_rounding_orders_nobody(tmp_path: Path) -> None:
+    for number, score in enumerate((0.5, 0.1, 0.5 + 1e-7, 0.5 + 2e-7, 0.6)):
+        finished(tmp_path / str(number), score, memory_kwargs={"n": number})
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert comparison.agents == ("n=4", "n=0", "n=2", "n=3", "n=1")
+
+
+def test_agents_of_a_sweep_over_several_tasks_are_called_by_its_folders(tmp_path: Path) -> None:
+    for env in (TMAZE, REPEAT):
+        for agent, policy in (("ours", "CompressiveMemoryPolicy"), ("plain", "MlpPolicy")):
+            for seed in (0, 1):
+                config = TrainingConfig(env, policy=policy, seed=seed)
+                name = folder_name(environment_name(env), agent, config)
+                finished(tmp_path / name, 0.9 if agent == "ours" else 0.1, seed, env, policy=policy)
+    (comparison,) = read_study([tmp_path], "folder").comparisons
+    assert comparison.agents == ("ours", "plain")
+    assert len(comparison.tasks) == 2
+
+
+def test_scripted_players_are_on_tasks_whose_arguments_are_no_numbers(tmp_path: Path) -> None:
+    script: dict[str, Any] = dict(policy="Oracle", algorithm="Scripted", total_timesteps=0)
+    finished(tmp_path / "a", 0.5, env_kwargs={"x": float("nan")})
+    finished(tmp_path / "oracle", 1.0, env_kwargs={"x": float("nan")}, **script)
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert comparison.agents == ("Oracle", "CompressiveMemoryPolicy")
+
+
 def test_what_did_not_end_is_listed(tmp_path: Path) -> None:
     sweep(tmp_path)
     begun(tmp_path / "running", 7)
@@ -111,6 +167,8 @@ def test_what_did_not_end_is_listed(tmp_path: Path) -> None:
     (failed / "failure.txt").write_text("Traceback (most recent call last):\nValueError: no\n")
     torn = begun(tmp_path / "torn", 9)
     (torn / "evaluation.json").write_text('{"mean_return": 0.')
+    for number, left in enumerate(("[]", '{"arguments": {}, "mean_return": 1.0}')):
+        (begun(tmp_path / f"overwritten-{number}", 10) / "evaluation.json").write_text(left)
     odd = tmp_path / "odd"
     odd.mkdir()
     (odd / "config.json").write_text("{}")
@@ -120,10 +178,11 @@ def test_what_did_not_end_is_listed(tmp_path: Path) -> None:
     (regression / "regression.json").write_text("{}")
     study = read_study([tmp_path])
     reasons = {problem.folder.name: problem.reason for problem in study.problems}
-    assert reasons.keys() == {"running", "failed", "torn", "odd", "regression"}
+    assert reasons.keys() == {"running", "failed", "torn", "overwritten-0", "overwritten-1", "odd", "regression"}
     assert reasons["running"] == "not finished: no evaluation.json"
     assert reasons["failed"] == "failed: ValueError: no"
-    assert "is not the evaluation of a training run" in reasons["torn"]
+    for name in ("torn", "overwritten-0", "overwritten-1"):
+        assert "is not the evaluation of a training run" in reasons[name]
     assert reasons["odd"] == "config.json is not that of a training run"
     assert "a run on sequences" in reasons["regression"]
     assert len(study.numbers) == 12

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from memory_agents.benchmarks.collect import read_runs
 from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS
 from memory_agents.benchmarks.report import measures, tables
 from memory_agents.benchmarks.report.measures import ELAPSED
 from memory_agents.benchmarks.report.study import Comparison, read_study
+from memory_agents.benchmarks.runs import read_runs
 from tests.benchmarks.report.runs import TMAZE, finished, sweep
 
 

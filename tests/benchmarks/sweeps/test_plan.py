@@ -8,7 +8,7 @@ import pytest
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import TrainingConfig
-from memory_agents.benchmarks.sweeps.plan import Choice, PlannedRun, distinct, folder_name, plan
+from memory_agents.benchmarks.sweeps.plan import Choice, PlannedRun, distinct, plan
 from memory_agents.benchmarks.sweeps.suite_file import SuiteFile, parse_suite
 from tests.benchmarks.sweeps.small import SMALL
 
@@ -107,23 +107,6 @@ def test_what_is_wrong_in_a_file_is_named(text: str, complaint: str, tmp_path: P
         plan(suite(text), tmp_path)
 
 
-def test_folders_can_be_read_and_are_the_runs_own() -> None:
-    config = TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": 2, "active": False}, seed=3)
-    name = folder_name("TMaze", "my agent/2", config)
-    assert name.startswith("TMaze-my-agent-2-")
-    assert name.endswith("-s3")
-    assert folder_name("TMaze", "my agent/2", replace(config, seed=4)) == name[:-1] + "4"
-    assert folder_name("TMaze", "my agent/2", replace(config, env_kwargs={"active": False, "corridor": 2})) == name
-    others = [replace(config, n_envs=8), replace(config, env_kwargs={"corridor": 3}), replace(config, n_stack=2)]
-    assert len({folder_name("TMaze", "my agent/2", each) for each in [config, *others]}) == 4
-
-
-def test_folders_keep_their_names_when_arguments_are_added() -> None:
-    # Written down: a changed name would have all runs of earlier sweeps repeated.
-    config = TrainingConfig("MemoryAgents/TMaze-v0", {"corridor": 2}, policy="MlpPolicy", seed=3)
-    assert folder_name("TMaze", "memoryless", config) == "TMaze-memoryless-0c8f938e-s3"
-
-
 def test_names_that_look_alike_are_refused(tmp_path: Path) -> None:
     agents = '[{ agent = "gru", name = "a b" }, { agent = "gru", name = "a-b" }]'
     text = f'environments = ["MemoryAgents/TMaze-v0"]\nagents = {agents}'
@@ -133,3 +116,44 @@ def test_names_that_look_alike_are_refused(tmp_path: Path) -> None:
 
 def test_seeds_are_not_told_apart_when_arguments_are_tried(tmp_path: Path) -> None:
     assert titles(distinct(plan(suite(SMALL), tmp_path))) == ["TMaze lstm s0", "TMaze memoryless s0"]
+
+
+def test_an_agent_under_two_names_is_refused(tmp_path: Path) -> None:
+    complaint = "agents 'memoryless' and 'MlpPolicy' are the same, and each run would be done twice; leave one"
+    with pytest.raises(UsageError, match=complaint):
+        plan(suite(SMALL), tmp_path, Choice(["memoryless", "lstm", "MlpPolicy"]))
+    with pytest.raises(UsageError, match=complaint):
+        plan(
+            suite(SMALL.replace('"lstm"', '"MlpPolicy"').replace('"memoryless"', '"lstm"')),
+            tmp_path,
+            Choice(["memoryless", "MlpPolicy"]),
+        )
+
+
+TWICE = """
+agents = ["lstm", { agent = "lstm", name = "patient", algorithm_kwargs = { gamma = 0.9 } }, "oracle"]
+environments = [
+    { id = "MemoryAgents/TMaze-v0", total_timesteps = 100 },
+    { id = "MemoryAgents/TMaze-v0", name = "other", total_timesteps = 200, algorithm_kwargs = { gamma = 0.9 } },
+]
+seeds = [0]
+"""
+
+
+def test_an_environment_under_two_names_is_refused(tmp_path: Path) -> None:
+    text = TWICE.replace(", algorithm_kwargs = { gamma = 0.9 } },\n]", " },\n]")
+    assert len(plan(suite(text), tmp_path)) == 5
+    with pytest.raises(UsageError, match=r"environments 'TMaze' and 'other' are the same, .* leave one of them out"):
+        plan(suite(text), tmp_path, Choice(budget=50))
+
+
+def test_runs_that_are_the_same_here_and_there_are_done_once(tmp_path: Path) -> None:
+    # Both agents have the same discount in the other environment, and to an oracle the environments are the same.
+    assert titles(plan(suite(TWICE), tmp_path)) == [
+        "TMaze lstm s0", "TMaze patient s0", "TMaze oracle s0", "other lstm s0"
+    ]  # fmt: skip
+
+
+def test_an_environment_named_twice_is_one(tmp_path: Path) -> None:
+    runs = plan(suite(SMALL), tmp_path, Choice(["lstm"], ["TMaze", "TMaze"], [0]))
+    assert titles(runs) == ["TMaze lstm s0"]
