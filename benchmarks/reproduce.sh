@@ -249,7 +249,7 @@ characters() {
 }
 
 compressions() {
-    echo sequence characters --agents compressive --compression published --threads 1 --out "$out/sequence/compressions"
+    echo sequence characters --agents compressive --compression published --threads 1 --out "$out/sequence/characters"
 }
 
 denoising() {
