@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecMonitor, Ve
 
 from memory_agents import FlatDictObservation, make_batched
 from memory_agents.benchmarks.algorithms import ALGORITHMS, Algorithm
-from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
+from memory_agents.benchmarks.arguments import BrokenCodeError, UsageError, check_device, check_name, described
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.frame_stack import FrameStack
@@ -41,6 +42,9 @@ MEMORYLESS = "MlpPolicy"
 #: With fewer environments it is quicker to play one after the other.
 FEWEST_AT_ONCE = 8
 
+#: What environments raise that refuse their arguments; all else is a mistake of their own.
+_REFUSALS = (AssertionError, TypeError, ValueError, ImportError, OSError, gym.error.Error)
+
 
 def policy_names() -> list[str]:
     """
@@ -55,27 +59,53 @@ def make_env(config: TrainingConfig, render_mode: str | None = None) -> gym.Env[
     :param config: the run's arguments
     :param render_mode: None or ``"rgb_array"``
     :return: one environment; one of another suite has that suite's wrappers, and nested observations are flattened
-    :raises UsageError: when the id is unknown, its suite is not installed, or the environment refuses its arguments
+    :raises UsageError: when the id is unknown, its suite is not installed, the environment refuses its arguments, or
+        does not draw itself as asked for
+    :raises BrokenCodeError: when the environment fails by itself
     """
-    kwargs = dict(config.env_kwargs) if render_mode is None else {**config.env_kwargs, "render_mode": render_mode}
     check_env(config.env)
-    suite = suite_of(config.env)
     try:
-        if suite is None:
-            env = gym.make(config.env, **kwargs)
-            if memory_env(env) is not None and "max_episode_steps" in kwargs:
-                raise ValueError("max_episode_steps cuts episodes short, for which its known returns do not hold")
-            env = show_importance(env, config)
-            return stack_frames(FlatDictObservation(env) if is_nested(env.observation_space) else env, config)
-        # What Gymnasium's checker finds in an environment by others is not for the user to mend.
-        env = show_importance(suite.adapt(gym.make(config.env, disable_env_checker=True, **kwargs)), config)
-        env = stack_frames(env, config)
-        # Some refuse their arguments only here, and the folder for the results shall not exist by then.
-        env.reset()
-        return env
-    except (AssertionError, TypeError, ValueError, ImportError, OSError, gym.error.Error) as error:
-        complaint = str(error) or type(error).__name__
-        raise UsageError(f"--env {config.env!r} cannot be made: {complaint}; see memory-bench list --envs") from error
+        return _make_env(config, render_mode)
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:
+        what = f"--env {config.env!r} cannot be made ({described(error)})"
+        if isinstance(error, _REFUSALS):
+            raise UsageError(f"{what}; see memory-bench list --envs") from error
+        raise BrokenCodeError(f"{what}; mend the environment") from error
+
+
+def _make_env(config: TrainingConfig, render_mode: str | None) -> gym.Env[Any, Any]:
+    suite = suite_of(config.env)
+    if suite is None:
+        env = _bare_env(config, render_mode)
+        if memory_env(env) is not None and "max_episode_steps" in config.env_kwargs:
+            raise ValueError("max_episode_steps cuts episodes short, for which its known returns do not hold")
+        env = show_importance(env, config)
+        return stack_frames(FlatDictObservation(env) if is_nested(env.observation_space) else env, config)
+    # What Gymnasium's checker finds in an environment by others is not for the user to mend.
+    env = show_importance(suite.adapt(_bare_env(config, render_mode, disable_env_checker=True)), config)
+    env = stack_frames(env, config)
+    # Some refuse their arguments only here, and the folder for the results shall not exist by then.
+    env.reset()
+    return env
+
+
+def _bare_env(config: TrainingConfig, render_mode: str | None, **options: Any) -> gym.Env[Any, Any]:
+    if render_mode is None:
+        return gym.make(config.env, **options, **config.env_kwargs)
+    with warnings.catch_warnings():
+        # Gymnasium warns of a mode that is missing, and makes the environment; here it is refused.
+        warnings.filterwarnings("ignore", message=r".*render_mode")
+        env = gym.make(config.env, **options, **{**config.env_kwargs, "render_mode": render_mode})
+    modes = env.metadata.get("render_modes") or []
+    if render_mode not in modes:
+        env.close()
+        raise UsageError(
+            f"--env {config.env!r} draws no pictures: its metadata has render_modes={modes} without {render_mode!r}; "
+            "add that with a render() for it, or look at the run with memory-bench inspect, which needs none"
+        )
+    return env
 
 
 def show_importance(env: gym.Env[Any, Any], config: TrainingConfig) -> gym.Env[Any, Any]:
@@ -197,11 +227,14 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
             **judger,
             **config.algorithm_kwargs,
         )
-    except (TypeError, ValueError) as error:
+    except (AssertionError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        if ":" in config.policy + config.algorithm and isinstance(error, ArithmeticError | RuntimeError):
+            # A bug of the user's own, who needs the traceback. Stable-Baselines3's and PyTorch's refuse arguments so.
+            raise
         asked = f"--policy {config.policy!r}"
         if config.algorithm != TrainingConfig.algorithm:
             asked = f"--algorithm {config.algorithm!r} with {asked}"
-        raise UsageError(f"{asked} cannot be made: {error}; see memory-bench list --policies") from error
+        raise UsageError(f"{asked} cannot be made: {described(error)}; see memory-bench list --policies") from error
 
 
 def has_memory(policy: str | type[BasePolicy]) -> bool:

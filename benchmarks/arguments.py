@@ -23,6 +23,21 @@ class UsageError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class BrokenCodeError(UsageError):
+    """
+    Code by others cannot be used because it fails, whatever it is given. Of a sweep an environment like that fails its
+    own runs alone, where arguments that are refused stop all before anything is trained.
+    """
+
+
+def described(error: BaseException) -> str:
+    """
+    :param error: what was raised
+    :return: its type and its message, for a message
+    """
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
 def chosen_device(device: str) -> th.device:
     """
     :param device: a device that :func:`check_device` has passed

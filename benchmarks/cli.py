@@ -15,7 +15,7 @@ import typer
 from memory_agents.benchmarks import demo as demonstration
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
 from memory_agents.benchmarks.cli_looking import add_commands as add_looking
-from memory_agents.benchmarks.cli_measuring import Threads
+from memory_agents.benchmarks.cli_measuring import Threads, no_folder
 from memory_agents.benchmarks.cli_measuring import add_commands as add_measuring
 from memory_agents.benchmarks.cli_tuning import add_commands as add_tuning
 from memory_agents.benchmarks.collect import TABLES, THRESHOLD, save_csv
@@ -204,7 +204,7 @@ def evaluate(
             help="Arguments of the environment that shall be others: key=value (repeatable) or a JSON object."
         ),
     ] = None,
-    eval_episodes: Annotated[int | None, typer.Option(help="Episodes; default: as many as in the run.")] = None,
+    eval_episodes: Annotated[int | None, typer.Option(min=1, help="Episodes; default: as many as in the run.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
     timeline: Annotated[
@@ -222,7 +222,7 @@ def evaluate(
     config = replace(
         config,
         env_kwargs={**config.env_kwargs, **parse_kwargs("--env-kwargs", env_kwargs or [])},
-        eval_episodes=eval_episodes or config.eval_episodes,
+        eval_episodes=config.eval_episodes if eval_episodes is None else eval_episodes,
         device=device,
     )
     figures = evaluate_run(run, config, timeline)
@@ -276,10 +276,17 @@ def collect(
     evaluation: Annotated[
         str, typer.Option(help="Name of the file to read in each run's folder: the run's own, or one made by evaluate.")
     ] = EVALUATION_FILE,
-    csv: Annotated[Path | None, typer.Option(help="File for the figures, one line per run.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="File for the figures, one line per run.", callback=no_folder)
+    ] = None,
 ) -> None:
     """Show finished runs as one Markdown table, seeds side by side."""
     check_name("--table", table, TABLES, f"use {' or '.join(TABLES)}")
+    if Path(evaluation).name != evaluation or not evaluation:
+        raise UsageError(
+            f"--evaluation {evaluation!r} is no file's name; write the name that it has in every run's folder, without "
+            f"a path, as {EVALUATION_FILE}"
+        )
     runs = read_runs(find_runs(folders, evaluation), evaluation)
     typer.echo(runs_markdown(collect_runs(runs, table, threshold)))
     if csv is not None:

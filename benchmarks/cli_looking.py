@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
+from memory_agents.benchmarks.cli_measuring import no_folder
 from memory_agents.benchmarks.collect import THRESHOLD
 from memory_agents.benchmarks.labels import LABELS
 from memory_agents.benchmarks.output import make_folder
@@ -80,7 +81,10 @@ def report(
 def play(
     run: RunFolder,
     out: Annotated[
-        Path | None, typer.Option(help="Animation to write, .gif or .mp4; default: episode.gif in the run's folder.")
+        Path | None,
+        typer.Option(
+            help="Animation to write, .gif or .mp4; default: episode.gif in the run's folder.", callback=no_folder
+        ),
     ] = None,
     episodes: Annotated[int, typer.Option(min=1, help="Episodes, one after the other.")] = 1,
     seed: EpisodeSeed = None,
@@ -116,7 +120,10 @@ def play(
 def inspect(
     run: RunFolder,
     out: Annotated[
-        Path | None, typer.Option(help="Page to write, an HTML file; default: inspector.html in the run's folder.")
+        Path | None,
+        typer.Option(
+            help="Page to write, an HTML file; default: inspector.html in the run's folder.", callback=no_folder
+        ),
     ] = None,
     seed: EpisodeSeed = None,
     sample: Sample = False,

@@ -11,6 +11,7 @@ import typer
 
 from memory_agents.benchmarks.arguments import UsageError, check_name, parse_kwargs
 from memory_agents.benchmarks.config import hardware, versions
+from memory_agents.benchmarks.curves import check_picture
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.env_speed import steps_per_second, vectorised_steps_per_second
 from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
@@ -18,7 +19,21 @@ from memory_agents.benchmarks.output import make_folder
 from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import memory_registry
 
-Threads = Annotated[int | None, typer.Option(help="PyTorch's threads; without it, PyTorch's choice.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="PyTorch's threads; without it, PyTorch's choice.")]
+
+
+def no_folder(param: typer.CallbackParam, value: Path | None) -> Path | None:
+    """
+    Callback of options that name a file to be written: before any work is done for it.
+
+    :param param: the option
+    :param value: its value
+    :return: the value
+    :raises UsageError: when it is a folder
+    """
+    if value is not None and value.is_dir():
+        raise UsageError(f"{param.opts[0]} {str(value)!r} is a folder; name a file in it")
+    return value
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -43,7 +58,7 @@ def env_speed(
             help="Compare so many copies, played all at once, with as many in a DummyVecEnv; default: one environment.",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.", callback=no_folder)] = None,
 ) -> None:
     """Measure how many steps a second of CPU time environments make, resets included."""
     if n_envs is None:
@@ -65,8 +80,11 @@ def env_speed(
         out.write_text(text + "\n")
 
 
-def gallery(out: Annotated[Path, typer.Option(help="Picture to write, a PNG file.")] = Path("gallery.png")) -> None:
+def gallery(
+    out: Annotated[Path, typer.Option(help="Picture to write, a PNG file.", callback=no_folder)] = Path("gallery.png"),
+) -> None:
     """Draw beginning, middle and end of an episode of every environment with an oracle."""
+    check_picture(out)
     make_folder(out.parent)
     draw_gallery(environments_with_oracle(), out)
     typer.echo(f"Gallery: {out}")
@@ -82,7 +100,7 @@ def episode_cost(
     late: Annotated[int, typer.Option(min=2, help="A late step of the episode.")] = 100_000,
     repeats: Annotated[int, typer.Option(min=1, help="Timed blocks at each of the two.")] = 20,
     threads: Threads = None,
-    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.", callback=no_folder)] = None,
 ) -> None:
     """Compare the time and memory of a step late in an episode with one early in it."""
     # Only here: it measures the process by a module that Windows lacks.

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from memory_agents.benchmarks.agents import make_env
 from memory_agents.benchmarks.arguments import UsageError, check_name
 from memory_agents.benchmarks.sweeps.plan import Choice, plan
 from memory_agents.benchmarks.sweeps.suite_file import load_suite
@@ -47,17 +48,27 @@ def tune_suite(
     out = out.resolve()
     (run,) = plan(loaded, out, Choice(["compressive"], None if env is None else [env], [seed], budget, device))
     base = replace(run.config, algorithm=algorithm, threads=1 if run.config.threads is None else run.config.threads)
-    study = tune(base, trials, out, typer.echo)
+    # Else every trial would fail by it, and the folder be left behind.
+    make_env(base).close()
+    study, failed = tune(base, trials, out, typer.echo)
 
     finished = sorted(
         (trial for trial in study.trials if trial.value is not None), key=lambda trial: -(trial.value or 0)
     )
     finished = [trial for trial in finished if trial.state.name == "COMPLETE"]
     if not finished:
-        raise UsageError(f"none of the trials in {out} came to its end with a score; look at their failure.txt")
+        _end(failed)
+        raise UsageError(f"none of the trials in {out} came to its end with a score; raise --trials")
     typer.echo(f"\n| trial | score | {' | '.join(finished[0].params)} |")
     typer.echo(f"| --- | --- | {' | '.join('---' for _ in finished[0].params)} |")
     for trial in finished[:BEST]:
         values = (f"{value:.4g}" if isinstance(value, float) else str(value) for value in trial.params.values())
         typer.echo(f"| {trial.number} | {trial.value:.3f} | {' | '.join(values)} |")
     typer.echo(f"\nThe best, as a command:\n\n{finished[0].user_attrs['command']} --out runs/tuned")
+    _end(failed)
+
+
+def _end(failed: int) -> None:
+    if failed:
+        typer.echo(f"{failed} trials failed; the same command makes others for them.", err=True)
+        raise typer.Exit(1)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -35,6 +36,16 @@ def lowest_to_highest(returns: NDArray[np.float64]) -> tuple[NDArray[np.float64]
     return returns.min(axis=0), returns.max(axis=0)
 
 
+def check_picture(path: Path) -> None:
+    """
+    :param path: a picture to be written
+    :raises UsageError: when it is a folder, or Matplotlib does not write files with this ending
+    """
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known or path.is_dir():
+        raise UsageError(f"--out {str(path)!r} is no picture that can be written; name a file that ends in .png")
+
+
 def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, title: str, path: Path) -> None:
     """
     Draw the return over steps in one picture, normalised where the anchors are known. Of several seeds the mean is
@@ -43,9 +54,10 @@ def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, tit
     :param runs: folders of one or several seeds by the name that the curve gets
     :param anchors: the environment's known returns, drawn as lines
     :param title: heading
-    :param path: where to write, a PNG file
-    :raises UsageError: when a run has no curve, because no episode ended while training
+    :param path: where to write, a PNG file or another of Matplotlib's
+    :raises UsageError: when a run has no curve, because no episode ended while training, or the path is no picture's
     """
+    check_picture(path)
     curves = {name: [_read(folder) for folder in folders] for name, folders in runs.items()}
     figure = Figure(figsize=(8, 4.8), layout="constrained")
     axes = figure.subplots()

@@ -9,9 +9,9 @@ from pathlib import Path
 from memory_agents.benchmarks.agents import MEMORYLESS
 from memory_agents.benchmarks.animation import record_solved_episode, save_gif
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig
+from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.curves import plot_curves
-from memory_agents.benchmarks.output import make_folder
+from memory_agents.benchmarks.output import check_run_folder, make_folder
 from memory_agents.benchmarks.training import TrainingResult, train
 
 ENV = "MemoryAgents/ObjectMatching-v0"
@@ -80,12 +80,12 @@ def check_folder(folder: Path) -> None:
     :raises UsageError: when it has files that are not from a demonstration
     """
     make_folder(folder)
-    earlier = all((folder / name / CONFIG_FILE).is_file() or not (folder / name).exists() for name in FOLDERS.values())
+    for name in FOLDERS.values():
+        check_run_folder(folder / name, overwrite=True)
     known = {CURVES_FILE, ANIMATION_FILE, SUMMARY_FILE, *FOLDERS.values()}
     foreign = sorted(path.name for path in folder.iterdir() if path.name not in known)
-    if foreign or not earlier:
-        what = foreign[0] if foreign else "a run without configuration"
-        raise UsageError(f"--out {str(folder)!r} has other files in it ({what}); choose a new or empty folder")
+    if foreign:
+        raise UsageError(f"--out {str(folder)!r} has other files in it ({foreign[0]}); choose a new or empty folder")
 
 
 def _save_summary(results: dict[str, TrainingResult], path: Path) -> None:

@@ -11,20 +11,31 @@ from typing import Any
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
-from memory_agents.benchmarks.arguments import UsageError, suggestions
+from memory_agents.benchmarks.arguments import BrokenCodeError, UsageError, described, suggestions
 
 
-def import_from_here(module: str) -> ModuleType:
+def import_from_here(asked: str, module: str) -> ModuleType:
     """
+    :param asked: what it is needed for, for messages
     :param module: name of a module that is installed, or lies in the folder one stands in
     :return: the module
-    :raises ImportError: when there is none, or it cannot be imported
+    :raises UsageError: when there is none
+    :raises BrokenCodeError: when it raises, or wants to exit, while it is imported
     """
     # A console script, unlike `python -m`, does not look there. Last, so that no installed module is hidden.
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
-    return import_module(module)
+    try:
+        return import_module(module)
+    # Whatever the module does while it is imported, the user wants to know in a line.
+    except (Exception, SystemExit) as error:
+        what = f"{asked}: {module!r} cannot be imported ({described(error)})"
+        # A module that is there may lack another one; its own name, or the beginning of that, is what was misspelt.
+        missing = str(error.name) if isinstance(error, ModuleNotFoundError) else None
+        if not module or (missing is not None and f"{module}.".startswith(f"{missing}.")):
+            raise UsageError(f"{what}; stand in its folder, or install it") from error
+        raise BrokenCodeError(f"{what}; mend it there") from error
 
 
 def load_policy(option: str, dotted: str) -> type[BasePolicy]:
@@ -58,14 +69,7 @@ def load_class(option: str, dotted: str, *bases: Any) -> Any:
     :raises UsageError: when it cannot be imported, or is no such class
     """
     module_name, _, name = dotted.rpartition(":")
-    try:
-        module = import_from_here(module_name)
-    # Whatever the module does while it is imported, the user wants to know in a line.
-    except Exception as error:
-        raise UsageError(
-            f"{option} {dotted!r}: {module_name!r} cannot be imported ({type(error).__name__}: {error}); stand in its "
-            "folder, or install it"
-        ) from error
+    module = import_from_here(f"{option} {dotted!r}", module_name)
     classes = {
         key: value for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, bases)
     }

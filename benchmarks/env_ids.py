@@ -15,7 +15,8 @@ def check_env(env_id: str) -> str:
 
     :param env_id: a registered id, an id of a suite, or ``module:id``
     :return: the id
-    :raises UsageError: when it is unknown, or what it needs cannot be imported
+    :raises UsageError: when it is unknown, or what it needs is not installed
+    :raises BrokenCodeError: when its module is there and cannot be imported
     """
     module, colon, name = env_id.rpartition(":")
     suite = suite_of(env_id)
@@ -24,11 +25,8 @@ def check_env(env_id: str) -> str:
             suite.load()
     except ImportError as error:
         raise UsageError(f"--env {env_id!r}: {error}") from error
-    try:
-        if colon:
-            import_from_here(module)
-    except (ImportError, ValueError) as error:
-        raise UsageError(f"--env {env_id!r}: {error}; check that {module!r} is spelt right and installed") from error
+    if colon:
+        import_from_here(f"--env {env_id!r}", module)
     if name not in gym.registry:
         load_installed_suites()
     check_name("--env", name, gym.registry, "see memory-bench list --envs")

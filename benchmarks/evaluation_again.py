@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from memory_agents.benchmarks.agents import load_agent
+from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.evaluation import evaluate, evaluation_seed
 from memory_agents.benchmarks.judger_notes import record_run
 from memory_agents.benchmarks.output import make_folder
+from memory_agents.common.judger_recorder import judged_memory
 
 AGENT_FILE = "agent.zip"
 
@@ -21,9 +23,14 @@ def evaluate_run(run: Path, config: TrainingConfig, timeline: Path | None = None
     :param config: its arguments, those of the evaluation perhaps others
     :param timeline: folder for the record and the picture of an episode, where the agent's memory is judged
     :return: the run's folder, the arguments, and what ``evaluation.json`` would say of these episodes
-    :raises UsageError: when the agent cannot be read, or cannot play in this environment
+    :raises UsageError: when the agent cannot be read, or cannot play in this environment, or a record is asked for and
+        its memory is not judged
     """
     agent = load_agent(config, run / AGENT_FILE)
+    if timeline is not None and judged_memory(agent.policy) is None:
+        raise UsageError(
+            f"--timeline {str(timeline)!r}: the memory of {run} is not judged, so there is nothing to show; leave it out"
+        )
     evaluation = evaluate(agent, config)
     if timeline is not None:
         make_folder(timeline)

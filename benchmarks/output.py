@@ -16,13 +16,16 @@ FAILURE_FILE = "failure.txt"
 CHECKPOINT_FOLDER = "checkpoints"
 #: Who works in the folder: the lock, and the words that the others read.
 LOCK_FILE, OWNER_FILE = "run.lock", "run.owner"
+#: In the order in which an earlier run is deleted: whenever that is interrupted, what is left does not pass for a finished
+#: run, and can be told to be of one.
 RUN_FILES = (
-    CONFIG_FILE,
+    "evaluation.json",
     FAILURE_FILE,
     CHECKPOINT_FOLDER,
     "agent.zip",
+    "episode.gif",
     "evaluation.csv",
-    "evaluation.json",
+    "inspector.html",
     "judger.npz",
     "judger.png",
     "monitor.csv",
@@ -30,6 +33,7 @@ RUN_FILES = (
     "progress.csv",
     "events.out.tfevents.*",
     f"*{TEMPORARY}",
+    CONFIG_FILE,
 )
 
 
@@ -45,7 +49,8 @@ def check_run_folder(folder: Path, overwrite: bool) -> None:
     found = [path for path in folder.iterdir() if path.name not in (LOCK_FILE, OWNER_FILE)]
     if all(path.suffix == TEMPORARY for path in found):
         return
-    if not (folder / CONFIG_FILE).is_file():
+    is_run = all(any(path.match(pattern) for pattern in RUN_FILES) for path in found)
+    if not is_run and not (folder / CONFIG_FILE).is_file():
         raise UsageError(f"--out {str(folder)!r} has other files in it; choose a new or empty folder")
     if not overwrite:
         raise UsageError(f"--out {str(folder)!r} holds an earlier run; choose a new folder, or add --overwrite")

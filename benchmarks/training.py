@@ -17,11 +17,11 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from memory_agents.benchmarks.agents import make_agent, make_training_env
-from memory_agents.benchmarks.config import TrainingConfig, save_config
+from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, save_config
 from memory_agents.benchmarks.evaluation import Evaluation, anchors, evaluate, evaluation_seed, save_evaluation
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.judger_notes import record_run
-from memory_agents.benchmarks.output import CHECKPOINT_FOLDER, FAILURE_FILE, check_run_folder, prepare_run
+from memory_agents.benchmarks.output import CHECKPOINT_FOLDER, FAILURE_FILE, check_run_folder, make_folder, prepare_run
 from memory_agents.benchmarks.run_lock import hold
 
 #: One line per episode: of the easier environment, if there is one, and of the real one.
@@ -162,9 +162,24 @@ def train_in(
     try:
         save_config(config, folder)
         return _train(folder, config, progress, callbacks)
-    except Exception:
-        write_whole(folder / FAILURE_FILE, traceback.format_exc())
+    # An agent that wants to exit has failed, too.
+    except (Exception, SystemExit):
+        note_failure(folder, config, traceback.format_exc())
         raise
+
+
+def note_failure(folder: Path, config: TrainingConfig, reason: str) -> None:
+    """
+    Write ``failure.txt``, and ``config.json`` where it is missing, by which reports tell what it was that failed.
+
+    :param folder: the run's folder, held by this process; it is made where it is missing
+    :param config: the run's arguments
+    :param reason: the traceback, or whatever is known
+    """
+    make_folder(folder)
+    write_whole(folder / FAILURE_FILE, reason)
+    if not (folder / CONFIG_FILE).is_file():
+        save_config(config, folder)
 
 
 def _train(folder: Path, config: TrainingConfig, progress: bool, callbacks: list[BaseCallback]) -> TrainingResult:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,15 +13,17 @@ from typing import TYPE_CHECKING, Any
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import safe_mean
 
-from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.arguments import UsageError, described
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.evaluation import Evaluation
+from memory_agents.benchmarks.output import FAILURE_FILE
 from memory_agents.benchmarks.run_lock import hold
-from memory_agents.benchmarks.training import train
+from memory_agents.benchmarks.training import note_failure, train
 from memory_agents.common import search_spaces
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.storages import BaseStorage
 
 #: Search spaces by algorithm. They tune the compressive memory together with the algorithm.
 SPACES: dict[str, Callable[..., dict[str, Any]]] = {
@@ -88,16 +92,21 @@ def score(evaluation: Evaluation) -> float:
     return float("nan")
 
 
-def tune(base: TrainingConfig, trials: int, folder: Path, progress: Callable[[str], None]) -> Study:
+class _TrialFailedError(Exception):
+    """A trial's training raised something; the search goes on."""
+
+
+def tune(base: TrainingConfig, trials: int, folder: Path, progress: Callable[[str], None]) -> tuple[Study, int]:
     """
     Train with hyperparameters that Optuna's tree-structured Parzen estimator suggests. A search that was stopped,
-    however it was, goes on where it stopped: finished trials count, and one that was begun is begun anew.
+    however it was, goes on where it stopped: finished trials count, and one that was begun is begun anew. One that
+    fails does not stop the others; its folder has ``failure.txt``, and the next search makes another one for it.
 
     :param base: arguments of the runs, its algorithm one of :data:`SPACES`
     :param trials: trials in all, with those that are there
     :param folder: for the search; ``study.db`` is Optuna's, ``trials/NUMBER`` holds the runs
     :param progress: gets a line for each trial
-    :return: the study
+    :return: the study, and how many trials have failed now
     :raises UsageError: when Optuna is missing, or the folder has a search with other arguments, or another process is
         at it
     """
@@ -107,12 +116,20 @@ def tune(base: TrainingConfig, trials: int, folder: Path, progress: Callable[[st
         raise UsageError("tune needs Optuna: pip install 'memory_agents[tune]'") from error
     from optuna.trial import TrialState
 
+    failures: dict[int, str] = {}
+
     def objective(trial: Trial) -> float:
         config = draw(base, trial)
         trial.set_user_attr("command", config.command())
         pruning = Pruning(trial, max(1, base.total_timesteps // REPORTS))
         run = folder / "trials" / f"{trial.number:04d}"
-        result = train(config, run, progress=False, overwrite=True, callback=pruning)
+        try:
+            result = train(config, run, progress=False, overwrite=True, callback=pruning)
+        except (Exception, SystemExit) as error:
+            # Arguments that are refused have left nothing so far.
+            note_failure(run, config, traceback.format_exc())
+            failures[trial.number] = f"failed ({described(error)}); see {run / FAILURE_FILE}"
+            raise _TrialFailedError from error
         if pruning.pruned:
             raise optuna.TrialPruned
         return score(result.evaluation)
@@ -121,12 +138,14 @@ def tune(base: TrainingConfig, trials: int, folder: Path, progress: Callable[[st
         told = "not a number" if trial.value is None else f"score {trial.value:.3f}"
         if trial.state is TrialState.PRUNED:
             told = "worse than the median, ended early"
+        told = failures.get(trial.number, told)
         progress(f"trial {trial.number}: {told}")
 
     with hold(folder):
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # It warns of trials that failed, which are told here.
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
         study = optuna.create_study(
-            storage=f"sqlite:///{folder / STUDY_FILE}",
+            storage=_storage(folder / STUDY_FILE),
             study_name="tune",
             direction="maximize",
             pruner=optuna.pruners.MedianPruner(TRIALS_BEFORE_PRUNING, n_warmup_steps=REPORTS // 4),
@@ -141,8 +160,18 @@ def tune(base: TrainingConfig, trials: int, folder: Path, progress: Callable[[st
             study.enqueue_trial(trial.params)
         done = study.get_trials(states=[TrialState.COMPLETE, TrialState.PRUNED])
         if len(done) < trials:
-            study.optimize(objective, trials - len(done), callbacks=[tell])
-    return study
+            study.optimize(objective, trials - len(done), callbacks=[tell], catch=(_TrialFailedError,))
+    return study, len(failures)
+
+
+def _storage(path: Path) -> BaseStorage:
+    """Without the path in the URL: some versions of SQLAlchemy would cut it at ``?``, others would not."""
+    from optuna.storages import RDBStorage
+
+    def connect() -> sqlite3.Connection:
+        return sqlite3.connect(path, check_same_thread=False)
+
+    return RDBStorage(f"sqlite:///{STUDY_FILE}", engine_kwargs={"creator": connect})
 
 
 def _check_base(study: Study, base: TrainingConfig, folder: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import CONFIG_FILE
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.report import figures, statistics, tables
@@ -62,11 +63,17 @@ def write_report(study: Study, out: Path, title: str, threshold: float, command:
     :param threshold: normalised return that counts as learned
     :param command: the command that makes this report
     :return: the page
-    :raises UsageError: when the folder cannot be made
+    :raises UsageError: when the folder cannot be made, or has folders where the report has files
     """
     for folder in (out, out / FIGURES, out / TABLES):
         make_folder(folder)
-    for path in (path for folder in (FIGURES, TABLES) for path in (out / folder).glob(f"{PREFIX}*")):
+    earlier = [path for folder in (FIGURES, TABLES) for path in (out / folder).glob(f"{PREFIX}*")]
+    for path in (out / PAGE_FILE, out / MARKDOWN_FILE, *earlier):
+        if path.is_dir():
+            raise UsageError(
+                f"--out {str(out)!r}: {path} is a folder, where a report has a file; choose another folder"
+            )
+    for path in earlier:
         # An earlier report may have had more of them.
         path.unlink()
     sections = [

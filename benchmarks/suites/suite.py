@@ -62,7 +62,7 @@ class Suite:
             import_module(self.package)
             if self.register is not None:
                 self.register()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             # Whatever it was, the user's own task may have nothing to do with this suite.
             raise ImportError(f"{self.distribution} cannot be imported ({error}); run: {self.install}") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from memory_agents.benchmarks.arguments import UsageError, check_name
+from memory_agents.benchmarks.arguments import BrokenCodeError, UsageError, check_name, words
 from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
 from memory_agents.benchmarks.sweeps.check import check_run, play_and_check
 from memory_agents.benchmarks.sweeps.display import Display
@@ -29,6 +30,8 @@ from memory_agents.benchmarks.tables import make_console, number
 ENGINES = ("local", "ray")
 #: Exit codes: runs failed, or scores cannot be trusted; stopped before the end, as shells say it of Ctrl-C.
 WRONG, STOPPED = 1, 130
+#: No comparison needs more, and a range with a digit too many is soon typed.
+MOST_SEEDS = 10_000
 
 SuiteName = Annotated[
     str, typer.Argument(help="Suite; see [bold]memory-bench list --suites[/bold], or the path of one's own .toml file.")
@@ -71,7 +74,7 @@ def run_suite(
 ) -> None:
     """Train and evaluate all agents of a suite in all its environments; run it again to go on where it stopped."""
     check_name("--engine", engine, ENGINES, f"use {' or '.join(ENGINES)}")
-    chosen = Choice(_names(policies), _names(envs), _seeds(seeds), budget, device)
+    chosen = Choice(_names("--policies", policies), _names("--envs", envs), _seeds(seeds), budget, device)
     loaded = load_suite(suite)
     out = out.resolve()
     runs = plan(loaded, out, chosen)
@@ -104,7 +107,7 @@ def check(
 ) -> None:
     """Play a suite's environments by their oracles and at random: are the known returns right that scores rest on?"""
     loaded = load_suite(suite)
-    runs = plan(loaded, Path(), Choice([ORACLE, RANDOM], _names(envs), [seed]))
+    runs = plan(loaded, Path(), Choice([ORACLE, RANDOM], _names("--envs", envs), [seed]))
     wrong: list[str] = []
     for run in runs:
         config = TrainingConfig(
@@ -117,7 +120,10 @@ def check(
             n_envs=1,
             seed=seed,
         )
-        complaints, score = play_and_check(config, run.environment)
+        try:
+            complaints, score = play_and_check(config, run.environment)
+        except BrokenCodeError as error:
+            complaints, score = [f"{run.environment}: {error}"], None
         typer.echo(f"{run.environment} {run.agent}: score {number(score)}{'' if not complaints else '  WRONG'}")
         wrong += complaints
     for line in wrong:
@@ -131,7 +137,8 @@ def _report(runs: list[PlannedRun], failed: dict[PlannedRun, str], path: Path) -
     finished = [run for run in runs if run not in missing]
     if finished:
         typer.echo(save_table(finished, path))
-        typer.echo(f"Table: {path}\nCurves: memory-bench curves {path.parent.parent}/ENVIRONMENT-* --out curves.png")
+        folder = shlex.quote(str(path.parent.parent))
+        typer.echo(f"Table: {path}\nCurves: memory-bench curves {folder}/ENVIRONMENT-* --out curves.png")
     wrong = [line for run in finished if (line := check_run(run)) is not None]
     for run, traceback in failed.items():
         typer.echo(f"\n{run.title} failed ({run.folder}):\n{traceback}", err=True)
@@ -177,21 +184,28 @@ def _command() -> list[str]:
     return ["memory-bench", *sys.argv[1:]]
 
 
-def _names(given: list[str] | None) -> list[str] | None:
+def _names(option: str, given: list[str] | None) -> list[str] | None:
     """Of an option that takes names one by one and in rows."""
-    return None if given is None else [name for row in given for name in row.split(",") if name]
+    if given is None:
+        return None
+    if not (names := words(given)):
+        raise UsageError(f"{option} {','.join(given)!r} names nothing; write names, as a,b, or leave it out for all")
+    return names
 
 
 def _seeds(given: list[str] | None) -> list[int] | None:
-    names = _names(given)
-    if names is None:
+    if given is None:
         return None
     found: list[int] = []
-    for name in names:
+    for name in words(given):
         first, dash, last = name.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UsageError(f"--seeds {name!r} is no seed; write whole numbers from 0 up, as 0,1,2 or 0-4")
-        found += range(int(first), int(last) + 1) if dash else [int(first)]
+        # Long ones are no numbers to Python, and a long range fills the memory.
+        ends = [int(end) if len(end) < 20 else sys.maxsize for end in (first, last if dash else first)]
+        if ends[1] - ends[0] >= MOST_SEEDS:
+            raise UsageError(f"--seeds {name!r} is too many seeds; name {MOST_SEEDS:,} at most")
+        found += range(ends[0], ends[1] + 1)
     if not found:
-        raise UsageError(f"--seeds {','.join(names)} has no seed in it; write the smaller number first, as 0-4")
+        raise UsageError(f"--seeds {','.join(given)!r} has no seed in it; write the smaller number first, as 0-4")
     return list(dict.fromkeys(found))

@@ -12,7 +12,7 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
-from memory_agents.benchmarks.sweeps.worker import FAILED, Outcome, Task, run_one
+from memory_agents.benchmarks.sweeps.worker import Outcome, Task, lost, run_one
 
 #: Libraries of linear algebra read these when they are loaded.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -79,9 +79,7 @@ class _Worker:
         self.task = None
         code = self.process.exitcode or 0
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return Outcome(
-            task.folder, FAILED, f"The process of this run ended by {how}; was there enough memory for it?\n"
-        )
+        return lost(task, f"The process of this run ended by {how}; was there enough memory for it?\n")
 
     def end(self) -> None:
         """Wait for its end, and bring it about if need be."""

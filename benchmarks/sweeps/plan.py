@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from memory_agents.benchmarks.agents import make_env, memory_env
-from memory_agents.benchmarks.arguments import UsageError, check_name
+from memory_agents.benchmarks.arguments import BrokenCodeError, UsageError, check_name
 from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
 from memory_agents.benchmarks.sweeps.folder_names import folder_name
 from memory_agents.benchmarks.sweeps.named_agents import find_agent
@@ -71,7 +71,7 @@ def plan(suite: SuiteFile, out: Path, choice: Choice | None = None) -> list[Plan
     :param out: folder for the runs
     :param choice: what of it shall run
     :return: the runs, in the order in which they shall start
-    :raises UsageError: when a name is unknown, an environment cannot be made, arguments do not fit together, or two
+    :raises UsageError: when a name is unknown, an environment refuses its arguments, arguments do not fit together, or two
         names stand for the same
     """
     choice = choice or Choice()
@@ -143,10 +143,13 @@ def _agents(suite: SuiteFile, choice: Choice) -> list[Entry]:
 
 
 def _has_oracle(entry: Entry) -> bool:
-    """Also whether the environment can be made at all, before anything is trained."""
+    """Also whether the environment takes its arguments, before anything is trained."""
     arguments = {name: entry.arguments[name] for name in ("env", "env_kwargs") if name in entry.arguments}
     try:
         env = make_env(TrainingConfig(**arguments))
+    except BrokenCodeError:
+        # Its runs will fail, and tell why; the others go on.
+        return False
     except UsageError as error:
         raise UsageError(f"{entry.where}: {error}") from error
     known = memory_env(env) is not None

@@ -9,7 +9,7 @@ from typing import Any
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.sweeps.local_engine import THREAD_VARIABLES
-from memory_agents.benchmarks.sweeps.worker import FAILED, Outcome, Task, run_one
+from memory_agents.benchmarks.sweeps.worker import Outcome, Task, lost, run_one
 
 #: Where Ray itself looks for the cluster.
 ADDRESS = "RAY_ADDRESS"
@@ -70,7 +70,7 @@ class RayEngine:
             outcome: Outcome = self._ray.get(reference)
         # What the run itself raised is in its outcome; this is the loss of a worker or of a machine.
         except Exception as error:
-            return Outcome(task.folder, FAILED, f"{type(error).__name__}: {error}\n")
+            return lost(task, f"{type(error).__name__}: {error}\n")
         return outcome
 
     def close(self) -> None:

@@ -118,6 +118,10 @@ def load_suite(name: str) -> SuiteFile:
         raise UsageError(
             f"suite {name!r} cannot be read ({error.strerror}); use {', '.join(known)}, or a path"
         ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"suite {name!r} is no UTF-8 ({error}); save it in that encoding, which TOML asks for"
+        ) from error
     return parse_suite(text, Path(name).stem, name)
 
 

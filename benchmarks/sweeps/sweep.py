@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.arguments import BrokenCodeError, UsageError
 from memory_agents.benchmarks.runs import read_runs
 from memory_agents.benchmarks.sweeps.display import Display
 from memory_agents.benchmarks.sweeps.engine import Engine
@@ -47,16 +47,16 @@ def rehearse_all(runs: Sequence[PlannedRun]) -> None:
     Make every environment and agent once, so that what cannot be used is found before anything is trained.
 
     :param runs: runs
-    :raises UsageError: when one cannot be made
+    :raises UsageError: when one refuses its arguments
     """
     for run in distinct(runs):
         try:
             rehearse(run.config)
-        except UsageError as error:
-            raise UsageError(f"{run.environment} with {run.agent}: {error}") from error
-        except Exception:
-            # A bug of an agent's own is a failure of its runs, which have the traceback, and does not stop the others.
-            continue
+        except (Exception, SystemExit) as error:
+            if isinstance(error, UsageError) and not isinstance(error, BrokenCodeError):
+                raise UsageError(f"{run.environment} with {run.agent}: {error}") from error
+            # A bug of an agent or an environment is a failure of its runs, which have the traceback, and does not stop
+            # the others.
 
 
 def sweep(runs: Sequence[PlannedRun], engine: Engine, display: Display, checkpoint_freq: int | None) -> SweepResult:

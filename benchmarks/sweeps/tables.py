@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date, time
 from typing import Any
 
 from memory_agents.benchmarks.arguments import UsageError, suggestions
@@ -43,7 +44,7 @@ class Table:
         :param kind: int, str, bool, dict or list
         :param default: what holds without it
         :return: its value
-        :raises UsageError: when it is of another kind
+        :raises UsageError: when it is of another kind, or has a date or a time in it, which TOML knows alone
         """
         if key not in self.content:
             return default
@@ -51,7 +52,16 @@ class Table:
         # true is no number, though Python says so.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise UsageError(f"{self.at(key)} = {value!r} is not {_WORDS[kind]}; write {_WORDS[kind]}")
+        self._check_times(key, value)
         return value
+
+    def _check_times(self, key: str, value: Any) -> None:
+        if isinstance(value, date | time):
+            raise UsageError(
+                f"{self.at(key)} has {value.isoformat()}, a date or a time, which no argument is; write it as a string"
+            )
+        for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+            self._check_times(key, inner)
 
     def need(self, key: str, kind: type) -> Any:
         """

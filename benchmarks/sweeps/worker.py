@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_co
 from memory_agents.benchmarks.evaluation import EVALUATION_FILE
 from memory_agents.benchmarks.output import check_run_folder, prepare_run
 from memory_agents.benchmarks.run_lock import RunBusyError, hold
-from memory_agents.benchmarks.training import rehearse, train_in
+from memory_agents.benchmarks.training import note_failure, rehearse, train_in
 
 #: What may become of a run: it was done, it had been done before, another process is at it, it ended by an error.
 DONE, KEPT, BUSY, FAILED = "done", "kept", "busy", "failed"
@@ -90,7 +91,7 @@ def run_one(task: Task) -> Outcome:
     that a run taken up from one would end elsewhere than an undisturbed run.
 
     :param task: the run
-    :return: what became of it; whatever it raises is in there, too
+    :return: what became of it; whatever it raises is in there, too, and in its folder
     """
     for path in task.search:
         if path not in sys.path:
@@ -98,16 +99,38 @@ def run_one(task: Task) -> Outcome:
     try:
         if is_finished(task.folder, task.config):
             return Outcome(task.folder, KEPT)
-        rehearse(task.config)
         check_run_folder(task.folder, overwrite=True)
         with hold(task.folder):
             # The one that held it until now may have finished it.
             if is_finished(task.folder, task.config):
                 return Outcome(task.folder, KEPT)
             prepare_run(task.folder, overwrite=True)
+            try:
+                rehearse(task.config)
+            except (Exception, SystemExit):
+                note_failure(task.folder, task.config, traceback.format_exc())
+                raise
             train_in(task.folder, task.config, checkpoint_freq=task.checkpoint_freq)
     except RunBusyError as error:
         return Outcome(task.folder, BUSY, str(error))
-    except Exception:
+    # A run that wants to exit shall not take the worker along.
+    except (Exception, SystemExit):
         return Outcome(task.folder, FAILED, traceback.format_exc())
     return Outcome(task.folder, DONE)
+
+
+def lost(task: Task, reason: str) -> Outcome:
+    """
+    Write down, in the place of a process that cannot do it any more, that its run failed.
+
+    :param task: the run
+    :param reason: how the process ended
+    :return: what became of the run
+    """
+    # The folder may be what the process was refused for, or another one may be at the run by now.
+    with suppress(UsageError, OSError):
+        check_run_folder(task.folder, overwrite=True)
+        with hold(task.folder):
+            if not is_finished(task.folder, task.config):
+                note_failure(task.folder, task.config, reason)
+    return Outcome(task.folder, FAILED, reason)
