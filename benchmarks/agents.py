@@ -234,7 +234,8 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
         asked = f"--policy {config.policy!r}"
         if config.algorithm != TrainingConfig.algorithm:
             asked = f"--algorithm {config.algorithm!r} with {asked}"
-        raise UsageError(f"{asked} cannot be made: {described(error)}; see memory-bench list --policies") from error
+        complaint = str(error) or type(error).__name__
+        raise UsageError(f"{asked} cannot be made: {complaint}; see memory-bench list --policies") from error
 
 
 def has_memory(policy: str | type[BasePolicy]) -> bool:

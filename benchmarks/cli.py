@@ -204,7 +204,7 @@ def evaluate(
             help="Arguments of the environment that shall be others: key=value (repeatable) or a JSON object."
         ),
     ] = None,
-    eval_episodes: Annotated[int | None, typer.Option(min=1, help="Episodes; default: as many as in the run.")] = None,
+    eval_episodes: Annotated[int | None, typer.Option(help="Episodes; default: as many as in the run.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.")] = None,
     timeline: Annotated[

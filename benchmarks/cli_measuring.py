@@ -19,7 +19,24 @@ from memory_agents.benchmarks.output import make_folder
 from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import memory_registry
 
-Threads = Annotated[int | None, typer.Option(min=1, help="PyTorch's threads; without it, PyTorch's choice.")]
+
+def some_threads(param: typer.CallbackParam, value: int | None) -> int | None:
+    """
+    Callback of the option below.
+
+    :param param: the option
+    :param value: its value
+    :return: the value
+    :raises UsageError: when it is no number of threads
+    """
+    if value is not None and value < 1:
+        raise UsageError(f"{param.opts[0]} {value} is too small; use 1 or more")
+    return value
+
+
+Threads = Annotated[
+    int | None, typer.Option(help="PyTorch's threads; without it, PyTorch's choice.", callback=some_threads)
+]
 
 
 def no_folder(param: typer.CallbackParam, value: Path | None) -> Path | None:

@@ -29,7 +29,7 @@ def evaluate_run(run: Path, config: TrainingConfig, timeline: Path | None = None
     agent = load_agent(config, run / AGENT_FILE)
     if timeline is not None and judged_memory(agent.policy) is None:
         raise UsageError(
-            f"--timeline {str(timeline)!r}: the memory of {run} is not judged, so there is nothing to show; leave it out"
+            f"--timeline {str(timeline)!r}: the memory of {run} is not judged, there is nothing to show; leave it out"
         )
     evaluation = evaluate(agent, config)
     if timeline is not None:

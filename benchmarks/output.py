@@ -16,8 +16,8 @@ FAILURE_FILE = "failure.txt"
 CHECKPOINT_FOLDER = "checkpoints"
 #: Who works in the folder: the lock, and the words that the others read.
 LOCK_FILE, OWNER_FILE = "run.lock", "run.owner"
-#: In the order in which an earlier run is deleted: whenever that is interrupted, what is left does not pass for a finished
-#: run, and can be told to be of one.
+#: In the order in which an earlier run is deleted: whenever that is interrupted, what is left does not pass for a
+#: finished run, and can be told to be of one.
 RUN_FILES = (
     "evaluation.json",
     FAILURE_FILE,

@@ -44,7 +44,7 @@ class Table:
         :param kind: int, str, bool, dict or list
         :param default: what holds without it
         :return: its value
-        :raises UsageError: when it is of another kind, or has a date or a time in it, which TOML knows alone
+        :raises UsageError: when it is of another kind, or a table with a date or a time in it, which TOML knows alone
         """
         if key not in self.content:
             return default
@@ -52,7 +52,8 @@ class Table:
         # true is no number, though Python says so.
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise UsageError(f"{self.at(key)} = {value!r} is not {_WORDS[kind]}; write {_WORDS[kind]}")
-        self._check_times(key, value)
+        if kind is dict:
+            self._check_times(key, value)
         return value
 
     def _check_times(self, key: str, value: Any) -> None:

@@ -35,6 +35,10 @@ class Ours(PPO):
 class Theirs(stable_baselines3.A2C):
     pass
 
+class Buggy(ActorCriticPolicy):
+    def __init__(self, *args, **kwargs):
+        raise RuntimeError("a bug of mine")
+
 class Neither:
     pass
 """
@@ -45,6 +49,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     """A module in the folder one stands in."""
     (tmp_path / "own_agents.py").write_text(OWN)
     (tmp_path / "broken.py").write_text("1 / 0")
+    (tmp_path / "leaving.py").write_text("import sys; sys.exit(5)")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     yield "own_agents"
@@ -115,6 +120,15 @@ def test_the_policys_own_arguments_reach_it(own_module: str) -> None:
         (dict(policy="own_agents:Plane"), "own_agents:Plane.* is no subclass.*BasePolicy; use own_agents:Plain"),
         (dict(policy="own_agents:Neither"), "use own_agents:Plain or own_agents:Remembering"),
         (dict(policy="broken:Policy"), r"'broken' cannot be imported \(ZeroDivisionError: division by zero\)"),
+        (dict(policy="leaving:Policy"), r"'leaving' cannot be imported \(SystemExit: 5\); mend it there"),
+        (
+            dict(policy="MlpPolicy", algorithm_kwargs={"batch_size": 1}),
+            "cannot be made: .*batch_size",
+        ),
+        (dict(policy="MlpPolicy", algorithm_kwargs={"n_steps": 0}), "cannot be made"),
+        (dict(policy="MlpPolicy", algorithm_kwargs={"learning_rate": "abc"}), "cannot be made: .*learning rate.*abc"),
+        (dict(policy="MlpPolicy", policy_kwargs={"net_arch": [-5]}), "cannot be made: .*negative dimension -5"),
+        (dict(algorithm_kwargs={"n_steps": 0}), "n_steps"),
         (dict(policy="no_such:Policy"), "No module named 'no_such'.*stand in its folder"),
         (dict(algorithm="own_agents:Plain"), "no subclass of Stable-Baselines3's BaseAlgorithm; use own_agents:"),
         (dict(algorithm="own_agents:Theirs"), "--policy 'CompressiveMemoryPolicy' is unknown; use MlpPolicy"),
@@ -138,7 +152,12 @@ def test_what_cannot_be_made_is_refused(more: dict[str, Any], complaint: str, ow
         made(config(**more))
 
 
+def test_a_bug_of_ones_own_has_its_traceback(own_module: str) -> None:
+    with pytest.raises(RuntimeError, match="a bug of mine"):
+        made(config(policy="own_agents:Buggy"))
+
+
 def test_modules_here_hide_no_installed_ones(own_module: str, tmp_path: Path) -> None:
     (tmp_path / "numpy.py").touch()
-    assert import_from_here("own_agents").__file__ == str(tmp_path / "own_agents.py")
+    assert import_from_here("a test", "own_agents").__file__ == str(tmp_path / "own_agents.py")
     assert sys.path[-1] == str(tmp_path)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,6 +61,16 @@ def test_demo_takes_an_earlier_demo_only(tmp_path: Path) -> None:
     (folder / "episode.gif").touch()
     check_folder(folder)
 
+    # Killed before it had written its configuration.
+    (folder / "memoryless").mkdir()
+    (folder / "memoryless" / "run.lock").touch()
+    check_folder(folder)
+
+    (folder / "memoryless" / "notes.txt").touch()
+    with pytest.raises(UsageError, match="memoryless' has other files"):
+        check_folder(folder)
+    (folder / "memoryless" / "notes.txt").unlink()
+
     (folder / "thesis.tex").touch()
     with pytest.raises(UsageError, match=r"thesis\.tex"):
         check_folder(folder)
@@ -88,3 +100,46 @@ def test_files_of_a_run_are_not_written_over(tmp_path: Path) -> None:
     check_free(tmp_path / "missing" / "evaluation.json")
     with pytest.raises(UsageError, match=r"--out .*run' is a folder; name a file"):
         check_free(tmp_path / "run")
+
+
+@pytest.mark.parametrize("n_deleted", range(8))
+def test_a_deletion_that_is_interrupted_can_be_taken_up(
+    n_deleted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier_run(tmp_path)
+    (tmp_path / "checkpoints").mkdir()
+    files = ("evaluation.json", "evaluation.csv", "agent.zip", "checkpoints/5.zip", "episode.gif", "inspector.html")
+    for name in files:
+        (tmp_path / name).touch()
+    deleted = []
+    unlink, rmtree = Path.unlink, shutil.rmtree
+
+    def until(path: Path, delete: Callable[[Path], None]) -> None:
+        if len(deleted) == n_deleted:
+            raise KeyboardInterrupt
+        deleted.append(path.name)
+        delete(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", lambda path: until(path, unlink))
+        patched.setattr(shutil, "rmtree", lambda path: until(path, rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            prepare_run(tmp_path, overwrite=True)
+    # It passes for no finished run, and reports can tell of which arguments it was.
+    assert deleted[:1] == ["evaluation.json"][:n_deleted]
+    assert (tmp_path / "config.json").exists()
+    prepare_run(tmp_path, overwrite=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_an_older_deletion_left_is_a_runs(tmp_path: Path) -> None:
+    (tmp_path / "evaluation.csv").touch()
+    (tmp_path / "events.out.tfevents.1.host.2").touch()
+    with pytest.raises(UsageError, match=r"holds an earlier run; .*--overwrite"):
+        prepare_run(tmp_path, overwrite=False)
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(UsageError, match="other files"):
+        prepare_run(tmp_path, overwrite=True)
+    (tmp_path / "thesis.tex").unlink()
+    prepare_run(tmp_path, overwrite=True)
+    assert list(tmp_path.iterdir()) == []

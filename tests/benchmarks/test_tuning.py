@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from memory_agents.benchmarks import tuning
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig, load_config
 from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation
-from memory_agents.benchmarks.training import rehearse
+from memory_agents.benchmarks.training import rehearse, train
 from memory_agents.benchmarks.tuning import SPACES, STUDY_FILE, Pruning, draw, score
+from tests.benchmarks.own_envs import write_modules
 
 optuna = pytest.importorskip("optuna", reason="optuna is not installed")
 
@@ -135,3 +137,62 @@ def test_a_trial_that_ends_early_is_told(
     assert "trial 0: worse than the median, ended early" in output.out
     assert "none of the trials" in output.err
     assert [trial.state.name for trial in study_of(tmp_path).trials] == ["PRUNED"]
+
+
+@pytest.mark.parametrize("raised", [RuntimeError("a bug"), SystemExit(5)])
+def test_a_trial_that_fails_does_not_stop_the_search(
+    raised: BaseException, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail_first(config: TrainingConfig, folder: Path, **kwargs: Any) -> Any:
+        if folder.name == "0000":
+            raise raised
+        return train(config, folder, **kwargs)
+
+    monkeypatch.setattr(tuning, "train", fail_first)
+    assert run(arguments(tmp_path, "--trials", "2")) == 1
+    captured = capsys.readouterr()
+    failure = tmp_path / "search" / "trials" / "0000" / "failure.txt"
+    assert f"trial 0: failed ({type(raised).__name__}: {raised}); see {failure}\ntrial 1: score " in captured.out
+    assert "The best, as a command:" in captured.out
+    assert captured.err.splitlines() == ["1 trials failed; the same command makes others for them."]
+    assert f"{type(raised).__name__}: {raised}" in failure.read_text()
+    assert (failure.parent / "config.json").is_file()
+    assert [trial.state.name for trial in study_of(tmp_path).trials] == ["FAIL", "COMPLETE"]
+    # What failed then is made up for, and is no failure of now.
+    assert run(arguments(tmp_path, "--trials", "2")) == 0
+    assert "trial 2: score " in capsys.readouterr().out
+
+
+def test_a_search_without_any_success_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise LookupError("mine")
+
+    monkeypatch.setattr(tuning, "train", fail)
+    assert run(arguments(tmp_path, "--trials", "2")) == 1
+    captured = capsys.readouterr()
+    assert captured.err == "2 trials failed; the same command makes others for them.\n"
+    assert captured.out.count("failed (LookupError: mine)") == 2
+
+
+def test_an_environment_that_cannot_be_made_leaves_no_search(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_modules(tmp_path, monkeypatch)
+    suite = 'agents = ["compressive"]\nenvironments = [{ id = "own_envs:Blind-v0", env_kwargs = { raised = "key" } }]'
+    (tmp_path / "broken.toml").write_text(suite)
+    assert run(["tune", "broken.toml", "--out", "search"]) == 2
+    assert "--env 'own_envs:Blind-v0' cannot be made (KeyError: 'my goal')" in capsys.readouterr().err
+    assert not (tmp_path / "search").exists()
+
+
+@pytest.mark.parametrize("name", ["tu ne?x", "a{b}%20#c"])
+def test_a_search_stays_in_its_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Pruning, "_on_step", lambda pruning: True)
+    out = tmp_path / name
+    assert run([*arguments(tmp_path, "--trials", "1"), "--out", str(out)]) == 0
+    assert (out / STUDY_FILE).is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"mine.toml", name}
+    assert run([*arguments(tmp_path, "--trials", "1"), "--out", str(out)]) == 0
+    assert len(list((out / "trials").iterdir())) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from memory_agents.benchmarks.animation import Recording, save_mp4
 from memory_agents.benchmarks.cli import run
 from tests.benchmarks.browser import CHROMIUM, browser
 from tests.benchmarks.inspection.agents import JUDGED, SMALL, make_run
+from tests.benchmarks.own_envs import write_modules
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 
@@ -173,3 +175,20 @@ def test_the_inspector_in_a_browser(folder: Path, tmp_path: Path, name: str) -> 
             decision = page.run("document.getElementById('decision').textContent")
             assert ("kept, which" if judged["keep"] else "discarded, which") in decision
         assert page.complaints() == []
+
+
+def test_environments_that_draw_no_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_modules(tmp_path, monkeypatch)
+    make_run(tmp_path / "blind", "own_envs:Blind-v0", policy="MlpPolicy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(["inspect", "blind"]) == 0
+        assert content(tmp_path / "blind" / "inspector.html")["pictures"] == []
+        capfd.readouterr()
+        assert run(["play", "blind"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "--env 'own_envs:Blind-v0' draws no pictures: its metadata has render_modes=[] without 'rgb_array'" in line
+    assert "memory-bench inspect" in line
+    assert not (tmp_path / "blind" / "episode.gif").exists()

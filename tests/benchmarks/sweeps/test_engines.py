@@ -130,6 +130,7 @@ def test_who_dies_while_one_looks_loses_no_run(closed: bool, tmp_path: Path) -> 
     outcomes = [outcome for _ in range(4) for outcome in (engine.wait(0.01) if engine._workers else [])]
     assert [(outcome.folder, outcome.status) for outcome in outcomes] == [(tmp_path, FAILED)]
     assert "SIGKILL" in outcomes[0].message
+    assert (tmp_path / "failure.txt").read_text() == outcomes[0].message
     assert engine._workers == []
     theirs.close()
     ours.close()

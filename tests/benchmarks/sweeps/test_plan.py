@@ -74,6 +74,8 @@ def test_a_part_can_be_chosen(tmp_path: Path) -> None:
     runs = plan(suite(), tmp_path, choice)
     assert titles(runs) == ["TMaze gru s7", "TMaze lstm s7", "TMaze GTrXLPolicy s7"]
     assert {(run.config.total_timesteps, run.config.device) for run in runs} == {(50, "auto")}
+    twice = Choice(["gru", "gru"], ["TMaze", "TMaze"], [7])
+    assert titles(plan(suite(), tmp_path, twice)) == ["TMaze gru s7"]
     # The suite's own agent goes before the one that is called so everywhere.
     assert runs[1].config.algorithm_kwargs == {"gamma": 0.5, "n_epochs": 2}
 
@@ -83,7 +85,7 @@ def test_a_part_can_be_chosen(tmp_path: Path) -> None:
     [
         (Choice(["lstn"]), "--policies 'lstn' is unknown; did you mean lstm"),
         (Choice(environments=["tmaze"]), "--envs 'tmaze' is unknown; did you mean TMaze"),
-        (Choice(["oracle"], ["CartPoleNoVelocity"]), "--policies oracle leaves nothing to run"),
+        (Choice(["oracle"], ["CartPoleNoVelocity"] * 2), "--policies oracle leaves nothing to run"),
     ],
 )
 def test_what_cannot_be_chosen_is_refused(choice: Choice, complaint: str, tmp_path: Path) -> None:

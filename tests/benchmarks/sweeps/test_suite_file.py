@@ -125,6 +125,14 @@ def test_cores_of_ones_own_have_a_name_at_once() -> None:
             TMAZE + 'agents = ["lstm", "gru", "lstm"]',
             r"agents\[2\].name = 'lstm' is the name of a.toml: agents\[0\], too",
         ),
+        (
+            'environments = [{ id = "A-v0", env_kwargs = { since = { day = [1, 2020-01-02] } } }]\nagents = ["lstm"]',
+            r"environments\[0\].env_kwargs has 2020-01-02, a date or a time, .*; write it as a string",
+        ),
+        (
+            TMAZE + 'agents = [{ agent = "lstm", algorithm_kwargs = { gamma = 07:30:00 } }]',
+            r"agents\[0\].algorithm_kwargs has 07:30:00, a date or a time",
+        ),
         (TMAZE + 'agents = ["lstm"]\nseeds = [1, -1]', r"a.toml: seeds = \[1, -1\] are no seeds"),
         (TMAZE + 'agents = ["lstm"]\nseeds = [true]', r"seeds = \[True\] are no seeds"),
         (TMAZE + 'agents = ["lstm"]\ntotal_timesteps = "many"', "total_timesteps = 'many' is not a whole number"),
@@ -156,3 +164,10 @@ def test_what_is_wrong_in_a_file_is_named(text: str, complaint: str) -> None:
 def test_unknown_suites_are_refused(name: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
         load_suite(name)
+
+
+def test_a_suite_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes("# Länge\n".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"mine.toml' is no UTF-8 .*; save it in that encoding"):
+        load_suite(str(path))

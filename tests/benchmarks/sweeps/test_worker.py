@@ -8,7 +8,7 @@ import pytest
 import stable_baselines3
 
 from memory_agents.benchmarks.arguments import UsageError
-from memory_agents.benchmarks.config import save_config
+from memory_agents.benchmarks.config import load_config, save_config
 from memory_agents.benchmarks.run_lock import hold
 from memory_agents.benchmarks.sweeps.plan import PlannedRun
 from memory_agents.benchmarks.sweeps.worker import BUSY, DONE, FAILED, KEPT, Outcome, Task, is_finished, run_one
@@ -71,12 +71,13 @@ def test_a_failure_is_an_outcome_and_tried_again(planned: PlannedRun, monkeypatc
     assert not (planned.folder / "failure.txt").exists()
 
 
-def test_arguments_that_do_not_fit_are_a_failure_that_leaves_nothing(planned: PlannedRun) -> None:
+def test_arguments_that_do_not_fit_are_a_failure_that_is_written_down(planned: PlannedRun) -> None:
     asked = replace(planned.config, policy="MlpPolicy", memory_class="gru")
     outcome = run_one(Task(asked, planned.folder))
     assert outcome.status == FAILED
     assert "UsageError" in outcome.message
-    assert not planned.folder.exists()
+    assert "UsageError" in (planned.folder / "failure.txt").read_text()
+    assert load_config(planned.folder) == asked
 
 
 def test_foreign_folders_are_left_alone(planned: PlannedRun) -> None:
