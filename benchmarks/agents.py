@@ -229,7 +229,8 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
         )
     except (AssertionError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         if ":" in config.policy + config.algorithm and isinstance(error, ArithmeticError | RuntimeError):
-            # A bug of the user's own, who needs the traceback. Stable-Baselines3's and PyTorch's refuse arguments so.
+            # So Stable-Baselines3 and PyTorch refuse arguments, too; of the user's own code it is a bug, for
+            # which the traceback is needed.
             raise
         asked = f"--policy {config.policy!r}"
         if config.algorithm != TrainingConfig.algorithm:

@@ -168,8 +168,10 @@ def _storage(path: Path) -> BaseStorage:
     """Without the path in the URL: some versions of SQLAlchemy would cut it at ``?``, others would not."""
     from optuna.storages import RDBStorage
 
+    file = path.resolve()
+
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(path, check_same_thread=False)
+        return sqlite3.connect(file, check_same_thread=False)
 
     return RDBStorage(f"sqlite:///{STUDY_FILE}", engine_kwargs={"creator": connect})
 

@@ -111,7 +111,7 @@ def test_a_deletion_that_is_interrupted_can_be_taken_up(
     files = ("evaluation.json", "evaluation.csv", "agent.zip", "checkpoints/5.zip", "episode.gif", "inspector.html")
     for name in files:
         (tmp_path / name).touch()
-    deleted = []
+    deleted: list[str] = []
     unlink, rmtree = Path.unlink, shutil.rmtree
 
     def until(path: Path, delete: Callable[[Path], None]) -> None:

@@ -184,6 +184,8 @@ def test_an_environment_that_cannot_be_made_leaves_no_search(
     (tmp_path / "broken.toml").write_text(suite)
     assert run(["tune", "broken.toml", "--out", "search"]) == 2
     assert "--env 'own_envs:Blind-v0' cannot be made (KeyError: 'my goal')" in capsys.readouterr().err
+    assert run(["tune", "smoke", "--env", "TMaze", "--out", "search", "--device", "gpu"]) == 2
+    assert "--device 'gpu' is unknown" in capsys.readouterr().err
     assert not (tmp_path / "search").exists()
 
 

@@ -86,7 +86,11 @@ def test_broken_code_is_told_from_what_the_user_typed() -> None:
     # It is there; what it wants is not.
     with pytest.raises(BrokenCodeError, match="No module named 'nowhere'"):
         check_env("wanting:Blind-v0")
-    for refused in (lambda: make_env(blind("value")), lambda: check_env("wantin:Blind-v0"), lambda: check_env(":A-v0")):
+    for refused in (
+        lambda: make_env(blind("value")),
+        lambda: check_env("no_such:Blind-v0"),
+        lambda: check_env(":A-v0"),
+    ):
         with pytest.raises(UsageError) as caught:
             refused()
         assert not isinstance(caught.value, BrokenCodeError)
