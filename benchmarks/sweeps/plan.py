@@ -71,7 +71,7 @@ def plan(suite: SuiteFile, out: Path, choice: Choice | None = None) -> list[Plan
     :param out: folder for the runs
     :param choice: what of it shall run
     :return: the runs, in the order in which they shall start
-    :raises UsageError: when a name is unknown, an environment refuses its arguments, arguments do not fit together, or two
+    :raises UsageError: when a name is unknown, an environment refuses its arguments, arguments do not fit, or two
         names stand for the same
     """
     choice = choice or Choice()
