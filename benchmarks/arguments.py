@@ -149,6 +149,10 @@ def words(given: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(name for row in given or [] for name in row.split(",") if name))
 
 
+#: A longer range is a slip, and would fill the memory.
+MOST_NUMBERS = 10_000
+
+
 def numbers(option: str, given: Sequence[str] | None, least: int = 1) -> list[int]:
     """
     :param option: name of an option, for messages
@@ -160,11 +164,16 @@ def numbers(option: str, given: Sequence[str] | None, least: int = 1) -> list[in
     found: list[int] = []
     for word in words(given):
         first, dash, last = word.partition("-")
-        if not first.isdecimal() or int(first) < least or (dash and not last.isdecimal()):
+        ends = [first, last if dash else first]
+        # Python reads no number that is too long.
+        if not all(end.isdecimal() and len(end) < 20 for end in ends) or int(first) < least:
             raise UsageError(f"{option} {word!r} is out of bounds; write whole numbers from {least} up, as 1,8 or 2-5")
-        if dash and int(last) < int(first):
+        span = range(int(ends[0]), int(ends[1]) + 1)
+        if len(span) > MOST_NUMBERS:
+            raise UsageError(f"{option} {word!r} is too many; name {MOST_NUMBERS:,} at most")
+        if not span:
             raise UsageError(f"{option} {word!r} has no number in it; write the smaller one first, as 2-5")
-        found += range(int(first), int(last) + 1) if dash else [int(first)]
+        found += span
     if given and not found:
         raise UsageError(
             f"{option} {','.join(given)!r} has no number in it; write whole numbers from {least} up, as 1,8"

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from memory_agents.benchmarks.arguments import BrokenCodeError, UsageError, check_name, words
+from memory_agents.benchmarks.arguments import BrokenCodeError, UsageError, check_name, numbers, words
 from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
 from memory_agents.benchmarks.sweeps.check import check_run, play_and_check
 from memory_agents.benchmarks.sweeps.display import Display
@@ -30,8 +30,6 @@ from memory_agents.benchmarks.tables import make_console, number
 ENGINES = ("local", "ray")
 #: Exit codes: runs failed, or scores cannot be trusted; stopped before the end, as shells say it of Ctrl-C.
 WRONG, STOPPED = 1, 130
-#: No comparison needs more, and a range with a digit too many is soon typed.
-MOST_SEEDS = 10_000
 
 SuiteName = Annotated[
     str, typer.Argument(help="Suite; see [bold]memory-bench list --suites[/bold], or the path of one's own .toml file.")
@@ -74,7 +72,13 @@ def run_suite(
 ) -> None:
     """Train and evaluate all agents of a suite in all its environments; run it again to go on where it stopped."""
     check_name("--engine", engine, ENGINES, f"use {' or '.join(ENGINES)}")
-    chosen = Choice(_names("--policies", policies), _names("--envs", envs), _seeds(seeds), budget, device)
+    chosen = Choice(
+        _names("--policies", policies),
+        _names("--envs", envs),
+        None if seeds is None else numbers("--seeds", seeds, 0),
+        budget,
+        device,
+    )
     loaded = load_suite(suite)
     out = out.resolve()
     runs = plan(loaded, out, chosen)
@@ -191,21 +195,3 @@ def _names(option: str, given: list[str] | None) -> list[str] | None:
     if not (names := words(given)):
         raise UsageError(f"{option} {','.join(given)!r} names nothing; write names, as a,b, or leave it out for all")
     return names
-
-
-def _seeds(given: list[str] | None) -> list[int] | None:
-    if given is None:
-        return None
-    found: list[int] = []
-    for name in words(given):
-        first, dash, last = name.partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise UsageError(f"--seeds {name!r} is no seed; write whole numbers from 0 up, as 0,1,2 or 0-4")
-        # Long ones are no numbers to Python, and a long range fills the memory.
-        ends = [int(end) if len(end) < 20 else sys.maxsize for end in (first, last if dash else first)]
-        if ends[1] - ends[0] >= MOST_SEEDS:
-            raise UsageError(f"--seeds {name!r} is too many seeds; name {MOST_SEEDS:,} at most")
-        found += range(ends[0], ends[1] + 1)
-    if not found:
-        raise UsageError(f"--seeds {','.join(given)!r} has no seed in it; write the smaller number first, as 0-4")
-    return list(dict.fromkeys(found))

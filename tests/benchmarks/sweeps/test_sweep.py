@@ -146,11 +146,11 @@ def test_options_choose_what_runs(small: str, engines: list[HereEngine], tmp_pat
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--seeds", "one"], "--seeds 'one' is no seed; write whole numbers from 0 up"),
-        (["--seeds", "4-0"], "--seeds '4-0' has no seed in it"),
-        (["--seeds", ","], "--seeds ',' has no seed in it"),
-        (["--seeds", "0-99999999999999"], "--seeds '0-99999999999999' is too many seeds; name 10,000 at most"),
-        (["--seeds", f"0-{'9' * 5000}"], "is too many seeds"),
+        (["--seeds", "one"], "--seeds 'one' is out of bounds; write whole numbers from 0 up"),
+        (["--seeds", "4-0"], "--seeds '4-0' has no number in it"),
+        (["--seeds", ","], "--seeds ',' has no number in it"),
+        (["--seeds", "0-99999999999999"], "--seeds '0-99999999999999' is too many; name 10,000 at most"),
+        (["--seeds", f"0-{'9' * 5000}"], "is out of bounds"),
         (["--envs", ""], "--envs '' names nothing; write names, as a,b, or leave it out"),
         (["--policies", ","], "--policies ',' names nothing"),
         (["--engine", "rey"], "--engine 'rey' is unknown; did you mean ray"),
