@@ -77,7 +77,7 @@ def rows_of(*folders: str, table: str = "results", evaluation: str = "evaluation
         ("judger", "judger", 7),
         ("masking", "masking", 6),
         ("quick", "scores", 32),
-        ("standard", "scores", 110),
+        ("standard", "scores", 167),
         ("off-policy", "learning", 2),
     ],
 )
