@@ -14,6 +14,9 @@ import pytest
 from memory_agents import PPO
 from memory_agents.benchmarks.collect import collect, markdown
 from memory_agents.benchmarks.listing import environment_markdown, environments
+from memory_agents.benchmarks.report.statistics import interquartile_mean, interval
+from memory_agents.benchmarks.report.study import read_study
+from memory_agents.benchmarks.report.tables import aggregate_table
 from memory_agents.benchmarks.runs import Run, find_runs, read_runs
 from memory_agents.benchmarks.sequence.algorithmic_report import algorithmic_groups, algorithmic_table
 from memory_agents.benchmarks.sequence.regression_report import regression_groups, regression_table
@@ -85,6 +88,17 @@ def test_tables_of_results_are_what_the_raw_results_say(section: str, table: str
     rows = rows_of(section, table=table)
     assert len(rows) == 2 + groups
     assert "\n".join(rows) in RESULTS_README
+
+
+def test_aggregates_of_the_suite_are_what_the_raw_results_say() -> None:
+    comparison = read_study([RESULTS / "standard"]).comparisons[0]
+    assert len(comparison.scored_tasks) == 15
+    assert aggregate_table(comparison, "standard").markdown() in RESULTS_README
+    claims = re.findall(r"`(\w+)` scores (\d\.\d\d \(95% interval [^)]*\))", " ".join(README.split()))
+    assert len(claims) == 2
+    for agent, told in claims:
+        estimate = interval(interquartile_mean, comparison.scores(agent))
+        assert told == f"{estimate.value:.2f} (95% interval {estimate.low:.2f} to {estimate.high:.2f})"
 
 
 def test_table_of_the_regression_is_what_the_raw_results_say() -> None:
