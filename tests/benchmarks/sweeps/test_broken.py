@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from memory_agents.benchmarks.report.study import read_study
 from memory_agents.benchmarks.run_lock import hold
 from memory_agents.benchmarks.sweeps import cli as commands
 from memory_agents.benchmarks.sweeps.local_engine import LocalEngine
-from memory_agents.benchmarks.sweeps.worker import DONE, FAILED, Task, lost, run_one
+from memory_agents.benchmarks.sweeps.worker import DONE, FAILED, Outcome, Task, lost, run_one
 from tests.benchmarks.own_envs import write_modules
 from tests.benchmarks.sweeps.small import SMALL, HereEngine, small_runs
 
@@ -151,7 +152,9 @@ def test_a_worker_that_dies_leaves_the_reason(tmp_path: Path) -> None:
     planned = small_runs(tmp_path)[1]
     engine = LocalEngine(1)
     engine.submit(Task(replace(planned.config, policy="own_death:Dies"), planned.folder, search=(os.getcwd(),)))
-    outcomes = [outcome for _ in range(200) for outcome in (engine.wait(0.5) if engine._workers else [])]
+    outcomes, until = list[Outcome](), time.monotonic() + 100
+    while not outcomes and time.monotonic() < until:
+        outcomes += engine.wait(0.5)
     engine.close()
     assert [outcome.status for outcome in outcomes] == [FAILED]
     assert "ended by exit code 3" in (planned.folder / "failure.txt").read_text()
