@@ -15,7 +15,7 @@ from memory_agents.benchmarks.curves import check_picture
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.env_speed import steps_per_second, vectorised_steps_per_second
 from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
-from memory_agents.benchmarks.output import make_folder
+from memory_agents.benchmarks.output import check_file, make_folder
 from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import memory_registry
 
@@ -48,8 +48,8 @@ def no_folder(param: typer.CallbackParam, value: Path | None) -> Path | None:
     :return: the value
     :raises UsageError: when it is a folder
     """
-    if value is not None and value.is_dir():
-        raise UsageError(f"{param.opts[0]} {str(value)!r} is a folder; name a file in it")
+    if value is not None:
+        check_file(param.opts[0], value)
     return value
 
 

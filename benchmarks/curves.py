@@ -36,13 +36,20 @@ def lowest_to_highest(returns: NDArray[np.float64]) -> tuple[NDArray[np.float64]
     return returns.min(axis=0), returns.max(axis=0)
 
 
+def is_picture(path: Path) -> bool:
+    """
+    :param path: a file to write
+    :return: whether Matplotlib writes files with this ending
+    """
+    return path.suffix[1:].lower() in FigureCanvasBase.get_supported_filetypes()
+
+
 def check_picture(path: Path) -> None:
     """
     :param path: a picture to be written
     :raises UsageError: when it is a folder, or Matplotlib does not write files with this ending
     """
-    known = FigureCanvasBase.get_supported_filetypes()
-    if path.suffix[1:].lower() not in known or path.is_dir():
+    if not is_picture(path) or path.is_dir():
         raise UsageError(f"--out {str(path)!r} is no picture that can be written; name a file that ends in .png")
 
 

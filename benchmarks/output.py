@@ -74,13 +74,22 @@ def prepare_run(folder: Path, overwrite: bool) -> None:
                 path.unlink()
 
 
+def check_file(option: str, path: Path) -> None:
+    """
+    :param option: name of the option, for the message
+    :param path: a file to write
+    :raises UsageError: when it is a folder
+    """
+    if path.is_dir():
+        raise UsageError(f"{option} {str(path)!r} is a folder; name a file in it")
+
+
 def check_free(file: Path) -> None:
     """
     :param file: where figures shall be written
     :raises UsageError: when it is a folder, or one of the files that a run itself has written
     """
-    if file.is_dir():
-        raise UsageError(f"--out {str(file)!r} is a folder; name a file")
+    check_file("--out", file)
     if (file.parent / CONFIG_FILE).is_file() and any(fnmatch(file.name, pattern) for pattern in RUN_FILES):
         raise UsageError(
             f"--out {str(file)!r} is a file of the run itself, which would be lost; choose another name, as later.json"

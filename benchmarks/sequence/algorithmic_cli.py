@@ -12,7 +12,7 @@ import typer
 from memory_agents.benchmarks.arguments import numbers, parse_kwargs
 from memory_agents.benchmarks.cli_measuring import Threads
 from memory_agents.benchmarks.files import write_whole
-from memory_agents.benchmarks.output import make_folder
+from memory_agents.benchmarks.output import check_file, make_folder
 from memory_agents.benchmarks.sequence.algorithmic import AGENTS, AlgorithmicConfig, run_algorithmic
 from memory_agents.benchmarks.sequence.algorithmic_report import (
     algorithmic_groups,
@@ -20,7 +20,7 @@ from memory_agents.benchmarks.sequence.algorithmic_report import (
     plot_algorithmic,
 )
 from memory_agents.benchmarks.sequence.options import Autocast, Device, Out, Seeds, chosen
-from memory_agents.benchmarks.sequence.pictures import check_file, check_picture
+from memory_agents.benchmarks.sequence.pictures import check_picture
 from memory_agents.sequence import task_registry
 
 TABLE_FILE, CURVES_FILE = "table.md", "curves.png"

@@ -1,4 +1,4 @@
-"""Files that the user names: tables and pictures, whole whoever writes beside."""
+"""Pictures that the user names, whole whoever writes beside."""
 
 from __future__ import annotations
 
@@ -8,17 +8,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from memory_agents.benchmarks.arguments import UsageError
+from memory_agents.benchmarks.curves import is_picture
 from memory_agents.benchmarks.files import write_whole
-
-
-def check_file(option: str, path: Path) -> None:
-    """
-    :param option: name of the option, for the message
-    :param path: a file to write
-    :raises UsageError: when it is a folder
-    """
-    if path.is_dir():
-        raise UsageError(f"{option} {str(path)!r} is a folder; name a file")
+from memory_agents.benchmarks.output import check_file
 
 
 def check_picture(option: str, path: Path) -> None:
@@ -28,7 +20,7 @@ def check_picture(option: str, path: Path) -> None:
     :raises UsageError: when it is a folder, or its name does not end as a picture's
     """
     check_file(option, path)
-    if path.suffix.lower().removeprefix(".") not in Figure().canvas.get_supported_filetypes():
+    if not is_picture(path):
         raise UsageError(f"{option} {str(path)!r} has no picture's ending; use {path.stem}.png")
 
 
