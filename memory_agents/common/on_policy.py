@@ -100,8 +100,6 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         self.sequence_length = sizes.sequence_length
         self.refresh_states = refresh_states
         self.judger_kwargs = judger_kwargs
-        if "n_epochs" in kwargs:
-            check_integers(n_epochs=kwargs["n_epochs"])
         super().__init__(policy, env, n_steps=sizes.n_steps, policy_kwargs=dict(policy_kwargs or {}), **kwargs)
 
     @staticmethod
