@@ -42,12 +42,14 @@ class Rules:
     :param check_every: environment steps between two evaluations, at the end of the next update
     :param episodes: episodes of an evaluation, with deterministic actions
     :param success_rate: share of successes from which on a task is solved
+    :param max_ratio: times the seconds of the first agent that solved it, after which a run of another is given up
     """
 
     budget: int = 1_000_000
     check_every: int = 4096
     episodes: int = 100
     success_rate: float = 0.95
+    max_ratio: float = 20.0
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Finish:
     :param seed: seed of the run
     :param arguments: all arguments of the run
     :param rules: when it was over
-    :param solved: whether the task was solved within the budget
+    :param max_seconds: seconds of training after which it was to be given up; None for no such bound
+    :param solved: whether the task was solved within the budget and these seconds
     :param steps: environment steps trained for
     :param seconds: seconds of training, evaluations not counted
     :param cpu_seconds: the same in CPU seconds of the process
@@ -74,6 +77,7 @@ class Finish:
     seed: int
     arguments: dict[str, Any]
     rules: dict[str, Any]
+    max_seconds: float | None
     solved: bool
     steps: int
     seconds: float
@@ -88,17 +92,19 @@ class Finish:
 class Referee(BaseCallback):
     """
     Evaluates between an update and the next rollout, stops its clocks meanwhile, and ends the training when the task is
-    solved.
+    solved or the time is up.
 
     :param config: the arguments of the run
     :param rules: when to look, and when it is over
+    :param max_seconds: seconds of training after which it is over, evaluated once more
     """
 
-    def __init__(self, config: TrainingConfig, rules: Rules) -> None:
+    def __init__(self, config: TrainingConfig, rules: Rules, max_seconds: float = math.inf) -> None:
         super().__init__()
         self.config, self.rules = replace(config, eval_episodes=rules.episodes), rules
+        self.max_seconds = max_seconds
         self.checks: list[tuple[int, float, float]] = []
-        self.solved = False
+        self.solved = self.over = False
         self.seconds = self.cpu_seconds = 0.0
         self._next = rules.check_every
 
@@ -106,15 +112,17 @@ class Referee(BaseCallback):
         self._resume()
 
     def _on_rollout_start(self) -> None:
-        if self.num_timesteps >= self._next:
+        late = self.seconds + time.perf_counter() - self._started >= self.max_seconds
+        if late or self.num_timesteps >= self._next:
             self._check()
+            self.over = late or self.solved
 
     def _on_step(self) -> bool:
-        return not self.solved
+        return not self.over
 
     def _on_training_end(self) -> None:
         # The last update was not followed by a rollout.
-        if not self.solved:
+        if not self.over:
             self._check()
 
     def _check(self) -> None:
@@ -131,12 +139,13 @@ class Referee(BaseCallback):
         self._started, self._cpu_started = time.perf_counter(), time.process_time()
 
 
-def race(task: str, agent: str, config: TrainingConfig, rules: Rules) -> Finish:
+def race(task: str, agent: str, config: TrainingConfig, rules: Rules, first: Finish | None = None) -> Finish:
     """
     :param task: name of the task
     :param agent: name of the agent
     :param config: the arguments of the run
     :param rules: when it is over
+    :param first: how the first agent did with this task and seed
     :return: what came out
     :raises UsageError: when an argument cannot be used, or the environment does not tell successes
     """
@@ -147,7 +156,8 @@ def race(task: str, agent: str, config: TrainingConfig, rules: Rules) -> Finish:
     learner.set_logger(Logger(None, []))
     if evaluate(learner, replace(config, eval_episodes=1)).success_rate is None:
         raise UsageError(f"--env {config.env!r} does not tell when an episode is a success; choose one that does")
-    referee = Referee(config, rules)
+    max_seconds = rules.max_ratio * first.seconds if first is not None and first.solved else math.inf
+    referee = Referee(config, rules, max_seconds)
     learner.learn(rules.budget, referee)
     venv.close()
     return Finish(
@@ -156,6 +166,7 @@ def race(task: str, agent: str, config: TrainingConfig, rules: Rules) -> Finish:
         config.seed,
         asdict(config),
         asdict(rules),
+        max_seconds if math.isfinite(max_seconds) else None,
         referee.solved,
         referee.checks[-1][0],
         referee.seconds,

@@ -62,6 +62,12 @@ def race_all(
     success_rate: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Share of successes from which on a task is solved.")
     ] = Rules.success_rate,
+    max_ratio: Annotated[
+        float,
+        typer.Option(
+            min=1.0, help="Times the seconds in which the first agent solved it, after which another is given up."
+        ),
+    ] = Rules.max_ratio,
     n_envs: Annotated[int, typer.Option(min=1, help="Environments side by side.")] = TrainingConfig.n_envs,
     threads: Annotated[int, typer.Option(min=1, help="PyTorch's threads.")] = 1,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
@@ -70,7 +76,7 @@ def race_all(
     chosen = words(task) or list(TASKS)
     for name in chosen:
         check_name("--task", name, TASKS, f"use {', '.join(TASKS)}")
-    rules = Rules(budget, check_every, eval_episodes, success_rate)
+    rules = Rules(budget, check_every, eval_episodes, success_rate, max_ratio)
     device = str(get_device(check_device(device)))
     planned = [
         _plan(name, policy, dict(n_envs=n_envs, total_timesteps=budget, seed=seed, device=device, threads=threads), out)
@@ -80,18 +86,22 @@ def race_all(
     ]
     for run in planned:
         rehearse(run.config)
-    finished = [_kept(run, rules) for run in planned]
+    kept = [_kept(run, rules) for run in planned]
     make_folder(out)
     console = Console(stderr=True)
-    for number, run in enumerate(planned):
-        if finished[number] is None:
-            with console.status(f"{number + 1}/{len(planned)} {run.path.stem}"):
-                finish = race(run.task, run.agent, run.config, rules)
+    finished = list[Finish]()
+    firsts: dict[tuple[str, int], Finish] = {}
+    for number, (run, finish) in enumerate(zip(planned, kept, strict=True), start=1):
+        key = run.task, run.config.seed
+        if finish is None:
+            with console.status(f"{number}/{len(planned)} {run.path.stem}"):
+                finish = race(run.task, run.agent, run.config, rules, firsts.get(key))
             save_finish(finish, run.path)
-            finished[number] = finish
             ending = "solved" if finish.solved else "given up"
             typer.echo(f"{run.path.stem}: {ending} after {finish.steps:,} steps, {finish.seconds:.0f} s")
-    table = race_table([finish for finish in finished if finish is not None])
+        finished.append(finish)
+        firsts.setdefault(key, finish)
+    table = race_table(finished)
     write_whole(out / TABLE_FILE, table)
     make_console().print(table, markup=False, highlight=False, soft_wrap=True)
     typer.echo(f"Table: {out / TABLE_FILE}")

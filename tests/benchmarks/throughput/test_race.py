@@ -14,6 +14,7 @@ from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.evaluation import evaluate
 from memory_agents.benchmarks.throughput import race as racing
+from memory_agents.benchmarks.throughput import race_cli
 from memory_agents.benchmarks.throughput.race import (
     Finish,
     Rules,
@@ -43,6 +44,7 @@ def finish(agent: str, seed: int, seconds: float, solved: bool = True, **known: 
         seed=seed,
         arguments={},
         rules={},
+        max_seconds=None,
         solved=solved,
         steps=int(1000 * seconds),
         seconds=seconds,
@@ -84,6 +86,32 @@ def test_it_is_over_when_it_is_solved() -> None:
     assert found.steps == 64
     assert len(found.checks) == 1
     assert found.seconds == found.checks[0][1] > 0
+
+
+def test_who_is_far_behind_is_given_up() -> None:
+    first = finish("compressive", 0, 0.001)
+    found = race("tmaze", "lstm", SMALL, Rules(budget=1024, check_every=1024, success_rate=2.0, max_ratio=2.0), first)
+    assert found.max_seconds == 0.002
+    assert not found.solved
+    # After the first update.
+    assert found.steps == 64
+    assert [steps for steps, _, _ in found.checks] == [64]
+    assert found.seconds >= 0.002
+
+
+@pytest.mark.parametrize(("seconds", "solved"), [(1000.0, True), (0.001, False)])
+def test_who_is_not_far_behind_goes_on(seconds: float, solved: bool) -> None:
+    rules = Rules(budget=128, check_every=1024, episodes=1, success_rate=2.0, max_ratio=2.0)
+    found = race("tmaze", "lstm", SMALL, rules, finish("compressive", 0, seconds, solved))
+    assert found.steps == 128
+    assert found.max_seconds == (2000.0 if solved else None)
+
+
+def test_who_solves_it_at_the_last_moment_has_solved_it() -> None:
+    rules = Rules(budget=1024, check_every=1024, episodes=1, success_rate=0.0, max_ratio=2.0)
+    found = race("tmaze", "lstm", SMALL, rules, finish("compressive", 0, 0.001))
+    assert found.solved
+    assert found.steps == 64
 
 
 def test_evaluations_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +199,30 @@ def test_the_command_and_its_repetition(tmp_path: Path, capsys: pytest.CaptureFi
     assert "is of a run with other arguments" in capsys.readouterr().err
 
 
+def test_the_first_of_a_task_and_seed_bounds_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    met = []
+
+    def pretended(task: str, agent: str, config: TrainingConfig, rules: Rules, first: Finish | None) -> Finish:
+        met.append((task, agent, config.seed, first and (first.task, first.agent, first.seed), rules.max_ratio))
+        return finish(agent, config.seed, 1.0, task=task, arguments=asdict(config), rules=asdict(rules))
+
+    monkeypatch.setattr(race_cli, "race", pretended)
+    args = ["race", "--seeds", "0,1", "--policies", "lstm,gru,recurrent_ppo_256", "--max-ratio", "7"]
+    assert run([*args, "--out", str(tmp_path)]) == 0
+    expected = [
+        (task, agent, seed, None if agent == "lstm" else (task, "lstm", seed), 7.0)
+        for seed in (0, 1)
+        for task in racing.TASKS
+        for agent in ("lstm", "gru", "recurrent_ppo_256")
+    ]
+    assert met == expected
+    # A result that is kept bounds those that are not.
+    met.clear()
+    (tmp_path / "tmaze-gru-s1.json").unlink()
+    assert run([*args, "--out", str(tmp_path)]) == 0
+    assert met == [("tmaze", "gru", 1, ("tmaze", "lstm", 1), 7.0)]
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -179,6 +231,7 @@ def test_the_command_and_its_repetition(tmp_path: Path, capsys: pytest.CaptureFi
         (["--seeds", "x"], "--seeds 'x'"),
         (["--success-rate", "1.5"], "--success-rate"),
         (["--device", "gpu"], "--device 'gpu'"),
+        (["--max-ratio", "0.5"], "--max-ratio"),
     ],
 )
 def test_bad_arguments(args: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
