@@ -164,6 +164,8 @@ class JudgerTraining:
         n = len(advantages)
         size = n if self.batch_size is None else min(n, self.batch_size)
         norms, entropies, errors = [], [], []
+        # On a GPU recurrent kernels have gradients in this mode only.
+        judge.train()
         for _ in range(self.n_epochs):
             order = th.randperm(n, device=advantages.device)
             for start in range(0, n, size):
@@ -187,6 +189,7 @@ class JudgerTraining:
                 errors.append(error.item())
                 self.optimizer.step()
         self.optimizer.zero_grad()
+        judge.eval()
         return {
             "keep_rate": float(decisions.choices.keep.float().mean()),
             "entropy": float(np.mean(entropies)),

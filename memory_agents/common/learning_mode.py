@@ -13,8 +13,8 @@ from memory_agents.nn.mixed_precision import FORMATS
 class LearningMode:
     """
     :param autocast: None: single precision. ``"bfloat16"``: matrix products and attention in that format; what is
-        carried from layer to layer, norms, heads and losses stay in single precision, and so does acting. PPO's first
-        ratio is 1 up to the rounding of the format only
+        carried from layer to layer, norms, heads and losses stay in single precision, and so does acting; of ``lstm``
+        and ``gru`` on a GPU all does. PPO's first ratio is 1 up to the rounding of the format only
     :param compiled: whether ``torch.compile`` makes one program of what the memory computes, which takes a compiler for
         the device and a minute at first
     :raises ValueError: when the format is unknown

@@ -176,7 +176,10 @@ def counted_from_zero(obs: PyTorchObs, space: spaces.Space[Any]) -> PyTorchObs:
 
 def _counted_from_zero(obs: th.Tensor, space: spaces.Space[Any]) -> th.Tensor:
     if isinstance(space, spaces.Discrete | spaces.MultiDiscrete) and np.any(space.start):
-        return obs - th.as_tensor(space.start, device=obs.device)
+        # Numbers and no tensor, which would have to be copied to a device at every step.
+        firsts = np.ravel(space.start).tolist()
+        columns = obs.reshape(-1, len(firsts)).unbind(dim=1)
+        return th.stack([column - first for column, first in zip(columns, firsts, strict=True)], dim=1).view_as(obs)
     if isinstance(space, spaces.Box) and space.shape == ():
         return obs.reshape(-1, 1)
     return obs

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch as th
 from stable_baselines3.common.type_aliases import PyTorchObs
+from torch.distributions import Distribution
 
 from memory_agents.common.collecting import collecting
 from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState
@@ -37,31 +39,97 @@ def on_cpu(acted: Acted) -> tuple[np.ndarray, th.Tensor, th.Tensor]:
     :param acted: what a policy says at a step
     :return: actions as an array, values and log-probabilities, where environments and buffers are; from a device in one
         transfer, since each waits for all that was asked of it
+    :raises ValueError: when they came from a device and are not all finite: there PyTorch's distributions, which
+        would have complained, cannot look at numbers
     """
     actions, values, log_probs = acted
     if actions.device.type == "cpu":
         return actions.numpy(), values, log_probs
     n_envs = len(actions)
     numbers = th.cat([actions.double().view(n_envs, -1), values.double(), log_probs.double()[:, None]], dim=1).cpu()
+    check_finite(numbers)
     chosen = numbers[:, :-2].reshape(actions.shape).to(actions.dtype)
     return chosen.numpy(), numbers[:, -2:-1].float(), numbers[:, -1].float()
 
 
-def record_on_cuda(work: Callable[[], None], rehearsal: Callable[[], None]) -> Callable[[], None]:
+def check_finite(numbers: th.Tensor) -> None:
     """
+    :param numbers: actions, value and log-probability of every environment, (n_envs, ...)
+    :raises ValueError: when one is not finite
+    """
+    if not numbers.isfinite().all():
+        raise ValueError(
+            f"the policy says {numbers[~numbers.isfinite().all(dim=1)][0].tolist()} (actions, value, log-probability), "
+            "so training has diverged; lower learning_rate or max_grad_norm, or look for observations and rewards that "
+            "are not finite"
+        )
+
+
+@contextmanager
+def _unvalidated() -> Iterator[None]:
+    """While it lasts distributions do not look at their numbers, for which they would wait for the device."""
+    validates = Distribution._validate_args
+    Distribution.set_default_validate_args(False)
+    try:
+        yield
+    finally:
+        Distribution.set_default_validate_args(validates)
+
+
+@contextmanager
+def _never_waiting() -> Iterator[None]:
+    """While it lasts whatever waits for a device raises RuntimeError."""
+    mode = th.cuda.get_sync_debug_mode()
+    with warnings.catch_warnings():
+        # That it may miss some.
+        warnings.simplefilter("ignore")
+        th.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        th.cuda.set_sync_debug_mode(mode)
+
+
+#: Records some work, of which a rehearsal has no consequences, on a device; what it returns does the work.
+Record = Callable[[Callable[[], None], Callable[[], None], th.device], Callable[[], None]]
+
+
+def record_on_cuda(work: Callable[[], None], rehearsal: Callable[[], None], device: th.device) -> Callable[[], None]:
+    """
+    Record a CUDA graph. A recording that fails leaves PyTorch's generator and stream in a state in which nothing works
+    any more, so what cannot be recorded is found out before, and they are put back all the same.
+
     :param work: what the graph shall do; recorded, not done
-    :param rehearsal: the same without consequences
+    :param rehearsal: the same without consequences; its random draws are undone
+    :param device: where
     :return: does the work, by one launch in place of one for each operation
+    :raises RuntimeError: when it cannot be recorded
     """
+    with th.cuda.device(device):
+        return _record(work, rehearsal)
+
+
+def _record(work: Callable[[], None], rehearsal: Callable[[], None]) -> Callable[[], None]:
+    """On the current device."""
+    generator = th.cuda.default_generators[th.cuda.current_device()]
+    kept, before = generator.clone_state(), th.cuda.current_stream()
     stream = th.cuda.Stream()  # type: ignore[no-untyped-call]
-    stream.wait_stream(th.cuda.current_stream())
-    with th.cuda.stream(stream):
-        for _ in range(WARM_UP_STEPS):
-            rehearsal()
-    th.cuda.current_stream().wait_stream(stream)
+    stream.wait_stream(before)
     graph = th.cuda.CUDAGraph()
-    with th.cuda.graph(graph):
-        work()
+    try:
+        with th.cuda.stream(stream):
+            for _ in range(WARM_UP_STEPS):
+                rehearsal()
+            with _never_waiting():
+                rehearsal()
+        before.wait_stream(stream)
+        generator.set_state(kept.get_state())
+        with th.cuda.graph(graph):
+            work()
+    except BaseException:
+        th.cuda.set_stream(before)
+        generator.graphsafe_set_state(kept)
+        raise
     return graph.replay
 
 
@@ -83,7 +151,7 @@ class StepGraph:
         obs: PyTorchObs,
         state: PolicyState,
         episode_starts: th.Tensor,
-        record: Callable[[Callable[[], None], Callable[[], None]], Callable[[], None]] = record_on_cuda,
+        record: Record = record_on_cuda,
     ) -> None:
         self.state = tree_clone(state)
         self._inputs = tree_clone((obs, episode_starts))
@@ -98,8 +166,8 @@ class StepGraph:
             _copy_(self.state, after)
             self._acted = Acted(*acted)
 
-        with th.no_grad(), static_shapes():
-            self._replay = record(work, rehearsal)
+        with th.no_grad(), static_shapes(), _unvalidated():
+            self._replay = record(work, rehearsal, policy.device)
 
     def fits(self, policy: MemoryActorCriticPolicy, n_envs: int) -> bool:
         """

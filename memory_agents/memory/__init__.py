@@ -21,7 +21,7 @@ from memory_agents.memory.state import (
     tree_select,
     tree_to,
 )
-from memory_agents.memory.tracing import is_traced, static_shapes
+from memory_agents.nn.tracing import is_traced, static_shapes
 
 __all__ = [
     "BRCMemory",

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch as th
 from torch import nn
 
+from memory_agents.nn.mixed_precision import widened
 from memory_agents.nn.registry import Registry
 
 
@@ -72,7 +73,7 @@ class AutoencodingLoss(CompressionLoss):
 
     def forward(self, blocks: CompressedBlocks) -> th.Tensor:
         decoded = self.decoder(blocks.slots).view_as(blocks.memories)
-        errors = (decoded - blocks.memories).square().flatten(2).mean(dim=2)
+        errors = widened(decoded - blocks.memories).square().flatten(2).mean(dim=2)
         return _mean_where(errors, blocks.left)
 
 
@@ -94,7 +95,7 @@ class AttentionLoss(CompressionLoss):
 
         with th.no_grad():
             target = read(memories)
-        return _mean_where((read(slots) - target).square().mean(dim=2), blocks.seen.any(dim=2))
+        return _mean_where(widened(read(slots) - target).square().mean(dim=2), blocks.seen.any(dim=2))
 
 
 def _mean_where(values: th.Tensor, mask: th.Tensor) -> th.Tensor:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from memory_agents.nn.arguments import check_integers
+from memory_agents.nn.tracing import is_traced
 
 #: How the outputs of the BiLSTM become one vector.
 POOLINGS = ("leaving", "last", "mean", "max")
@@ -74,7 +75,7 @@ class CompressionJudger(nn.Module):
         lengths = self.recent_length + n_slots
         empty = th.arange(rows, device=memories.device) >= lengths[:, None]
         # In a graph nothing can depend on there being empty slots. Acting, which graphs are made of, judges full ones.
-        if not th.compiler.is_compiling() and bool(empty.any()):
+        if not is_traced() and bool(empty.any()):
             packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
             packed_outputs, (last, _) = self.lstm(packed)
             outputs, _ = pad_packed_sequence(packed_outputs, batch_first=True, total_length=rows)

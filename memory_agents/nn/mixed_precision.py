@@ -8,6 +8,14 @@ import torch as th
 FORMATS: dict[str, th.dtype] = {"bfloat16": th.bfloat16}
 
 
+def widened(x: th.Tensor) -> th.Tensor:
+    """
+    :param x: numbers of any format
+    :return: in single precision if their format is narrower, as losses are computed
+    """
+    return x.float() if x.dtype in FORMATS.values() else x
+
+
 def lerp(start: th.Tensor, end: th.Tensor, weight: th.Tensor) -> th.Tensor:
     """
     :param start: (...)

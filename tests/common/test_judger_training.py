@@ -248,3 +248,20 @@ def test_a_lambda_is_between_0_and_1(gae_lambda: Any) -> None:
     kwargs = dict(policy_kwargs=dict(memory_kwargs={**TINY, "judger": True}))
     with pytest.raises(ValueError, match=r"gae_lambda is .*; give a number from 0 to 1"):
         toy_agent(**kwargs, judger_kwargs=dict(reward_kwargs=dict(gae_lambda=gae_lambda)))
+
+
+def test_the_judger_learns_in_training_mode_and_judges_in_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recurrent kernels of GPUs have no gradient in evaluation mode."""
+    met = set()
+    judge = LearnedJudge.logits_and_baselines
+
+    def listening(self: LearnedJudge, scene: Any) -> tuple[th.Tensor, th.Tensor]:
+        met.add((th.is_grad_enabled(), self.training))
+        return judge(self, scene)
+
+    monkeypatch.setattr(LearnedJudge, "logits_and_baselines", listening)
+    # Short enough for decisions in short episodes.
+    memory_kwargs = {**TINY, "memory_length": 2, "compressed_length": 2, "judger": True}
+    agent = toy_agent(policy_kwargs={"memory_kwargs": memory_kwargs}).learn(192)
+    assert agent.logger.name_to_value["judger/grad_norm"] > 0
+    assert met == {(True, True), (False, False)}

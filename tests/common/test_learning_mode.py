@@ -39,6 +39,13 @@ def learned(core: MemoryCore[Any], mode: LearningMode) -> tuple[th.Tensor, list[
     return outputs.detach(), [parameter.grad for parameter in core.parameters()]
 
 
+def loss_of(core: MemoryCore[Any]) -> th.Tensor:
+    """What a core itself wants minimised in half precision; zero if it wants nothing."""
+    x, starts = th.randn(2, 150, 3), th.zeros(2, 150, dtype=th.bool)
+    _, loss = LearningMode("bfloat16", compiled=False).unroll_with_loss(core, x, core.initial_state(2), starts)
+    return th.zeros(()) if loss is None else loss
+
+
 @pytest.mark.parametrize(
     ("name", "kwargs"), [*((name, {}) for name in memory_registry), *(("compressive", kwargs) for kwargs in OPTIONS)]
 )
@@ -48,6 +55,7 @@ def test_half_precision_is_near_and_reaches_every_parameter(name: str, kwargs: d
     exact, exact_gradients = learned(core, LearningMode(None, compiled=False))
     outputs, gradients = learned(core, LearningMode("bfloat16", compiled=False))
     assert outputs.dtype is th.float32
+    assert loss_of(core).dtype is th.float32
     assert 0 < (outputs - exact).abs().mean() < 0.02 * exact.std()
     for gradient, exact_gradient in zip(gradients, exact_gradients, strict=True):
         assert (gradient is None) is (exact_gradient is None)

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 
 import pytest
 import torch as th
+from torch.distributions import Distribution
 
 from memory_agents import PPO
 from memory_agents.common import rollout_steps
-from memory_agents.common.rollout_steps import Acted, RolloutSteps, StepGraph, on_cpu
+from memory_agents.common.rollout_steps import (
+    Acted,
+    RolloutSteps,
+    StepGraph,
+    check_finite,
+    on_cpu,
+    record_on_cuda,
+)
 from memory_agents.memory import memory_registry, static_shapes, tree_leaves
 from memory_agents.memory.building import make_memory
 from tests.ppo.toys import TINY, toy_agent, toy_venv
@@ -18,7 +27,7 @@ from tests.ppo.toys import TINY, toy_agent, toy_venv
 needs_cuda = pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
 
 
-def replay_on_the_cpu(work: Callable[[], None], rehearsal: Callable[[], None]) -> Callable[[], None]:
+def replay_on_the_cpu(work: Callable[[], None], rehearsal: Callable[[], None], device: th.device) -> Callable[[], None]:
     """What a GPU does, for a machine without: the same work, from and into the same places."""
     generator = th.get_rng_state()
     rehearsal()
@@ -138,6 +147,83 @@ def test_a_graph_on_a_device_acts_as_the_policy_does(name: str) -> None:
             _, expected, _, state = policy(obs[t], state, starts[t])
             th.testing.assert_close(values, expected, atol=1e-4, rtol=1e-4)
     assert steps._graph is not None
+
+
+def test_what_is_not_finite_is_told() -> None:
+    numbers = th.tensor([[1.0, 0.5, -1.0], [0.0, math.nan, -2.0]])
+    check_finite(numbers[:1])
+    with pytest.raises(
+        ValueError, match=r"the policy says \[0\.0, nan, -2\.0\].*training has diverged; lower learning"
+    ):
+        check_finite(numbers)
+
+
+def test_distributions_look_at_their_numbers_again_after_a_recording() -> None:
+    met = []
+
+    def record(work: Callable[[], None], rehearsal: Callable[[], None], device: th.device) -> Callable[[], None]:
+        met.append(Distribution._validate_args)
+        raise RuntimeError("cannot be recorded")
+
+    policy = toy_agent().policy
+    state = policy.unpack_state(policy.initial_state(3))
+    with pytest.raises(RuntimeError, match="cannot be recorded"):
+        StepGraph(policy, th.zeros(3, 3), state, th.zeros(3, dtype=th.bool), record)
+    assert met == [False]
+    assert Distribution._validate_args is True
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_what_waits_is_refused_before_it_is_recorded_and_nothing_is_left_of_it() -> None:
+    x, stream = th.zeros(3, device="cuda"), th.cuda.current_stream()
+    th.cuda.manual_seed(3)
+    expected = th.rand(3, device="cuda")
+    th.cuda.manual_seed(3)
+
+    def draw_and_wait() -> None:
+        x.add_(th.rand(3, device="cuda"))
+        float(x.sum())
+
+    with pytest.raises(RuntimeError, match="synchroniz"):
+        record_on_cuda(draw_and_wait, draw_and_wait, x.device)
+    assert th.cuda.get_sync_debug_mode() == 0
+    assert th.cuda.current_stream() == stream
+    assert th.equal(th.rand(3, device="cuda"), expected)
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_a_failed_recording_leaves_draws_and_stream_as_they_were() -> None:
+    x, stream = th.zeros(3, device="cuda"), th.cuda.current_stream()
+    th.cuda.manual_seed(3)
+    expected = th.rand(3, device="cuda")
+    th.cuda.manual_seed(3)
+
+    def wait() -> None:
+        float(x.sum())
+
+    with pytest.raises(RuntimeError):
+        record_on_cuda(wait, lambda: None, x.device)
+    assert th.cuda.current_stream() == stream
+    assert th.equal(th.rand(3, device="cuda"), expected)
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_recording_draws_nothing_and_replaying_draws_anew() -> None:
+    x = th.zeros(3, device="cuda")
+
+    def draw() -> None:
+        x.copy_(th.rand(3, device="cuda"))
+
+    th.cuda.manual_seed(3)
+    expected = [th.rand(3, device="cuda") for _ in range(2)]
+    th.cuda.manual_seed(3)
+    replay = record_on_cuda(draw, draw, x.device)
+    for numbers in expected:
+        replay()
+        assert th.equal(x, numbers)
 
 
 @pytest.mark.cuda

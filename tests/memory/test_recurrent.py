@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -11,9 +13,9 @@ from hypothesis import strategies as st
 
 from memory_agents.memory import GRUMemory, LSTMMemory, NBRCMemory, tree_map
 from memory_agents.memory.building import make_memory
-from memory_agents.memory.recurrent import RecurrentMemory
+from memory_agents.memory.recurrent import RecurrentMemory, layers
 from memory_agents.memory.recurrent.bistable import BistableLayer, BRCLayer
-from memory_agents.memory.recurrent.layers import GRULayer, LSTMLayer, RecurrentLayer
+from memory_agents.memory.recurrent.layers import GRULayer, LSTMLayer, RecurrentLayer, single_precision
 from memory_agents.memory.recurrent.segments import Segments
 from memory_agents.memory.rounding import ROW_MULTIPLE
 from tests.memory.strategies import recurrent_kwargs
@@ -177,3 +179,42 @@ def test_an_untrained_lstm_keeps_its_cell_and_has_no_other_bias() -> None:
     core = LSTMMemory(3, hidden_size=8)
     bias = core.get_parameter("layers.0.kernel.bias_ih_l0") + core.get_parameter("layers.0.kernel.bias_hh_l0")
     assert bias.tolist() == [0.0] * 8 + [1.0] * 8 + [0.0] * 16
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_kernels_of_a_gpu_compute_as_acting_does(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(th.backends.cudnn, "allow_tf32", allowed)
+    with single_precision(th.device("cuda")):
+        assert not th.backends.cudnn.allow_tf32
+        assert not th.is_autocast_enabled("cuda")
+    assert th.backends.cudnn.allow_tf32 is allowed
+    with single_precision(th.device("cpu")):
+        assert th.backends.cudnn.allow_tf32 is allowed
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_kernels_are_asked_to(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    core, met = make(name, {}), []
+
+    @contextmanager
+    def listening(device: th.device) -> Iterator[None]:
+        met.append(device.type)
+        yield
+        met.append("done")
+
+    monkeypatch.setattr(layers, "single_precision", listening)
+    core.unroll(th.randn(2, 5, 3), core.initial_state(2), th.zeros(2, 5, dtype=th.bool))
+    assert met == ["cpu", "done"] * (len(met) // 2) != []
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_autocast_leaves_kernels_of_a_gpu_alone(name: str) -> None:
+    core = make(name, {}).cuda()
+    x, starts = th.randn(2, 50, 3, device="cuda"), th.zeros(2, 50, dtype=th.bool, device="cuda")
+    exact, _ = core.unroll(x, core.initial_state(2), starts)
+    with th.autocast("cuda", th.bfloat16):
+        found, _ = core.unroll(x, core.initial_state(2), starts)
+    assert found.dtype is th.float32
+    th.testing.assert_close(found, exact, atol=1e-2, rtol=1e-2)

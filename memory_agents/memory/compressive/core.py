@@ -21,10 +21,10 @@ from memory_agents.memory.compressive.shape import MemoryShape, memory_shapes
 from memory_agents.memory.compressive.window_layout import WindowLayout, token_numbers
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.state import per_entry, tree_clone, tree_leaves, tree_map
-from memory_agents.memory.tracing import is_traced
 from memory_agents.nn import CompressionLoss, GatedBlock, compression_loss_registry, compression_registry
 from memory_agents.nn.arguments import check_flags, check_integers
 from memory_agents.nn.evaluating import evaluating
+from memory_agents.nn.tracing import is_traced
 
 
 class CompressiveState(NamedTuple):

@@ -244,10 +244,10 @@ class RandomJudge(Judge):
         if not is_finite(probability) or not 0.0 <= probability <= 1.0:
             raise ValueError(f"probability is {probability!r}; give a number from 0 to 1")
         self.probability = float(probability)
+        self._logit = th.logit(th.tensor(self.probability, dtype=th.double)).item()
 
     def forward(self, scene: Scene) -> th.Tensor:
-        logit = th.logit(th.tensor(self.probability, dtype=th.double))
-        return logit.to(scene.memories).expand(scene.memories.shape[0])
+        return scene.memories.new_full((scene.memories.shape[0],), self._logit)
 
 
 def make_judge(judger: object, shapes: tuple[MemoryShape, ...], d_model: int) -> Judge | None:

@@ -12,10 +12,10 @@ from memory_agents.memory.compressive.judges import Judge, Scene
 from memory_agents.memory.compressive.layer import LayerState, LayerWindow
 from memory_agents.memory.compressive.layout import StepLayout
 from memory_agents.memory.compressive.shape import MemoryShape
-from memory_agents.memory.compressive.taking import take
+from memory_agents.memory.compressive.taking import put_, take
 from memory_agents.memory.compressive.window_layout import WindowLayout
 from memory_agents.memory.state import tree_map
-from memory_agents.memory.tracing import is_traced, put_
+from memory_agents.nn.tracing import is_traced
 
 
 class JudgedBlocks(NamedTuple):

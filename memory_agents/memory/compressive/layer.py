@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from memory_agents.memory.compressive.compressor import Compressor
 from memory_agents.memory.compressive.layout import StateLayout, StepLayout
 from memory_agents.memory.compressive.shape import MemoryShape
-from memory_agents.memory.compressive.taking import take, take_numbers, take_written
+from memory_agents.memory.compressive.taking import put_, take, take_numbers, take_written
 from memory_agents.memory.compressive.window_layout import WindowLayout
-from memory_agents.memory.tracing import put_
 from memory_agents.nn import HIDDEN, GatedBlock, relative_shift
 
 
@@ -125,7 +124,8 @@ class Layer:
         keys, values = state.cache
         for total in state.usage:
             n = self.shape.compressed_length
-            total[batch, layout.row] = 0
+            # A tensor, since a number would be copied to a device while it waits.
+            total[batch, layout.row] = total.new_zeros(())
             total += self.block.attention.weights(queries, keys[:, :, n:], bias[..., n:]).squeeze(1)
         outputs = self.block.after_attention(hidden, self.block.attention.attend_once(queries, keys, values, bias))
         if self.delay:

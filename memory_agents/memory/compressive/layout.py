@@ -18,7 +18,7 @@ import torch as th
 
 from memory_agents.memory.compressive.judgement import Judgement
 from memory_agents.memory.compressive.shape import MemoryShape
-from memory_agents.memory.tracing import is_traced
+from memory_agents.nn.tracing import is_traced
 
 
 class StateLayout:

@@ -11,9 +11,9 @@ from memory_agents.memory.core import memory_registry
 from memory_agents.memory.recurrent.core import HiddenState, RecurrentMemory
 from memory_agents.memory.recurrent.layers import LayerState, RecurrentLayer
 from memory_agents.memory.rounding import row_multiple
-from memory_agents.memory.tracing import is_traced
 from memory_agents.nn import BRCCell, NBRCCell
 from memory_agents.nn.bistable import BistableCell
+from memory_agents.nn.tracing import is_traced
 
 
 class BistableLayer(RecurrentLayer):

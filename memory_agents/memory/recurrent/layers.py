@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch as th
 import torch.nn.functional as F
@@ -82,7 +84,8 @@ class LSTMLayer(RecurrentLayer):
 
     def sequence(self, x: th.Tensor, state: LayerState) -> th.Tensor:
         hidden, cell = state
-        outputs: th.Tensor = self.kernel(x, (hidden[None], cell[None]))[0]
+        with single_precision(x.device):
+            outputs: th.Tensor = self.kernel(x.to(hidden.dtype), (hidden[None], cell[None]))[0]
         return outputs
 
     def final_state(self, x: th.Tensor, y: th.Tensor, state: LayerState, episode_starts: th.Tensor) -> LayerState:
@@ -119,8 +122,29 @@ class GRULayer(RecurrentLayer):
         return (th.gru_cell(x, state[0], *_weights(self.kernel)),)
 
     def sequence(self, x: th.Tensor, state: LayerState) -> th.Tensor:
-        outputs: th.Tensor = self.kernel(x, state[0][None])[0]
+        with single_precision(x.device):
+            outputs: th.Tensor = self.kernel(x.to(state[0].dtype), state[0][None])[0]
         return outputs
+
+
+@contextmanager
+def single_precision(device: th.device) -> Iterator[None]:
+    """
+    While it lasts the recurrent kernels of a GPU compute as acting does, which multiplies in float32: left to
+    themselves they take TF32, and float16 where autocast asks for bfloat16.
+
+    :param device: where they compute; for others than GPUs nothing changes
+    """
+    if device.type != "cuda":
+        yield
+        return
+    allowed = th.backends.cudnn.allow_tf32
+    th.backends.cudnn.allow_tf32 = False
+    try:
+        with th.autocast("cuda", enabled=False):
+            yield
+    finally:
+        th.backends.cudnn.allow_tf32 = allowed
 
 
 def _weights(kernel: nn.RNNBase) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:

@@ -11,7 +11,7 @@ from memory_agents.memory.segmented.layout import Round, WindowLayout
 from memory_agents.memory.segmented.state import Segment, SegmentedState
 from memory_agents.memory.segmented.view import TokenView
 from memory_agents.memory.state import per_entry, tree_clone, tree_leaves, tree_map, tree_select
-from memory_agents.memory.tracing import is_traced
+from memory_agents.nn.tracing import is_traced
 
 
 class SegmentedMemory(SegmentLayers):

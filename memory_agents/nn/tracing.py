@@ -11,8 +11,6 @@ from contextvars import ContextVar
 
 import torch as th
 
-from memory_agents.memory.state import per_entry
-
 _static: ContextVar[bool] = ContextVar("static_shapes", default=False)
 
 
@@ -31,18 +29,3 @@ def is_traced() -> bool:
     :return: whether what runs is being made into a graph
     """
     return bool(th.compiler.is_compiling()) or _static.get()
-
-
-def put_(rows: th.Tensor, index: tuple[th.Tensor, th.Tensor], values: th.Tensor, where: th.Tensor) -> None:
-    """
-    Write rows of some batch entries.
-
-    :param rows: (batch, length, ...), changed
-    :param index: batch entries, (n, 1), and which of their rows, (n, k)
-    :param values: what they shall be, (n, k, ...)
-    :param where: whether a batch entry is to be written, (batch,) bool; looked at only in a graph, where the entries
-        are all there are
-    """
-    if is_traced():
-        values = th.where(per_entry(where, values), values, rows[index])
-    rows[index] = values
