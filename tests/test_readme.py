@@ -23,6 +23,7 @@ from memory_agents.benchmarks.sequence.regression_report import regression_group
 from memory_agents.benchmarks.sweeps.plan import plan
 from memory_agents.benchmarks.sweeps.suite_file import parse_suite
 from memory_agents.benchmarks.sweeps.sweep import rehearse_all
+from memory_agents.benchmarks.throughput.race import RACERS, TASKS, Finish, load_finish, median_seconds, race_table
 from memory_agents.benchmarks.throughput.results import load_results
 from memory_agents.benchmarks.throughput.tables import page, speed_rows
 from memory_agents.envs import ENVIRONMENTS
@@ -111,6 +112,27 @@ def test_table_of_the_algorithmic_tasks_is_what_the_raw_results_say() -> None:
     rows = algorithmic_table(algorithmic_groups([RESULTS / "sequence" / "algorithmic"]))
     assert len(rows.splitlines()) == 2 + 19
     assert rows in RESULTS_README
+
+
+def test_race_is_what_the_raw_results_say() -> None:
+    files = product((0, 1, 2), TASKS, RACERS)
+    finishes = [load_finish(RESULTS / "race" / f"{task}-{agent}-s{seed}.json") for seed, task, agent in files]
+    table = race_table(finishes)
+    assert table == (RESULTS / "race" / "race.md").read_text()
+    assert table in RESULTS_README
+    maze, matching = re.findall(r"took ((?:more than )?[\d.]+ times) as long", table)
+    readme = " ".join(README.split())
+    assert f"corridor of 20 takes RecurrentPPO {maze} as long" in readme
+    assert f"object matching with four objects {matching} (" in readme
+    medians = [
+        median_seconds([run for run in finishes if (run.task, run.agent) == ("object_matching", agent)], cpu_seconds)
+        for agent in RACERS[:2]
+    ]
+    assert f"the ratio of the medians is {medians[1] / medians[0]:.1f}" in RESULTS_README
+
+
+def cpu_seconds(run: Finish) -> float:
+    return run.cpu_seconds
 
 
 @pytest.mark.parametrize("delay", [1000, 10000])
