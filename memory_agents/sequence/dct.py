@@ -25,6 +25,7 @@ from memory_agents.memory.compressive import CompressiveMemory, LearnedJudge, Sc
 from memory_agents.memory.compressive.judgement import Choice
 from memory_agents.memory.state import tree_cat, tree_map
 from memory_agents.nn.arguments import check_flags, is_finite
+from memory_agents.nn.evaluating import evaluating
 from memory_agents.sequence.batch import SequenceBatch
 from memory_agents.sequence.model import SequenceModel
 from memory_agents.sequence.training import SequenceTrainer, Update, cross_entropy
@@ -181,11 +182,15 @@ class DCTTrainer:
             self.state = None
         found: list[_Decisions] = []
         distances: list[th.Tensor] = []
+        undropped: list[th.Tensor] = []
+        drops = any(isinstance(part, nn.Dropout) and part.p for part in self.trainer.model.modules())
 
         def decide(part: SequenceBatch) -> None:
             decisions, choices = self._decide(part, sum(distance.shape[1] for distance in distances))
             found.append(decisions)
             distances.append(choices.reading_distance)
+            if drops:
+                undropped.append(self._undropped_losses(part))
 
         model = self.trainer.update(batch, decide)
         decisions, distance = tree_cat(found), float(th.cat(distances, dim=1).float().mean())
@@ -195,7 +200,7 @@ class DCTTrainer:
         alone = self._evaluator_losses(batch)
         if not counts.any():
             return DCTUpdate(model, 0, None, None, None, None, None, None, distance)
-        rewards, _ = self._worth(model.token_losses, decisions, credit)
+        rewards, _ = self._worth(th.cat(undropped, dim=1) if drops else model.token_losses, decisions, credit)
         transformed, cross_entropies = self._worth(alone, decisions, credit)
         baselines = transformed if self.baseline == "transformed" else cross_entropies
         entropy, norm = self._learn(decisions, rewards - baselines, counts)
@@ -258,6 +263,21 @@ class DCTTrainer:
         model.train()
         end = th.full_like(judged.step, first + part.tokens.shape[1])
         return _Decisions(judged.scenes, judged.choices, judged.window, first + judged.step, end), choices
+
+    @th.no_grad()
+    def _undropped_losses(self, window: SequenceBatch) -> th.Tensor:
+        """
+        Cross-entropy of every token of a window that is about to be learned from, with the decisions drawn for it, as
+        the model foretells it when nothing is dropped out, as nothing is of the evaluator; 0 where it is not scored,
+        (batch, length).
+        """
+        trainer, precision = self.trainer, self.trainer.format
+        with (
+            evaluating(trainer.model),
+            th.autocast(window.tokens.device.type, precision, enabled=precision is not None),
+        ):
+            logits, _ = trainer.model(window.tokens, trainer.state, window.starts)
+        return cross_entropy(logits, window)
 
     @th.no_grad()
     def _evaluator_losses(self, batch: SequenceBatch) -> th.Tensor:

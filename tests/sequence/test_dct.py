@@ -122,6 +122,18 @@ def test_the_reward_is_a_power_of_the_perplexity_of_the_decisions_window() -> No
     assert update.baseline == pytest.approx(2.0 * 0.7 ** float(alone.exp()), abs=1e-6)
 
 
+def test_what_the_model_drops_out_is_not_held_against_decisions() -> None:
+    found = []
+    for dropout in (0.0, 0.5):
+        dct = co_training(judged_model(dropout=dropout), None)
+        th.manual_seed(7)
+        found.append(dct.update(text(length=30)))
+        assert dct.trainer.model.training
+    assert found[0].model.loss != pytest.approx(found[1].model.loss, abs=1e-2)
+    assert found[0].reward == pytest.approx(found[1].reward, abs=1e-5)
+    assert found[0].baseline == pytest.approx(found[1].baseline, abs=1e-5)
+
+
 def test_the_evaluator_carries_its_own_state_over_the_stream() -> None:
     whole = text(length=48)
     baselines = []
