@@ -128,7 +128,7 @@ def check_device(device: str) -> str:
     """
     :param device: ``"auto"``, ``"cpu"``, ``"cuda"`` or another of PyTorch's device strings
     :return: the device
-    :raises UsageError: when PyTorch does not know it, or it is CUDA and there is none
+    :raises UsageError: when PyTorch does not know it, or there is none
     """
     if device == "auto":
         return device
@@ -138,6 +138,11 @@ def check_device(device: str) -> str:
         raise UsageError(f"--device {device!r} is unknown; use auto, cpu or cuda") from None
     if kind.type == "cuda" and (kind.index or 0) >= th.cuda.device_count():
         raise UsageError(f"--device {device!r}: PyTorch finds {th.cuda.device_count()} CUDA devices; use auto or cpu")
+    if kind.type not in ("cpu", "cuda"):
+        try:
+            th.zeros(1, device=kind).item()
+        except (RuntimeError, NotImplementedError, AssertionError):
+            raise UsageError(f"--device {device!r} cannot compute here; use auto, cpu or cuda") from None
     return device
 
 

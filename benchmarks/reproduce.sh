@@ -243,7 +243,7 @@ algorithmic() {
 characters() {
     local seed
     for seed in 0 1 2; do
-        echo sequence characters --agents none,recent,xl,compressive,dct,keep,discard,random --seeds $seed \
+        echo sequence characters --agents none,recent,narrow,xl,compressive,dct,keep,discard,random --seeds $seed \
             --threads 1 --out "$out/sequence/characters"
     done
 }

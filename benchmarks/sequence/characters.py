@@ -43,7 +43,8 @@ class PretrainingConfig:
     :param d_model: width
     :param n_heads: attention heads
     :param d_feedforward: width of the MLPs
-    :param norm: ``"pre"`` or ``"post"``, where the layer norm is
+    :param norm: where the layer norm is: ``"post"``, as in Transformer-XL, or ``"pre"``, as in GTrXL, with its ReLU on
+        outputs, which learned more slowly
     :param dropout: probability of dropping a number while training
     :param segment: n_s, tokens of a segment: what leaves the recent memory at a time, and over how many gradients flow
     :param memory_length: n_m, tokens of recent memory before the segment, a multiple of it
@@ -72,7 +73,7 @@ class PretrainingConfig:
     d_model: int = 64
     n_heads: int = 4
     d_feedforward: int = 256
-    norm: str = "pre"
+    norm: str = "post"
     dropout: float = 0.0
     segment: int = 64
     memory_length: int = 64
@@ -92,9 +93,9 @@ class PretrainingConfig:
 
     def __post_init__(self) -> None:
         check_name("--agents", self.agent, AGENTS, f"use {', '.join(AGENTS)}")
-        function, _, loss = self.compression.partition("+")
+        function, plus, loss = self.compression.partition("+")
         check_name("--compression", function, compression_registry, f"use {', '.join(compression_registry)}")
-        if loss:
+        if plus:
             known = ", ".join(f"{function}+{name}" for name in compression_loss_registry)
             check_name("--compression", loss, compression_loss_registry, f"use {function}, {known}")
         check_count(
@@ -254,6 +255,10 @@ def _recent(config: PretrainingConfig, more: int = 0) -> dict[str, Any]:
     return dict(lengths, d_feedforward=_wide(config))
 
 
+def _narrow(config: PretrainingConfig) -> dict[str, Any]:
+    return dict(_recent(config), d_feedforward=config.d_feedforward)
+
+
 def _transformer_xl(config: PretrainingConfig) -> dict[str, Any]:
     # As many keys as the compressive transformer has, recent ones all of them.
     return _recent(config, config.compressed_length)
@@ -280,6 +285,7 @@ def _judged(judger: Callable[[CharacterConfig], dict[str, Any] | str]) -> Agent:
 AGENTS: dict[str, Agent] = {
     "none": Agent(_none, forgets=True),
     "recent": Agent(_recent),
+    "narrow": Agent(_narrow),
     "xl": Agent(_transformer_xl),
     "compressive": Agent(_compressive),
     "keep": _judged(lambda config: "keep"),

@@ -34,7 +34,7 @@ from memory_agents.sequence.text import decode, encode
 
 TABLE_FILE, CURVES_FILE, READING_PICTURE = "table.md", "curves.png", "reading.png"
 #: The memories that are compared unless others are asked for.
-COMPARED = ",".join(name for name in AGENTS if name not in ("none", "recent"))
+COMPARED = ",".join(name for name in AGENTS if name not in ("none", "recent", "narrow"))
 #: What ``--compression`` takes for all rows of the Compressive Transformer's table.
 ALL_ROWS = "published"
 
@@ -191,12 +191,17 @@ def generate(
     prompt: Annotated[str, typer.Option(help="Text to go on with.")] = "",
     length: Annotated[int, typer.Option(min=1, help="Bytes to add.")] = 500,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 for the likeliest ones, 1 as foretold.")] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of what is drawn.")] = 0,
     device: Device = "auto",
 ) -> None:
     """Go on with a text, one character after the other, the memory as far back as it goes."""
     place = chosen_device(check_device(device))
-    _, model = load_model(run, place)
+    config, model = load_model(run, place)
+    if AGENTS[config.agent].forgets:
+        raise UsageError(
+            f"{run} is of agent {config.agent!r}, which was trained and tested to forget at every segment, and "
+            "would not here; choose a run of another one"
+        )
     # Random judges draw as well, from PyTorch's own generator.
     with seeded(seed, place):
         try:

@@ -108,6 +108,11 @@ def load_evaluator(config: CharacterConfig) -> SequenceModel | None:
     except UsageError as error:
         raise UsageError(f"--evaluator {config.evaluator!r}: {error}") from error
     if AGENTS[theirs.agent].forgets:
+        if theirs.segment != config.segment:
+            raise UsageError(
+                f"--evaluator {config.evaluator!r} forgets at every segment, of {theirs.segment} tokens; use "
+                f"--segment {theirs.segment}, or another evaluator"
+            )
         # It is given a segment at a time, and begins each with the state that it had in its own training: none.
         model.register_forward_pre_hook(lambda _, arguments: (arguments[0], None, *arguments[2:]))
     return model

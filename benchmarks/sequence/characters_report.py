@@ -120,7 +120,7 @@ def _memory_row(group: Group) -> tuple[str, ...]:
     return (
         _label(config),
         *_bits(group),
-        number(PUBLISHED_MEMORIES.get(config.agent), 3),
+        number(PUBLISHED_MEMORIES.get(config.agent) if config.compression == "convolution" else None, 3),
         _by_seed(scores, "test_bits_drawn", 4),
         _by_seed(scores, "keep_rate", 2),
         _by_seed(scores, "keep_rate_drawn", 2),

@@ -70,7 +70,8 @@ def evaluation_batches(text: th.Tensor, lanes: int, window: int) -> Iterator[Seq
     """
     check_integers(lanes=lanes, window=window)
     length = -(-_windows(text, window) // lanes)
-    first = th.arange(lanes) * length
+    # There may be fewer windows than lanes.
+    first = th.arange(min(lanes, _windows(text, window))) * length
     for number in range(length):
         batch = _window(text, first + number, window)
         batch.starts[:, 0] |= number == 0

@@ -200,7 +200,7 @@ class SequenceModel(nn.Module):
             else:
                 # Less the largest, for which no temperature is too low.
                 logits = logits - logits.amax(dim=1, keepdim=True)
-                chances = F.softmax(logits / temperature, dim=1)
+                chances = F.softmax(logits / max(temperature, th.finfo(logits.dtype).tiny), dim=1)
                 added.append(th.multinomial(chances, 1, generator=generator).squeeze(1))
             if number + 1 < length:
                 outputs, state = self.core.step_(self.embed(added[-1]), state, never)

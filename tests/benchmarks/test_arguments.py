@@ -90,6 +90,8 @@ def test_devices() -> None:
     assert check_device("cpu") == "cpu"
     with pytest.raises(UsageError, match="use auto, cpu or cuda"):
         check_device("gpu")
+    with pytest.raises(UsageError, match="'meta' cannot compute here; use auto, cpu or cuda"):
+        check_device("meta")
     with pytest.raises(UsageError, match="CUDA devices"):
         check_device(f"cuda:{th.cuda.device_count()}")
 

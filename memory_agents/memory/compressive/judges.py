@@ -244,7 +244,7 @@ class RandomJudge(Judge):
         if not is_finite(probability) or not 0.0 <= probability <= 1.0:
             raise ValueError(f"probability is {probability!r}; give a number from 0 to 1")
         self.probability = float(probability)
-        self._logit = th.logit(th.tensor(self.probability, dtype=th.double)).item()
+        self._logit = th.logit(th.tensor(self.probability, dtype=th.double, device="cpu")).item()
 
     def forward(self, scene: Scene) -> th.Tensor:
         return scene.memories.new_full((scene.memories.shape[0],), self._logit)

@@ -61,9 +61,24 @@ def test_all_have_as_many_parameters() -> None:
         judges = sum(parameter.numel() for parameter in model.core.judge_parameters())
         assert bool(judges) == (name == "dct")
         sizes[name] = sum(parameter.numel() for parameter in model.parameters()) - judges
-    assert len({size for name, size in sizes.items() if name not in ("none", "recent", "xl")}) == 1
+    assert len({size for name, size in sizes.items() if name not in ("none", "recent", "narrow", "xl")}) == 1
     # A wider MLP stands for the convolution, as exactly as biases let it.
     assert sizes["none"] == sizes["recent"] == sizes["xl"] == pytest.approx(sizes["compressive"], rel=1e-3)
+
+
+def test_narrow_is_compressive_without_slots() -> None:
+    narrow, compressive = (make_model(CharacterConfig(name)) for name in ("narrow", "compressive"))
+    lengths = core_of(compressive).shapes[0]
+    for shape in core_of(narrow).shapes:
+        assert (shape.memory_length, shape.block_length) == (lengths.memory_length, lengths.block_length)
+        assert shape.compressed_length == 0
+    theirs = {name: part.shape for name, part in compressive.named_parameters() if ".compressions." not in name}
+    found = {name: part.shape for name, part in narrow.named_parameters()}
+    assert found.keys() == theirs.keys()
+    # But for the positions of slots.
+    assert {name for name, shape in found.items() if shape != theirs[name]} <= {
+        name for name in found if "position" in name
+    }
 
 
 def test_as_many_keys_are_attended_to() -> None:
@@ -190,7 +205,7 @@ OTHERS: dict[str, tuple[str, Any]] = {
     "d_model": ("xl", 24),
     "n_heads": ("xl", 4),
     "d_feedforward": ("xl", 48),
-    "norm": ("xl", "post"),
+    "norm": ("xl", "pre"),
     "dropout": ("xl", 0.3),
     "segment": ("xl", 4),
     "memory_length": ("compressive", 16),
@@ -307,6 +322,10 @@ def test_dct_is_compared_with_another_run(tmp_path: Path) -> None:
             losses = experiment.learner._evaluator_losses(batch)
             th.testing.assert_close(losses, cross_entropy(expected[0], batch))
     assert tiny("xl", evaluator="nowhere").pretraining == tiny("xl").pretraining
+    forgetful = str(tmp_path / "others" / tiny("none", seed=5).name)
+    length = tiny("none").segment
+    with pytest.raises(UsageError, match=f"forgets at every segment, of {length} tokens; use --segment {length}, or"):
+        load_evaluator(tiny("dct", evaluator=forgetful, segment=2 * length, memory_length=2 * length))
 
 
 def test_arguments_that_do_not_concern_an_agent_are_left_out() -> None:
@@ -334,7 +353,7 @@ def test_the_papers_size_can_be_made() -> None:
         config = CharacterConfig.of(name, PAPER_SIZE)
         with th.device("meta"):
             model = make_model(config)
-        if name not in ("none", "recent", "xl"):
+        if name not in ("none", "recent", "narrow", "xl"):
             (shape,) = set(core_of(model).shapes)
             assert (len(core_of(model).shapes), shape.block_length, shape.compressed_length) == (8, 128, 64)
             assert shape.memory_length == 128 + 128
@@ -345,6 +364,7 @@ def test_the_papers_size_can_be_made() -> None:
     [
         ("agent", "xll", ["--agents 'xll'", "xl"]),
         ("compression", "mex", ["--compression 'mex'", "max"]),
+        ("compression", "max+", ["--compression '' is unknown; use max, max+autoencoding, max+attention"]),
         ("compression", "max+autocoding", ["--compression 'autocoding'", "autoencoding"]),
         ("memory_length", 12, ["--memory-length 12", "--segment 8", "use --memory-length"]),
         ("pretrain_updates", 0, ["--pretrain-updates 0", "1 or more"]),

@@ -275,7 +275,7 @@ def test_paper_size_gives_other_defaults(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_text_is_generated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = write_text(tmp_path)
-    assert characters(tmp_path, data, "--agents", "xl,random,dct") == 0
+    assert characters(tmp_path, data, "--agents", "xl,random,dct,none") == 0
 
     def said(name: str, *more: str) -> str:
         capsys.readouterr()
@@ -290,5 +290,7 @@ def test_text_is_generated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
 
     assert run(["sequence", "generate", str(tmp_path / "pretraining-xl-s0")]) == 2
     assert "give the folder of a finished run" in capsys.readouterr().err
+    assert run(["sequence", "generate", str(tmp_path / "none-s0")]) == 2
+    assert "trained and tested to forget at every segment, and would not here; choose" in capsys.readouterr().err
     assert run(["sequence", "generate", str(tmp_path / "nothing")]) == 2
     assert "is not the configuration" in capsys.readouterr().err
