@@ -2,15 +2,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch as th
+from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
-from memory_agents.benchmarks.throughput.acting import Acting, filling_steps
+from memory_agents.benchmarks.throughput import acting as acting_module
+from memory_agents.benchmarks.throughput.acting import Acting, RolloutPlayer, filling_steps
 from memory_agents.benchmarks.throughput.measuring import ACTING_STEPS, Worker, measure
 from memory_agents.benchmarks.throughput.memory_use import peak_memory, state_bytes
 from memory_agents.benchmarks.throughput.subject import make
+from memory_agents.common import MemoryActorCriticPolicy
+from memory_agents.common.rollout_steps import Acted, RolloutSteps, on_cpu
 from memory_agents.memory import tree_leaves
 from tests.benchmarks.throughput.small import CARTPOLE, TMAZE
 
@@ -75,18 +80,72 @@ def test_acting_goes_on_from_step_to_step(name: str) -> None:
     agent, venv = make(CARTPOLE.subject(name))
     acting = Acting(agent, venv)
     assert acting.advance(2) > 0
-    if acting.args:
-        before = [leaf.clone() for leaf in tree_leaves(_state(acting))]
-        acting.advance(1)
-        after = list(tree_leaves(_state(acting)))
-        assert any(not th.equal(one, other) for one, other in zip(before, after, strict=True))
+    before = [leaf.clone() for leaf in _leaves(acting)]
+    assert bool(before) == (name != "memoryless")
+    acting.advance(1)
+    after = _leaves(acting)
+    assert not before or any(not th.equal(one, other) for one, other in zip(before, after, strict=True))
     agent.learn(64)
     venv.close()
 
 
-def _state(acting: Acting) -> object:
-    state = acting.args[0]
-    return state if isinstance(state, tuple) and not hasattr(state, "pi") else tuple(state)
+def _leaves(acting: Acting) -> list[th.Tensor]:
+    state = acting.player.state
+    if state is None:
+        return []
+    return list(tree_leaves((*state.pi, *state.vf) if isinstance(state, RNNStates) else state))
+
+
+def test_agents_of_this_library_act_as_in_their_rollouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps, modes, taken = [], [], []
+    forward, step = MemoryActorCriticPolicy.forward, RolloutSteps.__call__
+
+    def seen_forward(self: MemoryActorCriticPolicy, *args: Any, **kwargs: Any) -> Any:
+        modes.append((th.is_inference_mode_enabled(), self.training))
+        return forward(self, *args, **kwargs)
+
+    def seen_step(self: RolloutSteps, *args: Any) -> Any:
+        steps.append(args)
+        return step(self, *args)
+
+    def seen_to_cpu(acted: Acted) -> Any:
+        taken.append(acted)
+        return on_cpu(acted)
+
+    monkeypatch.setattr(MemoryActorCriticPolicy, "forward", seen_forward)
+    monkeypatch.setattr(RolloutSteps, "__call__", seen_step)
+    monkeypatch.setattr(acting_module, "on_cpu", seen_to_cpu)
+    agent, venv = make(CARTPOLE.subject("lstm"))
+    acting = Acting(agent, venv)
+    # What is set up at the first step is set up before anything is timed.
+    assert len(steps) == len(taken) == 1
+    agent.policy.set_training_mode(True)
+    acting.advance(3)
+    assert len(steps) == len(taken) == 4
+    agent.learn(64)
+    assert len(steps) == 4 + 16
+    assert modes == [(True, False)] * len(steps)
+    venv.close()
+
+
+def test_acting_begins_as_rollouts_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, venv = make(CARTPOLE.subject("lstm"))
+    acting = Acting(agent, venv)
+    begun = []
+    monkeypatch.setattr(RolloutSteps, "begin", lambda self, state: begun.append(state))
+    acting.advance(2)
+    assert len(begun) == 1
+    assert begun[0] is not acting.player.state
+    venv.close()
+
+
+def test_acting_is_told_which_actions_are_allowed() -> None:
+    subject = replace(CARTPOLE, env="MemoryAgents/HiddenGoal-v0").subject("lstm")
+    agent, venv = make(replace(subject, config=replace(subject.config, algorithm="MaskablePPO")))
+    player = Acting(agent, venv).player
+    assert isinstance(player, RolloutPlayer)
+    assert player.masks["action_masks"].shape == (4, 4)
+    venv.close()
 
 
 def test_memory_is_full_when_acting_is_timed() -> None:
@@ -94,15 +153,22 @@ def test_memory_is_full_when_acting_is_timed() -> None:
     agent, venv = make(replace(CARTPOLE, memory_kwargs=sizes).subject("compressive"))
     assert filling_steps(agent.policy) == 4 + 2 + 2 * 3
     acting = Acting(agent, venv)
-    assert acting.args[0][0].steps.tolist() == [12] * 4
+    state: Any = acting.player.state
+    assert state[0].steps.tolist() == [12] * 4
     venv.close()
 
 
-def test_acting_draws_actions() -> None:
+def test_acting_draws_actions(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: set[float] = set()
+
+    def seen(acted: Acted) -> Any:
+        drawn.add(float(acted.actions[0]))
+        return on_cpu(acted)
+
+    monkeypatch.setattr(acting_module, "on_cpu", seen)
     agent, venv = make(CARTPOLE.subject("lstm"))
-    acting = Acting(agent, venv)
-    actions = {float(acting.policy(acting.obs, *acting.args, **acting.kwargs)[0][0]) for _ in range(ACTING_STEPS)}
-    assert actions == {0.0, 1.0}
+    Acting(agent, venv).advance(ACTING_STEPS)
+    assert drawn == {0.0, 1.0}
     venv.close()
 
 
