@@ -8,7 +8,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
-from memory_agents.benchmarks.throughput.subject import SMALLEST_BATCH, Conditions, doubled
+from memory_agents.benchmarks.throughput.subject import SMALLEST_BATCH, Conditions, doubled, remembers
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Entry:
     """
     :param agent: an agent's name
     :param conditions: its environments and sizes
-    :param at: where it stands on the axis of its group's picture
+    :param at: where it stands on the axis of its group's picture; None where there is no axis, or the agent has not
+        what grows along it
     """
 
     agent: str
@@ -169,7 +170,7 @@ def grid(
     """
     :param agents: names of agents
     :param base: what all have in common
-    :param memories: arguments of memories
+    :param memories: arguments of memories, for agents that have one of this library's; the others are measured once
     :param n_envs: numbers of environments
     :param windows: window lengths
     :param threads: numbers of PyTorch's threads
@@ -177,12 +178,16 @@ def grid(
     :return: every combination; those of one device and one number of threads are measured in turns
     """
     axis, place = _axis(memories, n_envs, windows)
+    sizes = {agent: memories or [{}] if remembers(base.subject(agent).config) else [{}] for agent in agents}
     groups = []
     for device, number in product(devices, threads):
         entries = []
-        for agent, memory, envs, window in product(agents, memories or [{}], n_envs, windows):
-            conditions = replace(base, device=device, threads=number, memory_kwargs=memory, n_envs=envs, window=window)
-            entries.append(Entry(agent, conditions, place(conditions)))
+        for agent in agents:
+            for memory, envs, window in product(sizes[agent], n_envs, windows):
+                conditions = replace(
+                    base, device=device, threads=number, memory_kwargs=memory, n_envs=envs, window=window
+                )
+                entries.append(Entry(agent, conditions, place(conditions)))
         groups.append(Group("grid", ", ".join(agents), tuple(entries), axis))
     return groups
 
@@ -199,11 +204,10 @@ def _axis(
     for key in sorted({key for memory in memories for key in memory}):
         values = [memory.get(key) for memory in memories]
         if any(value != values[0] for value in values):
-            is_number = all(isinstance(value, int | float) for value in values)
+            is_number = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
             found.append((key, partial(_size, key)) if is_number else None)
     return found[0] if len(found) == 1 and found[0] is not None else (None, lambda at: None)
 
 
-def _size(key: str, at: Conditions) -> float:
-    size: float = at.memory_kwargs[key]
-    return size
+def _size(key: str, at: Conditions) -> float | None:
+    return at.memory_kwargs.get(key)

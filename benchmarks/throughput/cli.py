@@ -20,10 +20,9 @@ from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.tables import make_console
 from memory_agents.benchmarks.throughput.cases import CASES, Group, grid, shipped
 from memory_agents.benchmarks.throughput.measuring import measure
-from memory_agents.benchmarks.throughput.peers import find_learner
 from memory_agents.benchmarks.throughput.results import RESULTS_FILE, Measured, load_now, save_results
 from memory_agents.benchmarks.throughput.stopwatch import CLOCKS, CPU, WALL
-from memory_agents.benchmarks.throughput.subject import Conditions, make
+from memory_agents.benchmarks.throughput.subject import Conditions, make, remembers
 from memory_agents.benchmarks.throughput.tables import page, threads_text
 
 TABLE_FILE = "table.md"
@@ -60,7 +59,8 @@ def throughput(
     memory_kwargs: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --policies: size of the memories, key=value or a JSON object; each one given is another size."
+            help="With --policies: size of the memories, key=value or a JSON object; each one given is another size. "
+            "Agents without a memory of this library are measured once."
         ),
     ] = None,
     n_envs: Annotated[
@@ -128,8 +128,12 @@ def throughput(
         agents = words(policies)
         if not agents:
             raise UsageError(f"--policies {','.join(policies)!r} names no agent; write names, as lstm,recurrent_ppo")
-        for name in agents:
-            find_learner("--policies", name)
+        own_memory = [name for name in agents if remembers(base.subject(name).config)]
+        if memory_kwargs and not own_memory:
+            raise UsageError(
+                f"--memory-kwargs {' '.join(memory_kwargs)} is for memories of this library, and none of "
+                f"{', '.join(agents)} has one; leave it out, or name an agent such as lstm"
+            )
         groups = grid(
             agents,
             base,

@@ -43,11 +43,11 @@ def scaling_picture(group: Measured, name: str) -> Picture:
     """
     :param group: what was measured along an axis
     :param name: name of the picture's files
-    :return: what acting, learning and both cost along it, one line for each agent, on logarithmic axes
+    :return: what acting, learning and both cost along it, one line for each agent, on logarithmic axes; agents that
+        have not what grows along it are level lines
     """
-    lines: dict[str, list[tuple[float, Measurement]]] = {}
+    lines: dict[str, list[tuple[float | None, Measurement]]] = {}
     for at, each in zip(group.at, group.agents, strict=True):
-        assert at is not None
         lines.setdefault(each.agent, []).append((at, each))
     height = HEIGHT + 0.16 * ceil(len(lines) / LEGEND_COLUMNS)
     figure = Figure(figsize=(len(PANELS) * 0.75 * WIDTH, height), layout="constrained")
@@ -56,9 +56,13 @@ def scaling_picture(group: Measured, name: str) -> Picture:
     for axes, panel in zip(panels, PANELS, strict=True):
         dress(axes, f"{panel.title} ({panel.unit})")
         for index, (agent, points) in enumerate(lines.items()):
-            points.sort(key=lambda point: point[0])
+            points.sort(key=lambda point: point[0] or 0)
+            places = [at for at, _ in points if at is not None]
             values = [panel.value(each) for _, each in points]
-            axes.plot([at for at, _ in points], values, label=agent, marker="o", markersize=3, **line_style(index))
+            if not places:
+                axes.axhline(values[0], label=agent, **line_style(index))
+            else:
+                axes.plot(places, values, label=agent, marker="o", markersize=3, **line_style(index))
             told.append(f"{panel.title} of {agent}: {', '.join(f'{value:.3g}' for value in values)} {panel.unit}")
         _scale(axes, sorted({at for at in group.at if at is not None}), group.axis or "")
     handles, labels = panels[0].get_legend_handles_labels()

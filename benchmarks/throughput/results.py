@@ -27,7 +27,7 @@ class Measured:
     :param case: name of the comparison
     :param title: what it compares
     :param axis: what grows along the axis of its picture, if it has one
-    :param at: where its agents stand on the axis
+    :param at: where its agents stand on the axis; None for one that has not what grows along it
     :param agents: their measurements; the first is what the others are compared with
     :param load: processes that were at work on average in the minute before, as the system counts them, if it does
     :param clock: of which times its seconds are, see :class:`~memory_agents.benchmarks.throughput.stopwatch.Stopwatch`

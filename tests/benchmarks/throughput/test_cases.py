@@ -80,6 +80,7 @@ def test_grids_are_every_combination() -> None:
         ),
         ([{"gating": "gru"}, {"gating": "none"}], [8], [16], None, [None, None]),
         ([{"memory_length": 4}, {}], [8], [16], None, [None, None]),
+        ([{"judger": True}, {"judger": False}], [8], [16], None, [None, None]),
         ([{"memory_length": 4, "n_layers": 1}, {"memory_length": 8, "n_layers": 2}], [8], [16], None, [None, None]),
         ([], [8], [16], None, [None]),
     ],
@@ -90,6 +91,22 @@ def test_the_axis_is_what_differs(
     (group,) = grid(["compressive"], Conditions(), memories, n_envs, windows, [1], ["cpu"])
     assert group.axis == axis
     assert [entry.at for entry in group.entries] == at
+
+
+def test_agents_without_a_memory_of_ours_are_measured_once() -> None:
+    sizes = [{"hidden_size": 8}, {"hidden_size": 16}]
+    (group,) = grid(["recurrent_ppo", "lstm", "memoryless"], Conditions(), sizes, [8], [16], [1], ["cpu"])
+    assert group.axis == "hidden_size"
+    assert [(entry.agent, entry.at) for entry in group.entries] == [
+        ("recurrent_ppo", None),
+        ("lstm", 8),
+        ("lstm", 16),
+        ("memoryless", None),
+    ]
+    assert [entry.conditions.memory_kwargs for entry in group.entries] == [{}, *sizes, {}]
+    # Environments are something that all have.
+    (group,) = grid(["recurrent_ppo", "lstm"], Conditions(), [{"hidden_size": 8}], [1, 8], [16], [1], ["cpu"])
+    assert [entry.at for entry in group.entries] == [1, 8, 1, 8]
 
 
 def test_it_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -126,6 +143,10 @@ def test_it_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["--policies", "lstm", "--window", "16", "--batch-size", "24"], ["--batch-size 24", "sequence_length"]),
         (["--policies", "lstm", "--env", "TMaze"], ["TMaze", "MemoryAgents/TMaze-v0"]),
         (["--policies", "lstm", "--memory-kwargs", "n_layer=1"], ["n_layer"]),
+        (
+            ["--policies", "recurrent_ppo,memoryless", "--memory-kwargs", "hidden_size=16"],
+            ["--memory-kwargs hidden_size=16", "recurrent_ppo", "leave it out"],
+        ),
         (["--threads", "2", "--clock", "cpu"], ["--clock cpu", "--threads 1"]),
         (["--clock", "cup"], ["--clock 'cup'", "cpu"]),
         (["--device", "gpu"], ["--device 'gpu'"]),

@@ -127,3 +127,15 @@ def test_scaling_is_drawn(tmp_path: Path) -> None:
     png, svg = save_picture(picture, tmp_path)
     assert png.stat().st_size > 1000
     assert ">other</text>" in svg.read_text()
+
+
+def test_agents_off_the_axis_are_level_lines() -> None:
+    agents = [replace(ONE, n_envs=16), OTHER, replace(ONE, n_envs=4)]
+    picture = scaling_picture(measured(*agents, axis="hidden_size", at=(16.0, None, 4.0)), "scaling")
+    grows, level = picture.figure.axes[0].lines
+    assert np.asarray(grows.get_xdata()).tolist() == [4.0, 16.0]
+    # From edge to edge.
+    assert np.asarray(level.get_xdata()).tolist() == [0, 1]
+    assert np.asarray(level.get_ydata()).tolist() == [1.0, 1.0]
+    assert (grows.get_label(), level.get_label()) == ("one", "other")
+    assert "Acting, all environments of other: 1 ms/step" in picture.alt
