@@ -166,6 +166,7 @@ def grid(
     windows: Sequence[int],
     threads: Sequence[int],
     devices: Sequence[str],
+    policies: Sequence[dict[str, Any]] = (),
 ) -> list[Group]:
     """
     :param agents: names of agents
@@ -175,18 +176,20 @@ def grid(
     :param windows: window lengths
     :param threads: numbers of PyTorch's threads
     :param devices: PyTorch's devices
+    :param policies: further arguments of policies, for the same agents as those of memories
     :return: every combination; those of one device and one number of threads are measured in turns
     """
     axis, place = _axis(memories, n_envs, windows)
-    sizes = {agent: memories or [{}] if remembers(base.subject(agent).config) else [{}] for agent in agents}
+    variants: list[tuple[dict[str, Any], dict[str, Any]]] = list(product(memories or [{}], policies or [{}]))
+    once: list[tuple[dict[str, Any], dict[str, Any]]] = [({}, {})]
+    own = {agent: variants if remembers(base.subject(agent).config) else once for agent in agents}
     groups = []
     for device, number in product(devices, threads):
         entries = []
         for agent in agents:
-            for memory, envs, window in product(sizes[agent], n_envs, windows):
-                conditions = replace(
-                    base, device=device, threads=number, memory_kwargs=memory, n_envs=envs, window=window
-                )
+            for (memory, policy), envs, window in product(own[agent], n_envs, windows):
+                arguments = dict(memory_kwargs=memory, policy_kwargs=policy, n_envs=envs, window=window)
+                conditions = replace(base, device=device, threads=number, **arguments)
                 entries.append(Entry(agent, conditions, place(conditions)))
         groups.append(Group("grid", ", ".join(agents), tuple(entries), axis))
     return groups

@@ -63,6 +63,14 @@ def throughput(
             "Agents without a memory of this library are measured once."
         ),
     ] = None,
+    policy_kwargs: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --policies: further arguments of the policies of this library's agents, as autocast=bfloat16, "
+            "compile=true or cuda_graph=false; key=value or a JSON object; each one given is another variant, {} the "
+            "agent as it is. Agents without a memory of this library are measured once."
+        ),
+    ] = None,
     n_envs: Annotated[
         list[str] | None, typer.Option(help="With --policies: environments side by side, as 1,8 (repeatable).")
     ] = None,
@@ -104,8 +112,8 @@ def throughput(
             "--threads 1 --device cpu, or --clock wall"
         )
     own = {
-        "--env": env, "--env-kwargs": env_kwargs, "--memory-kwargs": memory_kwargs, "--n-envs": n_envs,
-        "--window": window, "--batch-size": batch_size, "--n-epochs": n_epochs,
+        "--env": env, "--env-kwargs": env_kwargs, "--memory-kwargs": memory_kwargs, "--policy-kwargs": policy_kwargs,
+        "--n-envs": n_envs, "--window": window, "--batch-size": batch_size, "--n-epochs": n_epochs,
     }  # fmt: skip
     if policies is None:
         for option, given in own.items():
@@ -129,11 +137,12 @@ def throughput(
         if not agents:
             raise UsageError(f"--policies {','.join(policies)!r} names no agent; write names, as lstm,recurrent_ppo")
         own_memory = [name for name in agents if remembers(base.subject(name).config)]
-        if memory_kwargs and not own_memory:
-            raise UsageError(
-                f"--memory-kwargs {' '.join(memory_kwargs)} is for memories of this library, and none of "
-                f"{', '.join(agents)} has one; leave it out, or name an agent such as lstm"
-            )
+        for option, given in {"--memory-kwargs": memory_kwargs, "--policy-kwargs": policy_kwargs}.items():
+            if given and not own_memory:
+                raise UsageError(
+                    f"{option} {' '.join(given)} is for agents with a memory of this library, and none of "
+                    f"{', '.join(agents)} has one; leave it out, or name an agent such as lstm"
+                )
         groups = grid(
             agents,
             base,
@@ -142,6 +151,7 @@ def throughput(
             numbers("--window", window, least=2) or [base.window],
             counts,
             devices,
+            [parse_kwargs("--policy-kwargs", [item]) for item in policy_kwargs or []],
         )
     _measure_all(groups, repeats, clock, out)
 

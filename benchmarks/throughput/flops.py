@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch as th
@@ -13,6 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from memory_agents.benchmarks.throughput.stopwatch import WALL, Stopwatch
+from memory_agents.nn.mixed_precision import FORMATS
 
 #: Edges of the square matrices that are multiplied to find the peak.
 CPU_SIZES = (256, 512, 1024, 2048)
@@ -67,7 +68,11 @@ def _products(total: th.Size, left: th.Size, right: th.Size, **_: Any) -> int:
 
 
 def matmul_peaks(
-    device: str, sizes: Sequence[int] | None = None, seconds: float = 0.15, clock: str = WALL
+    device: str,
+    sizes: Sequence[int] | None = None,
+    seconds: float = 0.15,
+    clock: str = WALL,
+    formats: Collection[str] = (),
 ) -> dict[str, float]:
     """
     The most operations a second that products of two square matrices reach, over their sizes and over repeats.
@@ -76,11 +81,12 @@ def matmul_peaks(
     :param sizes: edges of the matrices (default: what suits the device)
     :param seconds: how long to try each size, twice at least
     :param clock: of which times seconds are
+    :param formats: types of number beside float32, by name; those that learning can have are measured on a GPU anyway
     :return: operations per second, by the type of number; on the CPU also ``float32, oneDNN``, those of oneDNN called
         by itself, which on some processors is much quicker than the library that ``th.mm`` calls
     """
     watch, found = Stopwatch(th.device(device), clock), {}
-    for name, dtype, multiply in _ways(watch.device):
+    for name, dtype, multiply in _ways(watch.device, formats):
         best = 0.0
         for size in sizes or (CUDA_SIZES if watch.device.type == "cuda" else CPU_SIZES):
             one, other = (th.randn(size, size, device=device).to(dtype) for _ in range(2))
@@ -95,11 +101,10 @@ def matmul_peaks(
     return found
 
 
-def _ways(device: th.device) -> list[tuple[str, th.dtype, Multiply]]:
-    if device.type == "cuda":
-        return [("float32", th.float32, th.mm), ("bfloat16", th.bfloat16, th.mm)]
+def _ways(device: th.device, formats: Collection[str]) -> list[tuple[str, th.dtype, Multiply]]:
     ways: list[tuple[str, th.dtype, Multiply]] = [("float32", th.float32, th.mm)]
-    if _one_dnn_multiplies():
+    ways += [(name, kind, th.mm) for name, kind in FORMATS.items() if name in formats or device.type == "cuda"]
+    if device.type == "cpu" and _one_dnn_multiplies():
         ways.append(("float32, oneDNN", th.float32, _one_dnn))
     return ways
 

@@ -7,6 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+def written(kwargs: dict[str, Any]) -> str:
+    """
+    :param kwargs: arguments
+    :return: how a table or a picture tells them
+    """
+    return ", ".join(f"{key}={value}" for key, value in kwargs.items())
+
+
 @dataclass
 class Measurement:
     """
@@ -98,10 +106,20 @@ class Measurement:
         return self.flops * self.n_epochs * self.transitions / statistics.median(self.learning_s)
 
     @property
+    def number_format(self) -> str:
+        """Type of number of the matrix products of learning: ``float32``, or that of ``autocast``."""
+        return self.arguments.get("policy_kwargs", {}).get("autocast") or "float32"
+
+    @property
+    def best_rate(self) -> float | None:
+        """Operations a second of the quickest product of large matrices of these numbers; None if not measured."""
+        return max((peak for name, peak in self.peak.items() if name.startswith(self.number_format)), default=None)
+
+    @property
     def share_of_peak(self) -> float | None:
-        """The same as a share of the most that products of large float32 matrices reach on this machine."""
-        rate, peaks = self.flops_per_second, [peak for name, peak in self.peak.items() if name.startswith("float32")]
-        return None if rate is None or not peaks else rate / max(peaks)
+        """Counted operations a second while learning, as a share of that."""
+        rate, best = self.flops_per_second, self.best_rate
+        return None if rate is None or best is None else rate / best
 
     @property
     def busy(self) -> float:

@@ -21,6 +21,8 @@ from memory_agents.benchmarks.throughput.subject import Subject, make
 ACTING_STEPS = 100
 #: How often learning is tried with each size of minibatch, of which the quickest counts.
 BATCH_TRIES = 2
+#: Arguments of policies that say how learning computes what it computes.
+LEARNING_MODE = ("autocast", "compile")
 
 Say = Callable[[str], None]
 
@@ -118,10 +120,12 @@ class Worker:
         return self.found
 
     def _flops(self) -> float:
-        if self.agent.device.type == "cpu":
+        config = self.subject.config
+        # As many of them in other numbers, and a program is none that the counter can look into.
+        plain = {name: value for name, value in config.policy_kwargs.items() if name not in LEARNING_MODE}
+        if self.agent.device.type == "cpu" and plain == config.policy_kwargs:
             return learning_flops(self.agent)
-        on_cpu = replace(self.subject, config=replace(self.subject.config, device="cpu"))
-        agent, venv = make(on_cpu)
+        agent, venv = make(replace(self.subject, config=replace(config, device="cpu", policy_kwargs=plain)))
         if self.found.batch_size is not None:
             agent.batch_size = self.found.batch_size  # type: ignore[attr-defined]
         agent.learn(self.subject.transitions)
@@ -156,13 +160,14 @@ def measure(
         say(f"{subject.name}: preparing")
         workers.append(Worker(subject, clock))
         workers[-1].prepare()
-    peaks = [matmul_peaks(first.device, clock=clock)] if operations else []
+    formats = {worker.found.number_format for worker in workers}
+    peaks = [matmul_peaks(first.device, clock=clock, formats=formats)] if operations else []
     for number in range(rounds):
         say(f"round {number + 1} of {rounds}")
         for worker in workers if number % 2 == 0 else reversed(workers):
             worker.measure()
     if operations:
-        peaks.append(matmul_peaks(first.device, clock=clock))
+        peaks.append(matmul_peaks(first.device, clock=clock, formats=formats))
     found = []
     for worker in workers:
         say(f"{worker.subject.name}: costs")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
@@ -13,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from memory_agents.benchmarks.report.figures import FONT_SIZE, HEIGHT, WIDTH, Picture, dress, line_style
-from memory_agents.benchmarks.throughput.measurement import Measurement
+from memory_agents.benchmarks.throughput.measurement import Measurement, written
 from memory_agents.benchmarks.throughput.results import Measured
 
 
@@ -43,12 +44,12 @@ def scaling_picture(group: Measured, name: str) -> Picture:
     """
     :param group: what was measured along an axis
     :param name: name of the picture's files
-    :return: what acting, learning and both cost along it, one line for each agent, on logarithmic axes; agents that
-        have not what grows along it are level lines
+    :return: what acting, learning and both cost along it, one line for each agent and variant, on logarithmic axes;
+        agents that have not what grows along it are level lines
     """
     lines: dict[str, list[tuple[float | None, Measurement]]] = {}
-    for at, each in zip(group.at, group.agents, strict=True):
-        lines.setdefault(each.agent, []).append((at, each))
+    for at, each, label in zip(group.at, group.agents, _labels(group.agents), strict=True):
+        lines.setdefault(label, []).append((at, each))
     height = HEIGHT + 0.16 * ceil(len(lines) / LEGEND_COLUMNS)
     figure = Figure(figsize=(len(PANELS) * 0.75 * WIDTH, height), layout="constrained")
     panels = figure.subplots(1, len(PANELS), squeeze=False)[0]
@@ -68,6 +69,13 @@ def scaling_picture(group: Measured, name: str) -> Picture:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, **_LEGEND)
     return Picture(name, f"{group.title}. {'; '.join(told)}.", figure, HEIGHT)
+
+
+def _labels(agents: Sequence[Measurement]) -> list[str]:
+    """Their names, with the arguments of the policy where an agent has come with several."""
+    told = [(each.agent, written(each.arguments.get("policy_kwargs", {}))) for each in agents]
+    variants = Counter(name for name, _ in set(told))
+    return [f"{name}, {policy or 'as it is'}" if variants[name] > 1 else name for name, policy in told]
 
 
 def _scale(axes: Axes, at: list[float], label: str) -> None:

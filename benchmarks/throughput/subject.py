@@ -57,6 +57,7 @@ class Conditions:
     :param threads: PyTorch's threads
     :param device: PyTorch's device
     :param memory_kwargs: arguments of the memories of agents that have one of this library's
+    :param policy_kwargs: further arguments of the policies of these agents, as ``autocast``
     :param batch_sizes: minibatches to choose the quickest of for every agent; none: this library's agents have their
         default, and of the others' the quickest of 128 transitions, the double of it and so on up to a whole rollout
     :param search_batches: False: without ``batch_sizes`` the others learn from whole rollouts, or from minibatches of
@@ -72,6 +73,7 @@ class Conditions:
     threads: int = 1
     device: str = "cpu"
     memory_kwargs: dict[str, Any] = field(default_factory=dict)
+    policy_kwargs: dict[str, Any] = field(default_factory=dict)
     batch_sizes: tuple[int, ...] = ()
     search_batches: bool = True
     n_epochs: int = DEFAULT_EPOCHS
@@ -102,7 +104,11 @@ class Conditions:
         )
         sizes = self.batch_sizes
         if remembers(config):
-            config = replace(config, memory_kwargs={**config.memory_kwargs, **self.memory_kwargs})
+            config = replace(
+                config,
+                memory_kwargs={**config.memory_kwargs, **self.memory_kwargs},
+                policy_kwargs={**config.policy_kwargs, **self.policy_kwargs},
+            )
         elif not is_foreign:
             rollout = self.window * self.n_envs
             sizes = sizes or (doubled(SMALLEST_BATCH, rollout) if self.search_batches else (min(rollout, LARGE_BATCH),))

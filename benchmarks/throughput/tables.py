@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 
 from memory_agents.benchmarks.collect import markdown
-from memory_agents.benchmarks.throughput.measurement import Measurement
+from memory_agents.benchmarks.throughput.measurement import Measurement, written
 from memory_agents.benchmarks.throughput.results import Measured
 from memory_agents.benchmarks.throughput.stopwatch import WALL
 
@@ -26,9 +26,9 @@ SPEED_NOTE = (
 COST_NOTE = (
     "State: bytes of memory states that a rollout holds for each transition; saved: how many times as many the memory "
     "of every step would be. Operations: matrix products and attention, forward and backward, for a transition in a "
-    "pass; elementwise work, norms and the optimizer are not counted. Peak: the quickest product of large float32 "
-    "matrices on this machine. Memory: at most, in a process that learns this alone, and how much of it came with the "
-    "agent and its environments."
+    "pass; elementwise work, norms and the optimizer are not counted. Peak: the quickest product of large matrices on "
+    "this machine, in float32 or, where learning has another format, in that. Memory: at most, in a process that "
+    "learns this alone, and how much of it came with the agent and its environments."
 )
 CPU_NOTE = "All times are CPU seconds."
 
@@ -39,8 +39,9 @@ def speed_rows(group: Measured) -> list[Row]:
     :return: headings, and a row for each agent
     """
     heading = (
-        *("agent", "memory", "envs", "window", "threads", "minibatch", "acting ms/step", "collecting ms/step"),
-        *("env ms/step", "learning ms/update", "learning µs/transition", "steps/s"),
+        *("agent", "memory", "policy", "envs", "window", "threads", "minibatch"),
+        *("acting ms/step", "collecting ms/step", "env ms/step"),
+        *("learning ms/update", "learning µs/transition", "steps/s"),
         *("relative: acting", "learning", "end to end"),
     )
     first = group.agents[0]
@@ -69,15 +70,14 @@ def cost_rows(group: Measured) -> list[Row]:
     :return: headings, and a row for each agent
     """
     heading = (
-        *("agent", "memory", "envs", "window", "threads", "parameters", "state bytes/transition", "saved"),
+        *("agent", "memory", "policy", "envs", "window", "threads", "parameters", "state bytes/transition", "saved"),
         *("kFLOP/transition", "learning GFLOP/s", "share of peak", "peak GFLOP/s", "memory MiB", "of which its own"),
     )
     return [heading, *(_costs(each) for each in group.agents)]
 
 
 def _costs(each: Measurement) -> Row:
-    rate, share = each.flops_per_second, each.share_of_peak
-    peaks = [peak for name, peak in each.peak.items() if name.startswith("float32")]
+    rate, share, best = each.flops_per_second, each.share_of_peak, each.best_rate
     return (
         *_name(each),
         f"{each.parameters:,}",
@@ -86,7 +86,7 @@ def _costs(each: Measurement) -> Row:
         NONE if each.flops is None else f"{each.flops / 1e3:,.0f}",
         NONE if rate is None else f"{rate / 1e9:.1f}",
         NONE if share is None else f"{share:.1%}",
-        NONE if not peaks else f"{max(peaks) / 1e9:.0f}",
+        NONE if best is None else f"{best / 1e9:.0f}",
         _mib(each, "process_mib") + (f", GPU {_mib(each, 'cuda_mib')}" if "cuda_mib" in each.memory else ""),
         _mib(each, "own_mib"),
     )
@@ -97,10 +97,9 @@ def _mib(each: Measurement, name: str) -> str:
 
 
 def _name(each: Measurement) -> Row:
-    kwargs = each.arguments.get("memory_kwargs", {})
-    memory = ", ".join(f"{key}={value}" for key, value in kwargs.items())
+    memory, policy = (written(each.arguments.get(name, {})) for name in ("memory_kwargs", "policy_kwargs"))
     device = "" if each.device == "cpu" else f" on {each.device}"
-    return (each.agent, memory or NONE, str(each.n_envs), str(each.window), f"{each.threads}{device}")
+    return (each.agent, memory or NONE, policy or NONE, str(each.n_envs), str(each.window), f"{each.threads}{device}")
 
 
 def disturbed(groups: Sequence[Measured]) -> list[str]:

@@ -109,6 +109,34 @@ def test_agents_without_a_memory_of_ours_are_measured_once() -> None:
     assert [entry.at for entry in group.entries] == [1, 8, 1, 8]
 
 
+def test_arguments_of_policies_are_variants_of_agents_with_a_memory_of_ours() -> None:
+    variants = [{}, {"autocast": "bfloat16"}]
+    (group,) = grid(["lstm", "recurrent_ppo"], Conditions(), [], [1, 8], [16], [1], ["cpu"], variants)
+    assert [(entry.agent, entry.conditions.policy_kwargs, entry.at) for entry in group.entries] == [
+        ("lstm", {}, 1),
+        ("lstm", {}, 8),
+        ("lstm", {"autocast": "bfloat16"}, 1),
+        ("lstm", {"autocast": "bfloat16"}, 8),
+        ("recurrent_ppo", {}, 1),
+        ("recurrent_ppo", {}, 8),
+    ]
+
+
+def test_arguments_of_policies_are_measured(tmp_path: Path) -> None:
+    args = ["--policies", "lstm", "--n-envs", "2", "--window", "8", "--n-epochs", "1", "--repeats", "1"]
+    args += ["--threads", "1", "--policy-kwargs", "{}", "--policy-kwargs", '{"autocast": "bfloat16"}']
+    assert run(["throughput", *args, "--out", str(tmp_path)]) == 0
+    ((plain, mixed),) = (group.agents for group in load_results(tmp_path / "results.json")[0])
+    assert (plain.arguments["policy_kwargs"], mixed.arguments["policy_kwargs"]) == ({}, {"autocast": "bfloat16"})
+    # As many operations, and a peak in numbers of their own.
+    assert plain.flops == mixed.flops
+    assert mixed.best_rate == mixed.peak["bfloat16"] == plain.peak["bfloat16"]
+    assert plain.best_rate == max(rate for name, rate in plain.peak.items() if name != "bfloat16")
+    table = (tmp_path / "table.md").read_text()
+    assert table.count("| lstm | - | autocast=bfloat16 | 2 | 8 |") == 2
+    assert table.count("| lstm | - | - | 2 | 8 |") == 2
+
+
 def test_it_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new" / "speed"
     args = ["--policies", "lstm", "--env", "MemoryAgents/TMaze-v0", "--env-kwargs", "corridor=4", "--n-envs", "2"]
@@ -147,6 +175,10 @@ def test_it_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             ["--policies", "recurrent_ppo,memoryless", "--memory-kwargs", "hidden_size=16"],
             ["--memory-kwargs hidden_size=16", "recurrent_ppo", "leave it out"],
         ),
+        (["--policies", "lstm", "--policy-kwargs", "autocast=float16"], ["autocast", "bfloat16"]),
+        (["--policies", "lstm", "--policy-kwargs", "memory_class=gru"], ["--policy-kwargs memory_class"]),
+        (["--policies", "recurrent_ppo", "--policy-kwargs", "compile=true"], ["--policy-kwargs compile=true", "lstm"]),
+        (["--policy-kwargs", "compile=true"], ["--policy-kwargs", "--policies"]),
         (["--threads", "2", "--clock", "cpu"], ["--clock cpu", "--threads 1"]),
         (["--clock", "cup"], ["--clock 'cup'", "cpu"]),
         (["--device", "gpu"], ["--device 'gpu'"]),

@@ -67,6 +67,12 @@ def test_peak_of_this_machine() -> None:
     assert 1e8 < found["float32"] < 1e14
 
 
+def test_peak_in_another_format() -> None:
+    found = matmul_peaks("cpu", sizes=(64,), seconds=0, formats=("float32", "bfloat16"))
+    assert set(found) - {"float32, oneDNN"} == {"float32", "bfloat16"}
+    assert found["bfloat16"] > 0
+
+
 def test_an_operator_that_is_gone_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def gone(*_: object) -> None:
         raise AttributeError

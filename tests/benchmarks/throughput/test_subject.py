@@ -40,6 +40,16 @@ def test_sizes_of_memories_go_to_agents_that_have_one() -> None:
     assert conditions.subject("memoryless").config.memory_kwargs == {}
 
 
+def test_arguments_of_policies_go_to_agents_with_a_memory_of_ours() -> None:
+    conditions = replace(CARTPOLE, policy_kwargs={"autocast": "bfloat16"})
+    agent, venv = make(conditions.subject("lstm"))
+    venv.close()
+    assert isinstance(agent, PPO)
+    assert agent.policy.learning_mode.autocast == "bfloat16"
+    assert conditions.subject("recurrent_ppo").config == CARTPOLE.subject("recurrent_ppo").config
+    assert conditions.subject("memoryless").config.policy_kwargs == {}
+
+
 def test_minibatches_are_looked_for_where_they_are_not_ours() -> None:
     conditions = replace(CARTPOLE, window=100)
     assert conditions.subject("lstm").batch_sizes == ()

@@ -72,6 +72,18 @@ def test_costs() -> None:
     assert column(rows, "of which its own") == ["51", "-"]
 
 
+def test_the_peak_is_that_of_the_numbers_that_learning_computes_in() -> None:
+    peak = {"float32": 5e10, "float32, oneDNN": 1e11, "bfloat16": 4e11}
+    plain, mixed = (
+        measurement("one", peak=peak, arguments={"policy_kwargs": kwargs}) for kwargs in ({}, {"autocast": "bfloat16"})
+    )
+    unknown = replace(mixed, peak={"float32": 5e10})
+    rows = cost_rows(measured(plain, mixed, unknown))
+    assert column(rows, "policy") == ["-", "autocast=bfloat16", "autocast=bfloat16"]
+    assert column(rows, "share of peak") == ["16.0%", "4.0%", "-"]
+    assert column(rows, "peak GFLOP/s") == ["100", "400", "-"]
+
+
 def test_costs_that_were_not_measured_have_no_table() -> None:
     assert page([measured(ONE)]).count("| agent |") == 2
     assert page([measured(replace(ONE, flops=None))]).count("| agent |") == 1
@@ -127,6 +139,14 @@ def test_scaling_is_drawn(tmp_path: Path) -> None:
     png, svg = save_picture(picture, tmp_path)
     assert png.stat().st_size > 1000
     assert ">other</text>" in svg.read_text()
+
+
+def test_variants_of_an_agent_are_lines_of_their_own() -> None:
+    arguments = {"policy_kwargs": {"autocast": "bfloat16"}}
+    agents = [ONE, replace(ONE, arguments=arguments), replace(OTHER, arguments=arguments)]
+    picture = scaling_picture(measured(*agents, axis="environments", at=(1.0, 1.0, 1.0)), "scaling")
+    lines = [line.get_label() for line in picture.figure.axes[0].lines]
+    assert lines == ["one, as it is", "one, autocast=bfloat16", "other"]
 
 
 def test_agents_off_the_axis_are_level_lines() -> None:
