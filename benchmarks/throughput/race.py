@@ -38,11 +38,12 @@ RACERS = ("compressive", "recurrent_ppo_256", "recurrent_ppo_defaults")
 @dataclass(frozen=True)
 class Rules:
     """
-    :param budget: environment steps after which a run is given up
+    :param budget: environment steps after which a run is given up, at the end of the update in which they are reached
     :param check_every: environment steps between two evaluations, at the end of the next update
     :param episodes: episodes of an evaluation, with deterministic actions
     :param success_rate: share of successes from which on a task is solved
-    :param max_ratio: times the seconds of the first agent that solved it, after which a run of another is given up
+    :param max_ratio: times the seconds in which the first agent solved it, after which a run of another is given up, at
+        the end of the update in which they pass. Both it and the budget end with a last evaluation, which counts
     """
 
     budget: int = 1_000_000
@@ -61,7 +62,8 @@ class Finish:
     :param arguments: all arguments of the run
     :param rules: when it was over
     :param max_seconds: seconds of training after which it was to be given up; None for no such bound
-    :param solved: whether the task was solved within the budget and these seconds
+    :param solved: whether an evaluation showed the task solved. The last one counts, which is at the end of the update
+        in which the budget or these seconds ran out, so that ``seconds`` may be a little more than these
     :param steps: environment steps trained for
     :param seconds: seconds of training, evaluations not counted
     :param cpu_seconds: the same in CPU seconds of the process
@@ -96,7 +98,8 @@ class Referee(BaseCallback):
 
     :param config: the arguments of the run
     :param rules: when to look, and when it is over
-    :param max_seconds: seconds of training after which it is over, evaluated once more
+    :param max_seconds: seconds of training after which it is over, at the end of the update in which they pass; it is
+        evaluated once more then, and that evaluation counts
     """
 
     def __init__(self, config: TrainingConfig, rules: Rules, max_seconds: float = math.inf) -> None:
