@@ -14,6 +14,7 @@ from memory_agents.benchmarks.config import hardware, versions
 from memory_agents.benchmarks.curves import check_picture
 from memory_agents.benchmarks.env_ids import check_env
 from memory_agents.benchmarks.env_speed import steps_per_second, vectorised_steps_per_second
+from memory_agents.benchmarks.episode_cost import episode_cost as measure_episode
 from memory_agents.benchmarks.gallery import draw_gallery, environments_with_oracle
 from memory_agents.benchmarks.output import check_file, make_folder
 from memory_agents.envs import ENVIRONMENTS
@@ -120,16 +121,13 @@ def episode_cost(
     out: Annotated[Path | None, typer.Option(help="File for the figures, as JSON.", callback=no_folder)] = None,
 ) -> None:
     """Compare the time and memory of a step late in an episode with one early in it."""
-    # Only here: it measures the process by a module that Windows lacks.
-    from memory_agents.benchmarks.episode_cost import episode_cost as measure
-
     check_name("--memory-class", memory_class, memory_registry, f"use {', '.join(memory_registry)}")
     if early >= late:
         raise UsageError(f"--early {early} must be smaller than --late {late}; lower --early")
     if threads is not None:
         th.set_num_threads(threads)
     try:
-        figures = measure(
+        figures = measure_episode(
             memory_class, parse_kwargs("--memory-kwargs", memory_kwargs or []), n_envs, early, late, repeats
         )
     except (TypeError, ValueError) as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 import statistics
 import time
 from typing import Any
 
 import torch as th
 
+from memory_agents.benchmarks.process_memory import most_memory
 from memory_agents.memory import MemoryCore, tree_bytes, tree_clone
 from memory_agents.memory.building import make_memory
 
@@ -44,7 +44,8 @@ def episode_cost(
     :param late: a late step
     :param repeats: pairs of blocks
     :param block: steps per block
-    :return: milliseconds per step at both, their ratio, bytes of state at both, peak memory of the process at both
+    :return: milliseconds per step at both, their ratio, bytes of state at both, peak memory of the process up to
+        both in MiB (None where the system does not tell it, as Windows)
     """
     th.manual_seed(0)
     core = make_memory(memory, INPUT_DIM, memory_kwargs)
@@ -55,7 +56,7 @@ def episode_cost(
         _, state = advance(core, state, x, step - at)
         at = step
         states[step] = tree_clone(state)
-        peaks[step] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peaks[step] = _peak_mib()
     seconds: dict[int, list[float]] = {early: [], late: []}
     for repeat in range(repeats):
         for step in (early, late) if repeat % 2 == 0 else (late, early):
@@ -69,5 +70,12 @@ def episode_cost(
         "milliseconds_per_step": {str(step): round(median, 4) for step, median in medians.items()},
         "ratio": round(statistics.median(b / a for a, b in zip(seconds[early], seconds[late], strict=True)), 4),
         "state_bytes": {str(step): tree_bytes(state) for step, state in states.items()},
-        "peak_process_mib": {str(step): round(peak, 1) for step, peak in peaks.items()},
+        "peak_process_mib": {str(step): peak for step, peak in peaks.items()},
     }
+
+
+def _peak_mib() -> float | None:
+    try:
+        return round(most_memory() / 2**20, 1)
+    except OSError:
+        return None

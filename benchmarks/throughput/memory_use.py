@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +10,8 @@ import torch as th
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
+from memory_agents.benchmarks.arguments import chosen_device
+from memory_agents.benchmarks.process_memory import memory_now, most_memory
 from memory_agents.benchmarks.throughput.subject import Subject, make
 from memory_agents.common import MemoryActorCriticPolicy
 from memory_agents.common.buffers import SequenceRolloutBuffer
@@ -26,7 +26,8 @@ def peak_memory(subject: Subject) -> dict[str, float]:
 
     :param subject: the agent and its environments
     :return: ``process_mib``, the most memory the process had; ``own_mib``, how much more that is than it had with all
-        libraries imported and nothing made; on a CUDA device also ``cuda_mib``, the most that tensors had there
+        libraries imported, the device at work and nothing made; on a CUDA device also ``cuda_mib``, the most that
+        tensors had there
     """
     # Of a forked process the peak would be this one's, too.
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -37,35 +38,24 @@ def _learn_once(subject: Subject) -> dict[str, float]:
     th.set_num_threads(subject.config.threads or 1)
     # PyTorch loads some libraries only now.
     th.nn.Linear(4, 4)(th.ones(2, 4)).sum().backward()
-    cuda = th.device(subject.config.device).type == "cuda"
-    before = _resident("VmRSS")
+    device = chosen_device(subject.config.device)
+    _context(device)
+    before = memory_now()
     agent, venv = make(subject)
     agent.learn(2 * subject.transitions)
     venv.close()
-    peak = _resident("VmHWM")
+    peak = most_memory()
     found = {"process_mib": peak / MIB, "own_mib": (peak - before) / MIB}
-    if cuda:
-        found["cuda_mib"] = th.cuda.max_memory_allocated() / MIB
+    if device.type == "cuda":
+        found["cuda_mib"] = th.cuda.max_memory_allocated(device) / MIB
     return found
 
 
-def _resident(name: str) -> float:
-    """
-    :param name: VmRSS for the bytes in memory now, VmHWM for the most there have been
-    :return: bytes of this process; where the system does not tell the first, the second
-    :raises OSError: where the system tells neither
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # Not getrusage(), whose peak on Linux begins with that of the process that started this one.
-        line = next(line for line in status.read_text().splitlines() if line.startswith(f"{name}:"))
-        return 1024 * float(line.split()[1])
-    if sys.platform == "win32":
-        raise OSError("Windows does not tell a process's memory in a way that Python knows")
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return unit * float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+def _context(device: th.device) -> None:
+    """Make a CUDA device's context, which is there whatever is made later, so that it is not counted as an agent's."""
+    if device.type == "cuda":
+        th.ones(1, device=device)
+        th.cuda.synchronize(device)
 
 
 def state_bytes(agent: OnPolicyAlgorithm) -> tuple[float, float]:

@@ -10,10 +10,11 @@ from sb3_contrib.common.recurrent.type_aliases import RNNStates
 from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from memory_agents.benchmarks.throughput import acting as acting_module
+from memory_agents.benchmarks.throughput import memory_use
 from memory_agents.benchmarks.throughput.acting import Acting, RolloutPlayer, filling_steps
 from memory_agents.benchmarks.throughput.measuring import ACTING_STEPS, Worker, measure
 from memory_agents.benchmarks.throughput.memory_use import peak_memory, state_bytes
-from memory_agents.benchmarks.throughput.subject import make
+from memory_agents.benchmarks.throughput.subject import Subject, make
 from memory_agents.common import MemoryActorCriticPolicy
 from memory_agents.common.rollout_steps import Acted, RolloutSteps, on_cpu
 from memory_agents.memory import tree_leaves
@@ -191,6 +192,42 @@ def test_peak_memory_is_that_of_a_process_of_its_own() -> None:
     small = peak_memory(CARTPOLE.subject("memoryless"))
     assert 10 < small["own_mib"] < small["process_mib"] < 4000
     assert set(small) == {"process_mib", "own_mib"}
+
+
+def test_what_was_there_before_the_agent_is_not_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    devices: list[th.device] = []
+
+    def context(device: th.device) -> None:
+        order.append("context")
+        devices.append(device)
+
+    def now() -> float:
+        order.append("before")
+        return 0.0
+
+    def made(subject: Subject) -> Any:
+        order.append("agent")
+        return make(subject)
+
+    def most() -> float:
+        order.append("most")
+        return 8.0 * 2**20
+
+    for name, function in (("_context", context), ("memory_now", now), ("make", made), ("most_memory", most)):
+        monkeypatch.setattr(memory_use, name, function)
+    assert memory_use._learn_once(CARTPOLE.subject("memoryless")) == {"process_mib": 8.0, "own_mib": 8.0}
+    assert order == ["context", "before", "agent", "most"]
+    assert devices == [th.device("cpu")]
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "cpu"])
+def test_the_context_is_that_of_the_device(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[th.device] = []
+    monkeypatch.setattr(th, "ones", lambda *_, device: asked.append(device))
+    monkeypatch.setattr(th.cuda, "synchronize", asked.append)
+    memory_use._context(th.device(device))
+    assert asked == ([] if device == "cpu" else [th.device(device)] * 2)
 
 
 def test_costs_can_be_left_out() -> None:
