@@ -115,7 +115,9 @@ class Referee(BaseCallback):
         self._resume()
 
     def _on_rollout_start(self) -> None:
-        late = self.seconds + time.perf_counter() - self._started >= self.max_seconds
+        seconds = self.seconds + time.perf_counter() - self._started
+        # Before the first rollout there has been no update.
+        late = self.num_timesteps > 0 and seconds >= self.max_seconds
         if late or self.num_timesteps >= self._next:
             self._check()
             self.over = late or self.solved

@@ -114,6 +114,12 @@ def test_who_solves_it_at_the_last_moment_has_solved_it() -> None:
     assert found.steps == 64
 
 
+def test_nobody_is_given_up_before_the_first_update() -> None:
+    rules = Rules(budget=1024, check_every=1024, episodes=1, success_rate=2.0, max_ratio=1.0)
+    found = race("tmaze", "lstm", SMALL, rules, finish("compressive", 0, 0.0))
+    assert [steps for steps, _, _ in found.checks] == [64]
+
+
 def test_evaluations_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(*args: Any) -> Any:
         time.sleep(0.5)
