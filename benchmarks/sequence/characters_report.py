@@ -15,7 +15,8 @@ from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.collect import markdown
 from memory_agents.benchmarks.config import CONFIG_FILE
 from memory_agents.benchmarks.curves import plot_seeds
-from memory_agents.benchmarks.sequence.characters import AGENTS, PUBLISHED, CharacterConfig
+from memory_agents.benchmarks.labels import in_brackets
+from memory_agents.benchmarks.sequence.characters import AGENTS, CONCERNS, PUBLISHED, CharacterConfig
 from memory_agents.benchmarks.sequence.characters_files import READING_FILE
 from memory_agents.benchmarks.sequence.pictures import save_picture
 from memory_agents.benchmarks.sequence.runs import CURVE_FILE, finished_runs, read_column
@@ -81,10 +82,10 @@ def character_tables(groups: Sequence[Group]) -> str:
     memories, functions = _panels(groups)
     parts = [f"Text: {_text(groups[0][0][2])}."]
     if memories:
-        parts.append(markdown([MEMORY_HEADINGS, *map(_memory_row, memories)]))
+        parts.append(markdown([MEMORY_HEADINGS, *map(_memory_row, _labels(memories), memories)]))
     if functions:
         functions.sort(key=lambda group: _mean([score["test_bits"] for _, score, _ in group]) or float("inf"))
-        parts.append(markdown([COMPRESSION_HEADINGS, *map(_compression_row, functions)]))
+        parts.append(markdown([COMPRESSION_HEADINGS, *map(_compression_row, _told(functions), functions)]))
     return "\n\n".join(parts)
 
 
@@ -96,9 +97,32 @@ def _panels(groups: Sequence[Group]) -> tuple[list[Group], list[Group]]:
     return memories, [] if functions == plain else functions
 
 
-def _label(config: CharacterConfig) -> str:
-    """The folder's name but for the seed."""
-    return config.name.rpartition("-s")[0]
+def _labels(groups: Sequence[Group]) -> list[str]:
+    """The names of folders but for the seed, and in brackets the settings in which the groups differ."""
+    return [group[0][0].name.rpartition("-s")[0] + told for group, told in zip(groups, _told(groups), strict=True)]
+
+
+def _told(groups: Sequence[Group]) -> list[str]:
+    """In brackets the settings in which groups differ, but for those that are in the names."""
+    settings = [_settings(group[0]) for group in groups]
+    names = [
+        name
+        for name in dict.fromkeys(name for each in settings for name in each)
+        if len({json.dumps(each[name], sort_keys=True) for each in settings if name in each}) > 1
+    ]
+    return [in_brackets({name: each[name] for name in names if name in each}) for each in settings]
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    """Those that the run's agent has and its name does not tell."""
+    config, _, folder = run
+    foreign = {name for name, agents in CONCERNS.items() if config.agent not in agents}
+    told = {"agent", "compression", "random_probability", "seed", "data"}
+    # Paths do not tell which model it was.
+    evaluator = (_described(folder).get("evaluator") or "its own")[:8]
+    return {
+        name: value for name, value in {**asdict(config), "evaluator": evaluator}.items() if name not in foreign | told
+    }
 
 
 #: Bits per character of Chang and Ma 2021 (arXiv 2110.04821) on enwik8, with 8 layers.
@@ -115,10 +139,10 @@ COMPRESSION_HEADINGS = (
 )  # fmt: skip
 
 
-def _memory_row(group: Group) -> tuple[str, ...]:
+def _memory_row(label: str, group: Group) -> tuple[str, ...]:
     config, scores = group[0][0], [score for _, score, _ in group]
     return (
-        _label(config),
+        label,
         *_bits(group),
         number(PUBLISHED_MEMORIES.get(config.agent) if config.compression == "convolution" else None, 3),
         _by_seed(scores, "test_bits_drawn", 4),
@@ -133,11 +157,11 @@ def _memory_row(group: Group) -> tuple[str, ...]:
     )
 
 
-def _compression_row(group: Group) -> tuple[str, ...]:
+def _compression_row(told: str, group: Group) -> tuple[str, ...]:
     config, scores = group[0][0], [score for _, score, _ in group]
     function, _, loss = config.compression.partition("+")
     return (
-        function,
+        function + told,
         loss or "-",
         *_bits(group),
         number(PUBLISHED.get(config.compression), 3),
@@ -185,10 +209,10 @@ def plot_validation(groups: Sequence[Group], path: Path) -> None:
     drawn = [panel for panel in _panels(groups) if panel]
     figure = Figure(figsize=(12, 4.4 * len(drawn)), layout="constrained")
     for row, panel in zip(figure.subplots(len(drawn), 2, squeeze=False), drawn, strict=True):
-        for group in panel:
+        for label, group in zip(_labels(panel), panel, strict=True):
             curves = [_curve(folder) for _, _, folder in group]
             for axes, first in zip(row, (0, group[0][0].pretrain_updates), strict=True):
-                plot_seeds(axes, _label(group[0][0]), [_from(first, curve) for curve in curves], None)
+                plot_seeds(axes, label, [_from(first, curve) for curve in curves], None)
         for axes, title in zip(row, ("the whole run", "after pre-training"), strict=True):
             axes.set(title=title, xlabel="updates", ylabel="validation bits per character")
             axes.legend(fontsize="small")
@@ -223,9 +247,9 @@ def plot_reading(groups: Sequence[Group], path: Path) -> bool:
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     columns = {"likelier decisions": "reading_distance", "drawn decisions": "reading_distance_drawn"}
     for axes, (title, column) in zip(figure.subplots(1, 2, sharey=True), columns.items(), strict=True):
-        for group in judged:
+        for label, group in zip(_labels(judged), judged, strict=True):
             curves = [_reading(folder, column) for _, _, folder in group]
-            plot_seeds(axes, _label(group[0][0]), curves, None)
+            plot_seeds(axes, label, curves, None)
         axes.set(title=title, xlabel="characters read of each lane", yscale="log")
         axes.legend(fontsize="small")
     figure.axes[0].set_ylabel("reading distance, characters")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import shlex
 from dataclasses import asdict
@@ -146,7 +147,21 @@ def test_the_evaluators_weights_decide_and_not_its_path(tmp_path: Path, capsys: 
     assert characters(tmp_path / "own", data, "--agents", "dct", "--seeds", "1") == 0
     capsys.readouterr()
     assert run(["sequence", "characters-table", str(out), str(tmp_path / "own")]) == 0
-    assert capsys.readouterr().out.count("| dct |") == 2
+    table = capsys.readouterr().out
+    digest = hashlib.sha256((tmp_path / "same" / "weights.pt").read_bytes()).hexdigest()
+    assert f'| dct (evaluator="{digest[:8]}") | 0 |' in table
+    assert '| dct (evaluator="its own") | 1 |' in table
+
+
+def test_rows_say_in_which_settings_they_differ(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_text(tmp_path)
+    assert characters(tmp_path / "one", data, "--agents", "xl,random") == 0
+    assert characters(tmp_path / "other", data, "--agents", "xl", "--learning-rate", "0.01") == 0
+    capsys.readouterr()
+    assert run(["sequence", "characters-table", str(tmp_path / "one"), str(tmp_path / "other")]) == 0
+    table = capsys.readouterr().out
+    for label in ("xl (learning_rate=0.003)", "xl (learning_rate=0.01)", "random-p0.5 (learning_rate=0.003)"):
+        assert f"| {label} | 0 |" in table
 
 
 def test_compression_functions_beside_what_was_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
