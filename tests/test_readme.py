@@ -19,6 +19,7 @@ from memory_agents.benchmarks.report.study import read_study
 from memory_agents.benchmarks.report.tables import aggregate_table
 from memory_agents.benchmarks.runs import Run, find_runs, read_runs
 from memory_agents.benchmarks.sequence.algorithmic_report import algorithmic_groups, algorithmic_table
+from memory_agents.benchmarks.sequence.characters_report import character_groups, character_tables
 from memory_agents.benchmarks.sequence.regression_report import regression_groups, regression_table
 from memory_agents.benchmarks.sweeps.plan import plan
 from memory_agents.benchmarks.sweeps.suite_file import parse_suite
@@ -112,6 +113,15 @@ def test_table_of_the_algorithmic_tasks_is_what_the_raw_results_say() -> None:
     rows = algorithmic_table(algorithmic_groups([RESULTS / "sequence" / "algorithmic"]))
     assert len(rows.splitlines()) == 2 + 19
     assert rows in RESULTS_README
+
+
+@pytest.mark.parametrize(("name", "n_agents"), [("characters", 9), ("characters-pre", 8)])
+def test_tables_of_character_models_are_what_the_raw_results_say(name: str, n_agents: int) -> None:
+    groups = character_groups([RESULTS / "sequence" / name])
+    assert len(groups) == n_agents
+    seeds = {group[0][0].agent: [config.seed for config, _, _ in group] for group in groups}
+    assert all(found == ([0] if agent == "narrow" else [0, 1, 2]) for agent, found in seeds.items())
+    assert character_tables(groups) in RESULTS_README
 
 
 def test_race_is_what_the_raw_results_say() -> None:
