@@ -190,7 +190,8 @@ class DCTTrainer:
             found.append(decisions)
             distances.append(choices.reading_distance)
             if drops:
-                undropped.append(self._undropped_losses(part))
+                # With the decisions drawn for it; nothing is dropped out of the evaluator either.
+                undropped.append(self._undropped_losses(self.trainer.model, part, self.trainer.state)[0])
 
         model = self.trainer.update(batch, decide)
         decisions, distance = tree_cat(found), float(th.cat(distances, dim=1).float().mean())
@@ -264,30 +265,27 @@ class DCTTrainer:
         end = th.full_like(judged.step, first + part.tokens.shape[1])
         return _Decisions(judged.scenes, judged.choices, judged.window, first + judged.step, end), choices
 
-    @th.no_grad()
-    def _undropped_losses(self, window: SequenceBatch) -> th.Tensor:
-        """
-        Cross-entropy of every token of a window that is about to be learned from, with the decisions drawn for it, as
-        the model foretells it when nothing is dropped out, as nothing is of the evaluator; 0 where it is not scored,
-        (batch, length).
-        """
-        trainer, precision = self.trainer, self.trainer.format
-        with (
-            evaluating(trainer.model),
-            th.autocast(window.tokens.device.type, precision, enabled=precision is not None),
-        ):
-            logits, _ = trainer.model(window.tokens, trainer.state, window.starts)
-        return cross_entropy(logits, window)
-
-    @th.no_grad()
     def _evaluator_losses(self, batch: SequenceBatch) -> th.Tensor:
         """Cross-entropy of every token as the evaluator foretells it, 0 where it is not scored, (batch, length)."""
-        losses, precision = [], self.trainer.format
+        losses = []
         for part in batch.windows(self.trainer.window or batch.tokens.shape[1]):
-            with th.autocast(part.tokens.device.type, precision, enabled=precision is not None):
-                logits, self.state = self.evaluator(part.tokens, self.state, part.starts)
-            losses.append(cross_entropy(logits, part))
+            found, self.state = self._undropped_losses(self.evaluator, part, self.state)
+            losses.append(found)
         return th.cat(losses, dim=1)
+
+    @th.no_grad()
+    def _undropped_losses(self, model: SequenceModel, window: SequenceBatch, state: Any) -> tuple[th.Tensor, Any]:
+        """
+        :param model: which model, of which nothing is dropped out
+        :param window: some tokens
+        :param state: its state before them
+        :return: cross-entropy of every token as the model foretells it, 0 where it is not scored, (batch, length), and
+            the state after the window
+        """
+        precision = self.trainer.format
+        with evaluating(model), th.autocast(window.tokens.device.type, precision, enabled=precision is not None):
+            logits, state = model(window.tokens, state, window.starts)
+        return cross_entropy(logits, window), state
 
     def _worth(self, losses: th.Tensor, decisions: _Decisions, credit: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
         """
