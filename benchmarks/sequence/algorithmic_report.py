@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from memory_agents.benchmarks.collect import markdown
 from memory_agents.benchmarks.curves import plot_seeds
+from memory_agents.benchmarks.labels import in_brackets, told_besides
 from memory_agents.benchmarks.sequence.algorithmic import AGENTS, RECURRENT, AlgorithmicConfig
 from memory_agents.benchmarks.sequence.pictures import save_picture
 from memory_agents.benchmarks.sequence.runs import CURVE_FILE, finished_runs, read_column
@@ -54,20 +55,36 @@ def algorithmic_groups(folders: Iterable[Path]) -> list[list[Run]]:
     return list(groups.values())
 
 
-def algorithmic_table(groups: Iterable[list[Run]]) -> str:
+def algorithmic_table(groups: Sequence[list[Run]]) -> str:
     """
     :param groups: groups of :func:`algorithmic_groups`
-    :return: a Markdown table, one row per group
+    :return: a Markdown table, one row per group; rows alike in all its columns tell what else makes them differ
     """
     headings = (
         "task", "segments", "memory", "layers x width", "seeds", "accuracy, by seed", "without a mistake, by seed",
         "published (layers x width)", "updates, by seed", "sequences per update", "learning rate", "CPU seconds",
         "seconds", "parameters",
     )  # fmt: skip
-    return markdown([headings, *map(_row, groups)])
+    shown = [_shown(group[0][0]) for group in groups]
+    others = [
+        {name: value for name, value in asdict(group[0][0]).items() if name not in IN_COLUMNS} for group in groups
+    ]
+    return markdown([headings, *map(_row, groups, told_besides(shown, others))])
 
 
-def _row(group: list[Run]) -> tuple[str, ...]:
+#: Arguments that a row tells in any case, or, like the seed, by run.
+IN_COLUMNS = {
+    "task", "task_kwargs", "n_segments", "agent", "memory_kwargs", "n_memory", "bptt", "n_layers", "d_model",
+    "batch_size", "learning_rate", "seed",
+}  # fmt: skip
+
+
+def _shown(config: AlgorithmicConfig) -> str:
+    """Those, but for the seed."""
+    return json.dumps({name: asdict(config)[name] for name in sorted(IN_COLUMNS - {"seed"})}, sort_keys=True)
+
+
+def _row(group: list[Run], besides: dict[str, Any]) -> tuple[str, ...]:
     config, scores = group[0][0], [score for _, score, _ in group]
     published = PUBLISHED.get((config.task, config.agent), {}).get(config.n_segments)
     if config.task_kwargs:
@@ -77,9 +94,9 @@ def _row(group: list[Run]) -> tuple[str, ...]:
     seconds = [score["train_seconds"] for score in scores if "train_seconds" in score]
     bptt = {} if config.bptt is None else {"bptt": config.bptt}
     return (
-        config.task + _kwargs(config.task_kwargs),
+        config.task + in_brackets(config.task_kwargs),
         str(config.n_segments),
-        config.agent + _kwargs({**memory, **bptt, **config.memory_kwargs}),
+        config.agent + in_brackets({**memory, **bptt, **config.memory_kwargs, **besides}),
         f"{config.n_layers} x {config.d_model}",
         ", ".join(str(run.seed) for run, _, _ in group),
         ", ".join(number(score["accuracy"], 3) for score in scores),
@@ -93,10 +110,6 @@ def _row(group: list[Run]) -> tuple[str, ...]:
         number(fmean(seconds) if len(seconds) == len(scores) else None, 0),
         f"{scores[0]['parameters']:,}",
     )
-
-
-def _kwargs(kwargs: dict[str, Any]) -> str:
-    return f" ({', '.join(f'{name}={json.dumps(value)}' for name, value in kwargs.items())})" if kwargs else ""
 
 
 def plot_algorithmic(groups: list[list[Run]], path: Path) -> None:

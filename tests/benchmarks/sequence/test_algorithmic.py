@@ -316,3 +316,13 @@ def test_groups_are_ordered_as_the_paper_has_them(tmp_path: Path) -> None:
         (2, "none"), (2, "rmt"), (3, "none"), (3, "rmt"),
     ]  # fmt: skip
     assert len(algorithmic_table(groups).splitlines()) == 6
+
+
+def test_rows_tell_what_no_column_does(tmp_path: Path) -> None:
+    for heads in (1, 2):
+        run_algorithmic(
+            [replace(TINY, agent=agent, n_heads=heads, updates=2) for agent in ("rmt", "none")][: 3 - heads],
+            tmp_path / str(heads),
+        )
+    memories = [row.split(" | ")[2] for row in algorithmic_table(algorithmic_groups([tmp_path])).splitlines()[2:]]
+    assert memories == ["none", "rmt (n_memory=2, n_heads=1)", "rmt (n_memory=2, n_heads=2)"]
