@@ -179,7 +179,8 @@ class Regression:
 
 def regress(config: RegressionConfig, folder: Path | None = None) -> Regression:
     """
-    Learn from fresh sequences at every step, and test the weights that did best on the validation set.
+    Learn from fresh sequences at every step, and test the weights that did best on the validation set. A step whose
+    gradient is not finite changes nothing; figures say how many there were, as ``overflows``.
 
     :param config: the run's arguments
     :param folder: where to keep a checkpoint, and to go on from the one that is there; None for no such thing
@@ -198,13 +199,14 @@ def _regress(config: RegressionConfig, folder: Path | None) -> Regression:
     validation = task.draw(VALIDATION_SEQUENCES, th.Generator().manual_seed(VALIDATION_SEED)).to(device)
     curve: list[tuple[int, float | None, float]] = []
     best: tuple[float, int, dict[str, th.Tensor]] = (math.inf, 0, {})
+    overflows = 0
     errors: list[float] = []
     checkpoint = Checkpoint(folder, device)
     if saved := checkpoint.load():
         network.load_state_dict(saved["network"])
         optimiser.load_state_dict(saved["optimiser"])
         training.set_state(saved["training"])
-        curve, best = saved["curve"], saved["best"]
+        curve, best, overflows = saved["curve"], saved["best"], saved["overflows"]
     done = curve[-1][0] if curve else None
     for step in range(done or 0, config.gradient_steps + 1):
         if step != done and (step % config.validate_every == 0 or step == config.gradient_steps):
@@ -220,6 +222,7 @@ def _regress(config: RegressionConfig, folder: Path | None) -> Regression:
                 training=training.get_state(),
                 curve=curve,
                 best=best,
+                overflows=overflows,
             )
         if step < config.gradient_steps:
             sequences = task.draw(config.batch_size, training).to(device)
@@ -227,8 +230,12 @@ def _regress(config: RegressionConfig, folder: Path | None) -> Regression:
             mse = nn.functional.mse_loss(guesses, sequences.targets)
             optimiser.zero_grad()
             th.autograd.backward(mse if core_loss is None else mse + core_loss)
-            nn.utils.clip_grad_norm_(network.parameters(), MAX_GRAD_NORM)
-            optimiser.step()
+            norm = nn.utils.clip_grad_norm_(network.parameters(), MAX_GRAD_NORM)
+            # Over hundreds of steps a gradient may overflow, and the bound would make it NaN.
+            if norm.isfinite():
+                optimiser.step()
+            else:
+                overflows += 1
             errors.append(float(mse.detach()))
     cpu_seconds = checkpoint.clock.spent()["cpu"]
 
@@ -242,6 +249,7 @@ def _regress(config: RegressionConfig, folder: Path | None) -> Regression:
         # JSON has no word for what is not a number.
         "final_validation_mse": curve[-1][2] if math.isfinite(curve[-1][2]) else None,
         "gradient_steps": config.gradient_steps,
+        "overflows": overflows,
         "train_sequences": config.gradient_steps * config.batch_size,
         "train_cpu_seconds": cpu_seconds,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),

@@ -29,7 +29,7 @@ class Update(NamedTuple):
 
     :param loss: mean cross-entropy of the scored tokens before the update, in nats
     :param core_loss: mean of the core's own loss over the windows, None where it has none
-    :param grad_norm: norm of the gradient before it was clipped
+    :param grad_norm: norm of the gradient before it was clipped; where it is not finite, the model has stayed as it was
     :param token_losses: cross-entropy of every token, 0 where it is not scored, (batch, length)
     """
 
@@ -119,7 +119,7 @@ class SequenceTrainer:
 
     def update(self, batch: SequenceBatch, before: Callable[[SequenceBatch], None] | None = None) -> Update:
         """
-        One gradient step.
+        One gradient step; a gradient that has overflowed changes nothing.
 
         :param batch: what to learn from
         :param before: called with each window before it is learned from; it may replace :attr:`state`
@@ -143,7 +143,8 @@ class SequenceTrainer:
             losses.append(token_losses)
             core_losses += [] if core_loss is None else [core_loss * part.tokens.shape[1] / length]
         norm = nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm or math.inf)
-        self.optimizer.step()
+        if norm.isfinite():
+            self.optimizer.step()
         self.schedule.step()
         self.updates += 1
         all_losses = th.cat(losses, dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,20 @@ def test_the_gradient_is_clipped() -> None:
     assert SequenceTrainer(bound, max_grad_norm=norm / 10).update(batch()).grad_norm == pytest.approx(norm)
     total = math.sqrt(sum(float((p.grad**2).sum()) for p in bound.parameters() if p.grad is not None))
     assert total == pytest.approx(norm / 10, rel=1e-4)
+
+
+@pytest.mark.parametrize("max_grad_norm", [None, 1.0])
+def test_a_gradient_that_overflows_changes_nothing(max_grad_norm: float | None) -> None:
+    model = make()
+    trainer = SequenceTrainer(model, max_grad_norm=max_grad_norm)
+    trainer.update(batch())
+    before = copy.deepcopy(model.state_dict())
+    handle = model.head.weight.register_hook(lambda gradient: gradient * math.inf)
+    assert not math.isfinite(trainer.update(batch()).grad_norm)
+    assert all(map(th.equal, before.values(), model.state_dict().values()))
+    handle.remove()
+    assert math.isfinite(trainer.update(batch()).grad_norm)
+    assert not all(map(th.equal, before.values(), model.state_dict().values()))
 
 
 def test_weight_decay_shrinks() -> None:

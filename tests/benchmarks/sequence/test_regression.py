@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -162,10 +163,32 @@ def test_the_best_weights_are_tested_and_not_the_last() -> None:
 
 
 def test_gradients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    bounds = []
-    monkeypatch.setattr(nn.utils, "clip_grad_norm_", lambda parameters, bound: bounds.append(bound))
+    bounds, clip = [], nn.utils.clip_grad_norm_
+
+    def note(parameters: Any, bound: float) -> th.Tensor:
+        bounds.append(bound)
+        return clip(parameters, bound)
+
+    monkeypatch.setattr(nn.utils, "clip_grad_norm_", note)
     regress(TINY)
     assert bounds == [1.0] * 4
+
+
+def test_gradients_that_overflow_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    mse, losses = nn.functional.mse_loss, list[th.Tensor]()
+
+    def overflowing(guesses: th.Tensor, targets: th.Tensor) -> th.Tensor:
+        loss = mse(guesses, targets)
+        if not loss.requires_grad:
+            return loss
+        losses.append(loss)
+        return loss * math.inf if len(losses) in (3, 4) else loss
+
+    short = regress(replace(TINY, gradient_steps=2))
+    monkeypatch.setattr(nn.functional, "mse_loss", overflowing)
+    spoilt = regress(TINY)
+    assert (short.figures["overflows"], spoilt.figures["overflows"]) == (0, 2)
+    assert spoilt.curve[-1][2] == short.curve[-1][2]
 
 
 @pytest.mark.parametrize("name", ["brc", "nbrc", "gru", "lstm"])
@@ -189,8 +212,9 @@ def test_what_the_core_wants_minimised_is_minimised(monkeypatch: pytest.MonkeyPa
     names = [name for name, _ in make_regressor(config).named_parameters()]
     steps: list[dict[str, th.Tensor | None]] = []
 
-    def look(parameters: Iterable[nn.Parameter], bound: float) -> None:
+    def look(parameters: Iterable[nn.Parameter], bound: float) -> th.Tensor:
         steps.append({name: parameter.grad for name, parameter in zip(names, parameters, strict=True)})
+        return th.zeros(())
 
     monkeypatch.setattr(nn.utils, "clip_grad_norm_", look)
     regress(config)
