@@ -181,8 +181,14 @@ def test_the_evaluator_is_a_copy_of_the_model_unless_given() -> None:
 
 
 def test_an_evaluator_of_another_kind() -> None:
-    dct = DCTTrainer(SequenceTrainer(judged_model(), window=4), SequenceModel(VOCABULARY, "lstm", d_embedding=3))
-    assert dct.update(text()).n_decisions > 0
+    evaluator, given = SequenceModel(VOCABULARY, "lstm", d_embedding=3), text(rows=1, length=20)
+    dct = DCTTrainer(SequenceTrainer(judged_model(), window=SEGMENT), evaluator, **OPTIONS)
+    update = dct.update(given)
+    assert update.n_decisions == 1
+    with th.no_grad():
+        logits, _ = evaluator(given.tokens)
+    alone = th.nn.functional.cross_entropy(logits[0, 16:], given.targets[0, 16:])
+    assert update.baseline == pytest.approx(2.0 * 0.7 ** float(alone.exp()), abs=1e-6)
 
 
 def test_the_judger_learns_from_its_own_gradient_and_the_model_from_its_own() -> None:
