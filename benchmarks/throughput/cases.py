@@ -8,6 +8,7 @@ from functools import partial
 from itertools import product
 from typing import Any
 
+from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.throughput.subject import SMALLEST_BATCH, Conditions, doubled, remembers
 
 
@@ -71,7 +72,14 @@ def _compressive(base: Conditions) -> list[Group]:
         "Compressive memory, 2 layers of width 64 with 64 + 64 places, against RecurrentPPO with its default LSTM of "
         "width 256, CartPole without velocities"
     )
-    return _both_ways("compressive", title, agents, base)
+    many = replace(base, n_envs=TrainingConfig.n_envs)
+    quarter = many.window * many.n_envs // 4
+    what = f"{many.n_envs} environments and minibatches of {quarter} transitions"
+    entries = tuple(Entry(agent, replace(many, batch_sizes=(quarter,))) for agent in agents)
+    return [
+        *_both_ways("compressive", title, agents, base),
+        Group("compressive-default-sizes", f"{title}, {what}, this library's defaults", entries),
+    ]
 
 
 def _both_ways(name: str, title: str, agents: Sequence[str], base: Conditions) -> list[Group]:

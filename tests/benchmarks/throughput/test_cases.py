@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from memory_agents import PPO, make_batched
 from memory_agents.benchmarks.cli import run
+from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.throughput.cases import CASES, grid, shipped
 from memory_agents.benchmarks.throughput.results import load_results
 from memory_agents.benchmarks.throughput.subject import Conditions, make
@@ -38,6 +40,7 @@ def test_conditions_of_the_comparisons() -> None:
     lstm, compressive, (slots,), (width,) = (
         shipped([name], [1], ["cpu"], 0) for name in ("lstm", "compressive", "slots", "width")
     )
+    compressive = compressive[:-1]
     for same, quickest in (lstm, compressive):
         assert {entry.conditions.batch_sizes for entry in same.entries} == {(256,)}
         assert {entry.conditions.batch_sizes for entry in quickest.entries} == {(128, 256, 512, 1024)}
@@ -55,6 +58,17 @@ def test_conditions_of_the_comparisons() -> None:
     ]
     assert {entry.conditions.n_envs for entry in slots.entries} == {16}
     assert width.entries[0].conditions.memory_kwargs == {"d_model": 128}
+
+
+def test_default_sizes_are_those_of_an_agent_that_is_not_told_any() -> None:
+    default = shipped(["compressive"], [1], ["cpu"], 0)[-1]
+    assert "16 environments and minibatches of 512 transitions" in default.title
+    agent = PPO("CompressiveMemoryPolicy", make_batched("MemoryAgents/CartPoleNoVelocity-v0", TrainingConfig.n_envs))
+    for entry in default.entries:
+        conditions = entry.conditions
+        assert conditions.env == "MemoryAgents/CartPoleNoVelocity-v0"
+        assert (conditions.n_envs, conditions.window) == (agent.n_envs, agent.n_steps)
+        assert conditions.batch_sizes == (agent.batch_size,)
 
 
 def test_grids_are_every_combination() -> None:
