@@ -103,10 +103,12 @@ def test_aggregates_of_the_suite_are_what_the_raw_results_say() -> None:
         assert told == f"{estimate.value:.2f} (95% interval {estimate.low:.2f} to {estimate.high:.2f})"
 
 
-def test_table_of_the_regression_is_what_the_raw_results_say() -> None:
-    rows = regression_table(regression_groups(RESULTS / "copy-first"))
-    assert len(rows.splitlines()) == 2 + 16
-    assert rows in RESULTS_README
+@pytest.mark.parametrize(("task", "n_groups"), [("copy-first", 16), ("denoising", 8)])
+def test_tables_of_the_regressions_are_what_the_raw_results_say(task: str, n_groups: int) -> None:
+    groups = regression_groups(RESULTS / task)
+    assert len(groups) == n_groups
+    assert all([run.config.seed for run in group] == [0, 1, 2] for group in groups)
+    assert regression_table(groups) in RESULTS_README
 
 
 def test_table_of_the_algorithmic_tasks_is_what_the_raw_results_say() -> None:
