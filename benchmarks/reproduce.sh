@@ -2,15 +2,14 @@
 # Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]`.
 # Sections: environments, compression-rate, more-environments, suites, cores, gates, copy-first,
 # judger, judger-delays (which evaluates the agents of judger), masking, off-policy, algorithmic, characters,
-# compressions, denoising; all by default. Each
-# run has one thread; PARALLEL runs go at a time (default 1). A run whose results are there is not repeated, so an
-# interrupted sweep goes on where it stopped.
+# characters-mean, compressions, denoising; all by default. Each run has one thread; PARALLEL runs go at a time
+# (default 1). A run whose results are there is not repeated, so an interrupted sweep goes on where it stopped.
 set -euo pipefail
 
 out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]}
 parallel=${2:-1}
 sections=("${@:3}")
-[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first judger judger-delays masking off-policy algorithmic characters compressions denoising)
+[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first judger judger-delays masking off-policy algorithmic characters characters-mean compressions denoising)
 export OMP_NUM_THREADS=1
 
 # job FOLDER ARGUMENTS...: one line for the queue.
@@ -245,6 +244,15 @@ characters() {
     for seed in 0 1 2; do
         echo sequence characters --agents none,recent,narrow,xl,compressive,dct,keep,discard,random --seeds $seed \
             --threads 1 --out "$out/sequence/characters"
+    done
+}
+
+# Slots that cost no parameters, beside MLPs as wide as those of memories without slots.
+characters-mean() {
+    local seed
+    for seed in 0 1 2; do
+        echo sequence characters --compression mean --d-feedforward 384 --agents compressive,keep,discard,random,dct \
+            --seeds $seed --threads 1 --out "$out/sequence/characters-mean"
     done
 }
 
