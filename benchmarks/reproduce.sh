@@ -2,14 +2,14 @@
 # Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]`.
 # Sections: environments, compression-rate, more-environments, suites, cores, gates, copy-first,
 # judger, judger-delays (which evaluates the agents of judger), masking, off-policy, algorithmic, characters,
-# characters-mean, compressions, denoising; all by default. Each run has one thread; PARALLEL runs go at a time
-# (default 1). A run whose results are there is not repeated, so an interrupted sweep goes on where it stopped.
+# characters-mean, characters-short, compressions, denoising; all by default. Each run has one thread; PARALLEL runs
+# go at a time (default 1). A run whose results are there is not repeated, so an interrupted sweep goes on where it stopped.
 set -euo pipefail
 
 out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]}
 parallel=${2:-1}
 sections=("${@:3}")
-[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first judger judger-delays masking off-policy algorithmic characters characters-mean compressions denoising)
+[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first judger judger-delays masking off-policy algorithmic characters characters-mean characters-short compressions denoising)
 export OMP_NUM_THREADS=1
 
 # job FOLDER ARGUMENTS...: one line for the queue.
@@ -254,6 +254,14 @@ characters-mean() {
         echo sequence characters --compression mean --d-feedforward 384 --agents compressive,keep,discard,random,dct \
             --seeds $seed --threads 1 --out "$out/sequence/characters-mean"
     done
+}
+
+# Memories so short that their reach is what is lacking; all have the same number of parameters.
+characters-short() {
+    local sizes="--segment 16 --memory-length 16 --compressed-length 32 --batch-size 64 --seeds 0 --threads 1"
+    echo sequence characters --agents recent,xl $sizes --out "$out/sequence/characters-short"
+    echo sequence characters --agents compressive --compression mean --d-feedforward 384 $sizes \
+        --out "$out/sequence/characters-short"
 }
 
 compressions() {

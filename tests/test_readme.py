@@ -118,7 +118,7 @@ def test_table_of_the_algorithmic_tasks_is_what_the_raw_results_say() -> None:
 
 
 @pytest.mark.parametrize(("name", "n_groups", "n_of_one_seed"), [
-    ("characters", 15, 6), ("characters-pre", 8, 0), ("characters-mean", 5, 0),
+    ("characters", 15, 6), ("characters-pre", 8, 0), ("characters-mean", 5, 0), ("characters-short", 3, 3),
 ])  # fmt: skip
 def test_tables_of_character_models_are_what_the_raw_results_say(name: str, n_groups: int, n_of_one_seed: int) -> None:
     groups = character_groups([RESULTS / "sequence" / name])
