@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -65,10 +65,11 @@ def algorithmic_table(groups: Sequence[list[Run]]) -> str:
         "published (layers x width)", "updates, by seed", "sequences per update", "learning rate", "CPU seconds",
         "seconds", "parameters",
     )  # fmt: skip
-    shown = [_shown(group[0][0]) for group in groups]
-    others = [
-        {name: value for name, value in asdict(group[0][0]).items() if name not in IN_COLUMNS} for group in groups
-    ]
+    shown, others = [], []
+    for group in groups:
+        arguments = asdict(replace(group[0][0], seed=0))
+        shown.append(json.dumps({name: arguments.pop(name) for name in IN_COLUMNS}, sort_keys=True))
+        others.append(arguments)
     return markdown([headings, *map(_row, groups, told_besides(shown, others))])
 
 
@@ -77,11 +78,6 @@ IN_COLUMNS = {
     "task", "task_kwargs", "n_segments", "agent", "memory_kwargs", "n_memory", "bptt", "n_layers", "d_model",
     "batch_size", "learning_rate", "seed",
 }  # fmt: skip
-
-
-def _shown(config: AlgorithmicConfig) -> str:
-    """Those, but for the seed."""
-    return json.dumps({name: asdict(config)[name] for name in sorted(IN_COLUMNS - {"seed"})}, sort_keys=True)
 
 
 def _row(group: list[Run], besides: dict[str, Any]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.curves import plot_seeds
+from memory_agents.benchmarks.labels import in_brackets
 from memory_agents.benchmarks.sequence.pictures import save_picture
 from memory_agents.benchmarks.sequence.regression import (
     FIGURES_FILE,
@@ -100,10 +101,9 @@ def regression_table(groups: list[list[RegressionRun]]) -> str:
 
 def _row(group: list[RegressionRun]) -> tuple[str, ...]:
     config, figures = group[0].config, group[0].figures
-    kwargs = ", ".join(f"{name}={json.dumps(value)}" for name, value in config.memory_kwargs.items())
     return (
         *map(str, group[0].sizes.values()),
-        config.memory_class + (f" ({kwargs})" if kwargs else ""),
+        config.memory_class + in_brackets(config.memory_kwargs),
         ", ".join(str(run.config.seed) for run in group),
         ", ".join(number(run.figures["test_mse"]) for run in group),
         # All runs of one size share the test set.

@@ -319,10 +319,8 @@ def test_groups_are_ordered_as_the_paper_has_them(tmp_path: Path) -> None:
 
 
 def test_rows_tell_what_no_column_does(tmp_path: Path) -> None:
-    for heads in (1, 2):
-        run_algorithmic(
-            [replace(TINY, agent=agent, n_heads=heads, updates=2) for agent in ("rmt", "none")][: 3 - heads],
-            tmp_path / str(heads),
-        )
+    tiny = replace(TINY, updates=2)
+    run_algorithmic([replace(tiny, n_heads=1), replace(tiny, n_heads=1, agent="none")], tmp_path / "one")
+    run_algorithmic([replace(tiny, n_heads=2)], tmp_path / "two")
     memories = [row.split(" | ")[2] for row in algorithmic_table(algorithmic_groups([tmp_path])).splitlines()[2:]]
     assert memories == ["none", "rmt (n_memory=2, n_heads=1)", "rmt (n_memory=2, n_heads=2)"]
