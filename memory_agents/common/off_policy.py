@@ -30,6 +30,7 @@ from memory_agents.common.value_networks import MemoryValuePolicy
 from memory_agents.memory import batch_size as tree_batch_size
 from memory_agents.memory import tree_leaves
 from memory_agents.nn.arguments import check_flags
+from memory_agents.nn.heap import keep_heap
 
 #: How many windows the drift of stored states is read off, and after how many gradient steps anew.
 DRIFT_WINDOWS = 4
@@ -130,6 +131,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         return OffPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
     def _setup_model(self) -> None:
+        keep_heap()
         check_policy_class(
             type(self),
             self.policy_class,

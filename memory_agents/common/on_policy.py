@@ -27,6 +27,7 @@ from memory_agents.common.stock import check_policy_class, check_policy_kwargs, 
 from memory_agents.common.value_networks import MemoryValuePolicy
 from memory_agents.memory import batch_size, tree_select
 from memory_agents.nn.arguments import check_flags, check_integers
+from memory_agents.nn.heap import keep_heap
 
 
 class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
@@ -113,6 +114,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         return OnPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
     def _setup_model(self) -> None:
+        keep_heap()
         check_policy_class(
             type(self), self.policy_class, MemoryActorCriticPolicy, (MemoryActorCriticPolicy, MemoryValuePolicy)
         )

@@ -6,8 +6,9 @@ import torch as th
 import torch.nn.functional as F
 from torch import nn
 
-from memory_agents.nn.arguments import check_dropout, check_integers
+from memory_agents.nn.arguments import check_integers
 from memory_agents.nn.attention import position_registry
+from memory_agents.nn.dropout import dropout_layer
 from memory_agents.nn.feedforward import feedforward_registry
 from memory_agents.nn.gates import gate_registry
 from memory_agents.nn.mogrifier import Mogrifier
@@ -66,7 +67,6 @@ class GatedBlock(nn.Module):
         super().__init__()
         if norm not in NORMS:
             raise ValueError(f"norm must be one of {', '.join(map(repr, NORMS))}, got {norm!r}")
-        check_dropout(dropout)
         check_integers(least=0, mogrifier_rounds=mogrifier_rounds)
         self.pre_norm = norm == "pre"
         self.attention_norm = nn.LayerNorm(d_model)
@@ -75,7 +75,7 @@ class GatedBlock(nn.Module):
         self.feedforward_norm = nn.LayerNorm(d_model)
         self.feedforward = feedforward_registry[feedforward](d_model, d_feedforward, dropout)
         self.feedforward_gate = gate_registry[gating](d_model, gate_bias)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout_layer(dropout)
         self.mogrifiers = nn.ModuleList(
             Mogrifier(d_model, rounds=mogrifier_rounds) for _ in range(2 if mogrifier_rounds else 0)
         )

@@ -8,7 +8,8 @@ from functools import partial
 import torch as th
 from torch import nn
 
-from memory_agents.nn.arguments import check_dropout, check_integers
+from memory_agents.nn.arguments import check_integers
+from memory_agents.nn.dropout import dropout_layer
 from memory_agents.nn.registry import Registry
 
 #: Entries are called as ``entry(d_model, d_feedforward, dropout)`` and map (..., d_model) to (..., d_model).
@@ -31,10 +32,9 @@ class FeedForward(nn.Module):
     ) -> None:
         super().__init__()
         check_integers(d_feedforward=d_feedforward)
-        check_dropout(dropout)
         self.hidden = nn.Linear(d_model, d_feedforward)
         self.activation = activation()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout_layer(dropout)
         self.output = nn.Linear(d_feedforward, d_model)
         # Once both are made: the order of the random draws is part of what a seed stands for.
         for linear in (self.hidden, self.output):
@@ -67,11 +67,10 @@ class GatedFeedForward(nn.Module):
     def __init__(self, d_model: int, d_feedforward: int, dropout: float = 0.0, *, activation: type[nn.Module]) -> None:
         super().__init__()
         check_integers(d_feedforward=d_feedforward)
-        check_dropout(dropout)
         #: W beside V
         self.hidden = nn.Linear(d_model, 2 * d_feedforward)
         self.activation = activation()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout_layer(dropout)
         self.output = nn.Linear(d_feedforward, d_model)
         for weight in (*self.hidden.weight.chunk(2), self.output.weight):
             nn.init.xavier_uniform_(weight)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch as th
+import torch.nn.functional as F
 from torch import nn
 
 from memory_agents.nn.arguments import initial_bias
@@ -192,7 +193,8 @@ class GRUGate(nn.Module):
         g(x, y) = (1 - z) * x + z * h
 
     A positive ``bias`` keeps z small at the start of training, so that the block begins close to the identity. The
-    weights of z start at zero, so that no input opens the gate before training does.
+    weights of z start at zero, so that no input opens the gate before training does. Matrices that are multiplied at
+    once lie side by side.
 
     :param d_model: width of both inputs
     :param bias: initial value of b_g, None for 2
@@ -200,13 +202,15 @@ class GRUGate(nn.Module):
 
     def __init__(self, d_model: int, bias: float | None = None) -> None:
         super().__init__()
-        self.from_output = nn.Linear(d_model, 3 * d_model, bias=False)
-        self.from_residual = nn.Linear(d_model, 2 * d_model, bias=False)
-        self.from_reset = nn.Linear(d_model, d_model, bias=False)
+        # Each drawn as if it stood alone. The order of the draws is part of what a seed stands for.
+        (w_r, _, w_g), (u_r, _), (u_g,) = (
+            nn.Linear(d_model, count * d_model, bias=False).weight.detach().chunk(count) for count in (3, 2, 1)
+        )
+        #: [[U_r, W_r], [U_z, W_z]]
+        self.gates = nn.Parameter(th.cat([th.cat([u_r, w_r], dim=1), th.zeros(d_model, 2 * d_model)]))
+        #: [U_g, W_g]
+        self.candidate = nn.Parameter(th.cat([u_g, w_g], dim=1))
         self.bias = bias_parameter(d_model, bias, 2.0)
-        with th.no_grad():
-            for linear in (self.from_output, self.from_residual):
-                linear.weight[d_model : 2 * d_model] = 0.0
 
     def forward(self, x: th.Tensor, y: th.Tensor) -> th.Tensor:
         """
@@ -214,9 +218,7 @@ class GRUGate(nn.Module):
         :param y: submodule output, (..., d_model)
         :return: the gated sum, (..., d_model)
         """
-        y_r, y_z, y_g = self.from_output(y).chunk(3, dim=-1)
-        x_r, x_z = self.from_residual(x).chunk(2, dim=-1)
-        r = th.sigmoid(y_r + x_r)
-        z = th.sigmoid(y_z + x_z - self.bias)
-        h = th.tanh(y_g + self.from_reset(r * x))
-        return lerp(x, h, z)
+        r, z = F.linear(th.cat([x, y], dim=-1), self.gates).chunk(2, dim=-1)
+        reset = th.sigmoid(r) * x
+        h = th.tanh(F.linear(th.cat([reset, y], dim=-1), self.candidate))
+        return lerp(x, h, th.sigmoid(z - self.bias))

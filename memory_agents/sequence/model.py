@@ -12,6 +12,7 @@ from torch import nn
 from memory_agents.memory import MemoryCore, tree_fill, tree_leaves, tree_to
 from memory_agents.memory.building import make_memory
 from memory_agents.nn.arguments import check_integers, is_finite
+from memory_agents.nn.dropout import dropout_layer
 from memory_agents.nn.evaluating import evaluating
 
 #: Deviation of embeddings at first, for each root of their width: Transformer-XL's (Dai et al. 2019, arXiv 1901.02860),
@@ -59,8 +60,6 @@ class SequenceModel(nn.Module):
     ) -> None:
         super().__init__()
         check_integers(vocabulary_size=vocabulary_size, d_embedding=d_embedding)
-        if not is_finite(dropout) or not 0.0 <= dropout < 1.0:
-            raise ValueError(f"dropout is {dropout!r}; give a number from 0 to below 1")
         self.vocabulary_size = vocabulary_size
         self.embedding = nn.Embedding(vocabulary_size, d_embedding)
         nn.init.normal_(self.embedding.weight, std=EMBEDDING_STD * d_embedding**0.5)
@@ -69,7 +68,7 @@ class SequenceModel(nn.Module):
             raise ValueError(
                 "memory_kwargs has a judger that has to be told what matters, which tokens do not tell; use another one"
             )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = dropout_layer(dropout)
         self.head = nn.Linear(self.core.output_dim, vocabulary_size)
 
     @property

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from memory_agents.nn.arguments import check_integers, is_finite
+from memory_agents.nn.heap import keep_heap
 from memory_agents.nn.mixed_precision import FORMATS
 from memory_agents.sequence.batch import SequenceBatch
 from memory_agents.sequence.model import SequenceModel
@@ -92,6 +93,7 @@ class SequenceTrainer:
             raise ValueError(f"weight_decay is {weight_decay!r}; give 0 or a positive number")
         if autocast is not None and autocast not in FORMATS:
             raise ValueError(f"autocast must be one of {list(FORMATS)} or None, got {autocast!r}")
+        keep_heap()
         self.model, self.window, self.max_grad_norm = model, window, max_grad_norm
         self.warmup, self.total, self.decay, self.final = warmup, total, decay, final
         self.format = None if autocast is None else FORMATS[autocast]

@@ -30,9 +30,8 @@ from memory_agents.nn import (
 def gru_gate(gate: GRUGate, x: th.Tensor, y: th.Tensor) -> th.Tensor:
     """GTrXL's gate, one matrix at a time; x and y are vectors."""
     d = len(x)
-    w_r, w_z, w_g = (gate.from_output.weight[i * d : (i + 1) * d] for i in range(3))
-    u_r, u_z = (gate.from_residual.weight[i * d : (i + 1) * d] for i in range(2))
-    u_g = gate.from_reset.weight
+    u_r, u_z, u_g = gate.gates[:d, :d], gate.gates[d:, :d], gate.candidate[:, :d]
+    w_r, w_z, w_g = gate.gates[:d, d:], gate.gates[d:, d:], gate.candidate[:, d:]
     r = th.sigmoid(w_r @ y + u_r @ x)
     z = th.sigmoid(w_z @ y + u_z @ x - gate.bias)
     h = th.tanh(w_g @ y + u_g @ (r * x))

@@ -47,11 +47,11 @@ def sigtanh(p: dict[str, th.Tensor], x: th.Tensor, y: th.Tensor) -> th.Tensor:
 
 def gru(p: dict[str, th.Tensor], x: th.Tensor, y: th.Tensor) -> th.Tensor:
     d = len(x)
-    w_r, w_z, w_g = (p["from_output.weight"][i * d : (i + 1) * d] for i in range(3))
-    u_r, u_z = (p["from_residual.weight"][i * d : (i + 1) * d] for i in range(2))
+    u_r, u_z, u_g = p["gates"][:d, :d], p["gates"][d:, :d], p["candidate"][:, :d]
+    w_r, w_z, w_g = p["gates"][:d, d:], p["gates"][d:, d:], p["candidate"][:, d:]
     r = sigma(w_r @ y + u_r @ x)
     z = sigma(w_z @ y + u_z @ x - p["bias"])
-    h = (w_g @ y + p["from_reset.weight"] @ (r * x)).tanh()
+    h = (w_g @ y + u_g @ (r * x)).tanh()
     return (1 - z) * x + z * h
 
 
@@ -176,8 +176,7 @@ def test_no_input_opens_an_untrained_gate(name: str) -> None:
     x, y = 3 * th.randn(50, 6), 3 * th.randn(50, 6)
     with th.no_grad():
         if isinstance(gate, GRUGate):
-            gate.from_output.weight[12:] = 0.0
-            gate.from_reset.weight.zero_()
+            gate.candidate.zero_()
         elif isinstance(gate, NBRCGate):
             # a = 0 and no input: the candidate is tanh(0).
             gate.cell.bias[:6] = -20.0
@@ -211,8 +210,8 @@ def test_the_gru_gate_draws_what_it_always_drew() -> None:
     gate = GRUGate(4, 2.0)
     after = th.rand(1)
     th.manual_seed(3)
-    weights = [nn.Linear(4, width, bias=False).weight.detach() for width in (12, 8, 4)]
+    w, u, u_g = (nn.Linear(4, width, bias=False).weight for width in (12, 8, 4))
     assert th.equal(after, th.rand(1))
-    for weight in weights[:2]:
-        weight[4:8] = 0.0
-    assert all(th.equal(a, b) for a, b in zip(gate.state_dict().values(), [th.full((4,), 2.0), *weights], strict=True))
+    assert th.equal(gate.gates[:4], th.cat([u[:4], w[:4]], dim=1))
+    assert th.equal(gate.gates[4:], th.zeros(4, 8))
+    assert th.equal(gate.candidate, th.cat([u_g, w[8:]], dim=1))

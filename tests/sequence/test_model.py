@@ -131,7 +131,7 @@ def test_the_cores_own_loss_comes_through() -> None:
     [
         (dict(vocabulary_size=0), "vocabulary_size"),
         (dict(d_embedding=0), "d_embedding"),
-        (dict(dropout=1.0), "dropout is 1.0; give a number from 0 to below 1"),
+        (dict(dropout=1.0), "dropout is 1.0; give a probability, at least 0 and below 1"),
         (dict(memory_class="elephant"), "elephant.*known"),
         (dict(memory_kwargs=dict(judger="oracle")), "told what matters"),
     ],
