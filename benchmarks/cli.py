@@ -36,6 +36,7 @@ from memory_agents.benchmarks.sweeps.cli import add_commands as add_sweeps
 from memory_agents.benchmarks.sweeps.listing import suite_file_table
 from memory_agents.benchmarks.tables import make_console, result_table
 from memory_agents.benchmarks.throughput.cli import add_commands as add_throughput
+from memory_agents.benchmarks.throughput.operators_cli import add_commands as add_profile
 from memory_agents.benchmarks.throughput.race_cli import add_commands as add_race
 from memory_agents.benchmarks.training import train as run_training
 
@@ -323,4 +324,5 @@ add_sweeps(app)
 add_measuring(app)
 add_throughput(app)
 add_race(app)
+add_profile(app)
 add_sequence(app)
