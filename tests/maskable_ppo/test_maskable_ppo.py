@@ -162,7 +162,7 @@ class Recall(gym.Env[Any, Any]):
 @pytest.fixture(scope="module")
 def trained() -> Any:
     env = make_vec_env(Recall, 8, seed=0)
-    return make("MaskablePPO", env, batch_size=64, n_epochs=4, learning_rate=3e-3).learn(8_192)
+    return make("MaskablePPO", env, batch_size=64, n_epochs=4, learning_rate=1e-3).learn(12_288)
 
 
 def test_evaluation_remembers_and_that_of_sb3_contrib_is_caught(trained: Any) -> None:
