@@ -44,9 +44,7 @@ def learning_flops(agent: OnPolicyAlgorithm) -> float:
     discrete = isinstance(agent.action_space, spaces.Discrete)
     actions = batch.actions.long().flatten() if discrete else batch.actions
     recurrent = (batch.lstm_states, batch.episode_starts) if hasattr(batch, "lstm_states") else ()
-    # It knows the product that adds to a new tensor, not the one that adds to its own.
-    in_place = {th.ops.aten.baddbmm_: _products}
-    counter = FlopCounterMode(display=False, custom_mapping=in_place)
+    counter = FlopCounterMode(display=False, custom_mapping=COUNTED_IN_PLACE)
     with warnings.catch_warnings():
         # What PyTorch says of Intel's GPUs when oneDNN is switched off and on again.
         warnings.simplefilter("ignore", UserWarning)
@@ -65,6 +63,10 @@ def _products(total: th.Size, left: th.Size, right: th.Size, **_: Any) -> int:
     """Operations of products of matrices, (batch, rows, inner) by (batch, inner, columns)."""
     batch, rows, inner = left
     return 2 * batch * rows * inner * right[2]
+
+
+#: ``FlopCounterMode`` knows the product that adds to a new tensor, not the one that adds to its own.
+COUNTED_IN_PLACE = {th.ops.aten.baddbmm_: _products}
 
 
 def matmul_peaks(

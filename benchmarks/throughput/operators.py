@@ -9,9 +9,11 @@ from typing import Any
 
 import torch as th
 from torch.profiler import ProfilerActivity, profile
+from torch.utils.flop_counter import FlopCounterMode
 
 from memory_agents.benchmarks.collect import markdown
 from memory_agents.benchmarks.throughput.acting import Acting
+from memory_agents.benchmarks.throughput.flops import COUNTED_IN_PLACE
 from memory_agents.benchmarks.throughput.stopwatch import Stopwatch
 from memory_agents.benchmarks.throughput.subject import Subject, make
 
@@ -24,12 +26,13 @@ LEAST_SHARE = 0.01
 @dataclass(frozen=True)
 class Operator:
     """
-    Times are those of the operator itself, without the others that it calls, and of one unit of its phase.
+    Times are those of the operator itself, without the others that it calls, and of one unit of its phase. On a GPU
+    these are its kernels.
 
     :param name: PyTorch's name for it
     :param calls: how often it was called
-    :param ms: milliseconds it took; on a GPU, of the GPU
-    :param flops: floating-point operations, 0 where PyTorch's profiler does not know them
+    :param ms: milliseconds it took
+    :param flops: floating-point operations, counted for products on the CPU, else 0
     """
 
     name: str
@@ -127,21 +130,33 @@ class Looking:
         start = self.watch.now()
         work()
         alone = self.watch.now() - start
-        with profile(activities=self.activities, with_flops=True) as profiler:
+        with profile(activities=self.activities) as profiler:
             start = self.watch.now()
             work()
             profiled = self.watch.now() - start
-        events: list[Any] = list(profiler.key_averages())
+        flops = {} if self.on_gpu else _flops(work)
         found = (
-            Operator(event.key, event.count / units, 1e-3 * self._microseconds(event) / units, event.flops / units)
-            for event in events
-            if self._microseconds(event) > 0
+            Operator(event.key, event.count / units, 1e-3 * taken / units, flops.get(event.key, 0) / units)
+            for event, taken in self._events(profiler)
+            if taken > 0
         )
         by_time = tuple(sorted(found, key=lambda each: each.ms, reverse=True))
         return Phase(name, unit, 1e3 * alone / units, 1e3 * profiled / units, by_time)
 
-    def _microseconds(self, event: Any) -> float:
-        return float(event.self_device_time_total if self.on_gpu else event.self_cpu_time_total)
+    def _events(self, profiler: Any) -> list[tuple[Any, float]]:
+        """What was seen, and the microseconds that each took."""
+        events = list(profiler.key_averages())
+        if self.on_gpu:
+            # An operator has the time of its kernels, too, and they are there when a graph is replayed.
+            return [(each, each.self_device_time_total) for each in events if each.device_type.name == "CUDA"]
+        return [(each, each.self_cpu_time_total) for each in events]
+
+
+def _flops(work: Callable[[], Any]) -> dict[str, int]:
+    """Operations by the operator's name. The profiler could count them, but takes twice the time for it."""
+    with FlopCounterMode(display=False, custom_mapping=COUNTED_IN_PLACE) as counter:
+        work()
+    return {str(operator).replace(".", "::"): count for operator, count in counter.get_flop_counts()["Global"].items()}
 
 
 def phase_table(phase: Phase) -> str:
@@ -175,7 +190,7 @@ def profile_page(subject: Subject, phases: Sequence[Phase]) -> str:
         f"{subject.name}, {config.env}, {config.n_envs} environments, window {subject.window}, "
         f"{config.threads} thread{'' if config.threads == 1 else 's'}, on {config.device}. Times are of the operator "
         "itself, with the profiler at work, which makes every call longer; outside of operators there are Python and "
-        "NumPy. GFLOP/s: where the profiler knows the operations."
+        "NumPy. GFLOP/s: of products."
     ]
     for phase in phases:
         times = f"{phase.ms:.3f} ms, {phase.profiled_ms:.3f} ms with the profiler"

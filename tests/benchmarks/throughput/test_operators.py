@@ -56,6 +56,16 @@ def test_operations_are_those_of_the_sizes() -> None:
     assert 0 < product.ms <= phase.profiled_ms
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_kernels_are_told() -> None:
+    acting, learning = profile_agent(subject("lstm", device="cuda"))
+    assert acting.operators
+    assert learning.operators
+    assert not any(each.name.startswith("aten::") for each in (*acting.operators, *learning.operators))
+    assert sum(each.ms for each in learning.operators) <= learning.profiled_ms
+
+
 def test_everything_is_somewhere() -> None:
     for phase in profile_agent(subject("compressive", memory_kwargs={"d_model": 16})):
         assert phase.ms > 0
