@@ -88,12 +88,14 @@ def profile_agent(subject: Subject) -> tuple[Phase, ...]:
     agent.learn(subject.transitions)
     updates = 0
     agent.train()
-    looking = Looking(agent.device)
+    # A program is nothing that the counter can look into, and on a GPU it is kernels that are told.
+    counts = agent.device.type == "cpu" and not subject.config.policy_kwargs.get("compile")
+    profiler = OperatorProfiler(agent.device, counts=counts)
     phases = (
-        looking.at(
+        profiler.run(
             "acting", f"a step of {agent.n_envs} environments", ACTING_STEPS, partial(acting.advance, ACTING_STEPS)
         ),
-        looking.at("learning", _update(agent), max(1, updates), agent.train),
+        profiler.run("learning", _update(agent), max(1, updates), agent.train),
     )
     venv.close()
     return phases
@@ -104,22 +106,21 @@ def _update(agent: Any) -> str:
     return "an update" if size is None else f"an update from {size} transitions"
 
 
-class Looking:
+class OperatorProfiler:
     """
-    PyTorch's profiler.
-
     :param device: where operators compute, and of which their times are
+    :param counts: whether to count floating-point operations
     """
 
-    def __init__(self, device: th.device) -> None:
-        self.watch = Stopwatch(device)
+    def __init__(self, device: th.device, *, counts: bool) -> None:
+        self.watch, self.counts = Stopwatch(device), counts
         self.on_gpu = device.type == "cuda"
         self.activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if self.on_gpu else [])]
         with profile(activities=self.activities):
             # What it sets up when it is first used is nobody's time.
             pass
 
-    def at(self, name: str, unit: str, units: int, work: Callable[[], Any]) -> Phase:
+    def run(self, name: str, unit: str, units: int, work: Callable[[], Any]) -> Phase:
         """
         :param name: of a part of training
         :param unit: what its times are to be of
@@ -134,7 +135,7 @@ class Looking:
             start = self.watch.now()
             work()
             profiled = self.watch.now() - start
-        flops = {} if self.on_gpu else _flops(work)
+        flops = _flops(work) if self.counts else {}
         found = (
             Operator(event.key, event.count / units, 1e-3 * taken / units, flops.get(event.key, 0) / units)
             for event, taken in self._events(profiler)

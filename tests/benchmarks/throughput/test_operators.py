@@ -13,8 +13,8 @@ import torch as th
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.throughput import operators
 from memory_agents.benchmarks.throughput.operators import (
-    Looking,
     Operator,
+    OperatorProfiler,
     Phase,
     phase_table,
     profile_agent,
@@ -49,11 +49,13 @@ def test_operators_are_counted_per_step_and_per_update() -> None:
 
 def test_operations_are_those_of_the_sizes() -> None:
     a, b = th.randn(3, 64, 32), th.randn(3, 32, 16)
-    phase = Looking(th.device("cpu")).at("acting", "two products", 2, lambda: [th.bmm(a, b) for _ in range(4)])
-    (product,) = (each for each in phase.operators if each.name == "aten::bmm")
-    assert product.calls == 2
-    assert product.flops == 2 * 2 * 3 * 64 * 32 * 16
-    assert 0 < product.ms <= phase.profiled_ms
+    for counts in (True, False):
+        profiler = OperatorProfiler(th.device("cpu"), counts=counts)
+        phase = profiler.run("acting", "two products", 2, lambda: [th.bmm(a, b) for _ in range(4)])
+        (product,) = (each for each in phase.operators if each.name == "aten::bmm")
+        assert product.calls == 2
+        assert product.flops == (2 * 2 * 3 * 64 * 32 * 16 if counts else 0)
+        assert 0 < product.ms <= phase.profiled_ms
 
 
 @pytest.mark.cuda
