@@ -24,6 +24,7 @@ from memory_agents.benchmarks.sequence.regression_report import regression_group
 from memory_agents.benchmarks.sweeps.plan import plan
 from memory_agents.benchmarks.sweeps.suite_file import parse_suite
 from memory_agents.benchmarks.sweeps.sweep import rehearse_all
+from memory_agents.benchmarks.throughput.operators import Operator, Phase, phase_table
 from memory_agents.benchmarks.throughput.race import RACERS, TASKS, Finish, load_finish, median_seconds, race_table
 from memory_agents.benchmarks.throughput.results import load_results
 from memory_agents.benchmarks.throughput.tables import page, speed_rows
@@ -39,6 +40,7 @@ from memory_agents.nn import (
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PERFORMANCE = (ROOT / "docs" / "performance.md").read_text()
 RESULTS = ROOT / "benchmarks" / "results"
 RESULTS_README = (RESULTS / "README.md").read_text()
 
@@ -136,12 +138,27 @@ def test_race_is_what_the_raw_results_say() -> None:
     maze, matching = re.findall(r"took ((?:more than )?[\d.]+ times) as long", table)
     readme = " ".join(README.split())
     assert f"corridor of 20 takes RecurrentPPO {maze} as long" in readme
-    assert f"object matching with four objects {matching} (" in readme
+    assert f"object matching with four objects {matching}, and " in readme
     medians = [
         median_seconds([run for run in finishes if (run.task, run.agent) == ("object_matching", agent)], cpu_seconds)
         for agent in RACERS[:2]
     ]
     assert f"the ratio of the medians is {medians[1] / medians[0]:.1f}" in RESULTS_README
+
+
+def test_race_again_is_what_the_raw_results_say() -> None:
+    folder, task = RESULTS / "race-again", "object_matching"
+    finishes = [load_finish(folder / f"{task}-{agent}-s{seed}.json") for seed, agent in product((0, 1, 2), RACERS[:2])]
+    table = race_table(finishes)
+    assert table == (folder / "race.md").read_text()
+    assert table in RESULTS_README
+    (ratio,) = re.findall(r"took ([\d.]+ times) as long", table)
+    assert f"and {ratio} in a second race" in " ".join(README.split())
+    later = [load_finish(folder / f"{task}-compressive-s{seed}.json") for seed in range(3, 9)]
+    steps, seconds = (
+        ", ".join(each) for each in zip(*((f"{run.steps:,}", f"{run.seconds:.0f}") for run in later), strict=True)
+    )
+    assert f"{steps} steps, {seconds} seconds" in " ".join(RESULTS_README.split())
 
 
 def cpu_seconds(run: Finish) -> float:
@@ -311,3 +328,19 @@ def test_speed_is_what_the_raw_numbers_say() -> None:
     groups, _ = load_results(RESULTS / "throughput" / "results.json")
     slots = next(group for group in groups if (group.case, group.agents[0].threads) == ("slots", 1))
     assert f"Acting with 512 slots takes {speed_rows(slots)[2][-3]} times as long as with 64." in words
+
+
+@pytest.mark.parametrize("width", [64, 128])
+def test_profiles_are_what_the_raw_numbers_say(width: int) -> None:
+    folder = RESULTS / "profile" / f"width-{width}"
+    raw = json.loads((folder / "profile.json").read_text())
+    table = (folder / "profile.md").read_text()
+    for phase in raw["phases"]:
+        operators = tuple(Operator(**each) for each in phase["operators"])
+        known = Phase(phase["name"], phase["unit"], phase["ms"], phase["profiled_ms"], operators)
+        assert known.outside_ms == phase["outside_ms"]
+        assert phase_table(known) in table
+        assert (phase_table(known) in PERFORMANCE) == (width == 128 and phase["name"] == "learning")
+    command = raw["command"].replace(f"runs/profile/width-{width}", "FOLDER").replace("d_model=64", "d_model=128")
+    assert command in PERFORMANCE
+    assert raw["subject"]["config"]["memory_kwargs"]["d_model"] == width
