@@ -12,10 +12,10 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from memory_agents.benchmarks.collect import markdown
-from memory_agents.benchmarks.throughput.acting import Acting
 from memory_agents.benchmarks.throughput.flops import COUNTED_IN_PLACE
+from memory_agents.benchmarks.throughput.measuring import Worker
 from memory_agents.benchmarks.throughput.stopwatch import Stopwatch
-from memory_agents.benchmarks.throughput.subject import Subject, make
+from memory_agents.benchmarks.throughput.subject import Subject
 
 #: Steps of acting that are looked at.
 ACTING_STEPS = 200
@@ -74,36 +74,24 @@ def profile_agent(subject: Subject) -> tuple[Phase, ...]:
     """
     if subject.config.threads is not None:
         th.set_num_threads(subject.config.threads)
-    agent, venv = make(subject)
-    if subject.batch_sizes:
-        agent.batch_size = subject.batch_sizes[0]  # type: ignore[attr-defined]
-    updates = 0
-
-    def count(*_: Any) -> None:
-        nonlocal updates
-        updates += 1
-
-    agent.policy.optimizer.register_step_post_hook(count)
-    acting = Acting(agent, venv)
-    agent.learn(subject.transitions)
-    updates = 0
-    agent.train()
+    worker = Worker(subject)
+    worker.prepare()
+    agent, found = worker.agent, worker.found
+    learned = "an update" if found.batch_size is None else f"an update from {found.batch_size} transitions"
     # A program is nothing that the counter can look into, and on a GPU it is kernels that are told.
     counts = agent.device.type == "cpu" and not subject.config.policy_kwargs.get("compile")
     profiler = OperatorProfiler(agent.device, counts=counts)
     phases = (
         profiler.run(
-            "acting", f"a step of {agent.n_envs} environments", ACTING_STEPS, partial(acting.advance, ACTING_STEPS)
+            "acting",
+            f"a step of {found.n_envs} environments",
+            ACTING_STEPS,
+            partial(worker.acting.advance, ACTING_STEPS),
         ),
-        profiler.run("learning", _update(agent), max(1, updates), agent.train),
+        profiler.run("learning", learned, max(1, found.updates), agent.train),
     )
-    venv.close()
+    worker.venv.close()
     return phases
-
-
-def _update(agent: Any) -> str:
-    size = getattr(agent, "batch_size", None)
-    return "an update" if size is None else f"an update from {size} transitions"
 
 
 class OperatorProfiler:

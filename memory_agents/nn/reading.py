@@ -45,10 +45,10 @@ def read(queries: th.Tensor, keys: th.Tensor, values: th.Tensor, bias: th.Tensor
         # The fused kernel for the CPU knows no gradient to the bias, and what it falls back on is slower than this; and
         # it is slower than this for single queries of many environments.
         # And ONNX has no such kernel: what the exporter puts in its place lays its results out differently.
-        heads, scale = queries.shape[1], queries.shape[3] ** -0.5
-        flat_bias = bias.expand(-1, heads, -1, -1).flatten(0, 1)
+        scale = queries.shape[3] ** -0.5
+        flat_bias = bias.expand(*queries.shape[:2], -1, -1).flatten(0, 1)
         weights = th.baddbmm(flat_bias, queries.flatten(0, 1), keys.flatten(0, 1).mT, alpha=scale).softmax(dim=-1)
         if dropout:
             weights = F.dropout(weights, dropout)
-        return th.bmm(weights, values.flatten(0, 1)).view(queries.shape)
+        return th.bmm(weights, values.flatten(0, 1)).view(*queries.shape[:3], -1)
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, dropout_p=dropout)

@@ -215,3 +215,5 @@ def test_the_gru_gate_draws_what_it_always_drew() -> None:
     assert th.equal(gate.gates[:4], th.cat([u[:4], w[:4]], dim=1))
     assert th.equal(gate.gates[4:], th.zeros(4, 8))
     assert th.equal(gate.candidate, th.cat([u_g, w[8:]], dim=1))
+    assert th.equal(gate.bias, th.full((4,), 2.0))
+    assert set(gate.state_dict()) == {"gates", "candidate", "bias"}
