@@ -72,12 +72,15 @@ class RelativeAttention(nn.Module, ABC):
         return self._heads(keys), self._heads(values)
 
     @abstractmethod
-    def queries(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
+    def queries(
+        self, x: th.Tensor, times: th.Tensor | None = None, positions: th.Tensor | None = None
+    ) -> tuple[th.Tensor, th.Tensor | None]:
         """
         :param x: normalised inputs, (batch, queries, d_model), or one for each entry, (batch, d_model)
         :param times: when they are, in steps, (batch, queries); for an attention that ``needs_times``
-        :return: content queries (batch, heads, queries, d_head), and the position part of the logits for every relative
-            position, (batch, heads, queries, n_positions), scaled by 1/sqrt(d_head), or None where the content queries
+        :param positions: the relative positions that are asked for, (n,) int64; None for all n_positions of them
+        :return: content queries (batch, heads, queries, d_head), and the position part of the logits for each of these
+            relative positions, (batch, heads, queries, n), scaled by 1/sqrt(d_head), or None where the content queries
             know of positions
         """
 
@@ -232,9 +235,12 @@ class SinusoidalAttention(RelativeAttention):
     def _position_weights(self) -> tuple[th.Tensor, ...]:
         return (self.position.weight,)
 
-    def queries(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
+    def queries(
+        self, x: th.Tensor, times: th.Tensor | None = None, positions: th.Tensor | None = None
+    ) -> tuple[th.Tensor, th.Tensor | None]:
         q = self._heads(self.query(x))
-        table = self.position(self.positions).view(-1, self.n_heads, self.d_head).permute(1, 2, 0)
+        sinusoids = self.positions if positions is None else self.positions[positions]
+        table = self.position(sinusoids).view(-1, self.n_heads, self.d_head).permute(1, 2, 0)
         return q + self.content_bias, self._position_logits(q + self.position_bias, table)
 
 
@@ -254,6 +260,9 @@ class LearnedPositionAttention(RelativeAttention):
         # As large as the projected sinusoids at their start: squares of 1/2 on average.
         self.position_table = nn.Parameter(th.randn(self.n_heads, self.d_head, n_positions) * 0.5**0.5)
 
-    def queries(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
+    def queries(
+        self, x: th.Tensor, times: th.Tensor | None = None, positions: th.Tensor | None = None
+    ) -> tuple[th.Tensor, th.Tensor | None]:
         q = self._heads(self.query(x))
-        return q + self.content_bias, self._position_logits(q + self.position_bias, self.position_table)
+        table = self.position_table if positions is None else self.position_table.index_select(2, positions)
+        return q + self.content_bias, self._position_logits(q + self.position_bias, table)

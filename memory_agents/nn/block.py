@@ -97,7 +97,11 @@ class GatedBlock(nn.Module):
         return self.attention.queries(self._normed(hidden), times)
 
     def project(
-        self, memories: th.Tensor, length: int, times: th.Tensor | None = None
+        self,
+        memories: th.Tensor,
+        length: int,
+        times: th.Tensor | None = None,
+        positions: th.Tensor | None = None,
     ) -> tuple[th.Tensor, th.Tensor | None, th.Tensor, th.Tensor]:
         """
         :meth:`queries` and :meth:`keys_and_values` at once.
@@ -105,12 +109,13 @@ class GatedBlock(nn.Module):
         :param memories: what can be seen, at its end the inputs of this layer, (batch, keys, d_model)
         :param length: number of the inputs
         :param times: when they were, in steps, (batch, keys)
+        :param positions: the relative positions that are asked for, (n,) int64; None for all
         :return: content queries, position logits, keys and values
         """
         normed = self._normed(memories)
         of_inputs = None if times is None else times[:, -length:]
         return (
-            *self.attention.queries(normed[:, -length:], of_inputs),
+            *self.attention.queries(normed[:, -length:], of_inputs, positions),
             *self.attention.keys_and_values(normed, times),
         )
 

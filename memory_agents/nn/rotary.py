@@ -38,7 +38,9 @@ class RotaryAttention(RelativeAttention):
         keys, values = super().keys_and_values(x)
         return rotate(keys, times), values
 
-    def queries(self, x: th.Tensor, times: th.Tensor | None = None) -> tuple[th.Tensor, th.Tensor | None]:
+    def queries(
+        self, x: th.Tensor, times: th.Tensor | None = None, positions: th.Tensor | None = None
+    ) -> tuple[th.Tensor, th.Tensor | None]:
         assert times is not None, "rotary positions need times"
         return rotate(self._heads(self.query(x)), times), None
 

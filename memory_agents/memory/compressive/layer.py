@@ -207,8 +207,11 @@ class Layer:
                 bias = self._window_bias(position_logits, layout, hidden.dtype)[..., -history.shape[1] :]
                 usage = (usage[0] + self.block.attention.weights(queries, keys, bias).sum(dim=1),)
         slots = self._slots(history, usage, state, layout)
-        seen = th.cat([slots, history], dim=1)
-        queries, position_logits, keys, values = self.block.project(seen, window, self._times(layout))
+        sight = layout.sight
+        unseen = self.shape.memory_length - sight.memory_length
+        seen = th.cat([slots[:, sight.slots], history[:, unseen:]], dim=1)
+        times = self._times(layout, sight.slots, unseen)
+        queries, position_logits, keys, values = self.block.project(seen, window, times, sight.positions)
         band = layout.band(hidden.dtype)
         attended = self.block.attention.attend_window(queries, position_logits, keys, values, band)
         outputs = self.block.after_attention(hidden, attended)
@@ -264,13 +267,12 @@ class Layer:
     ) -> tuple[th.Tensor, th.Tensor]:
         return self.block.keys_and_values(th.cat([slots, memories], dim=1), self._times(layout))
 
-    def _times(self, layout: WindowLayout) -> th.Tensor | None:
-        """When slots and history were, (batch, keys), where the attention asks."""
+    def _times(self, layout: WindowLayout, slots: slice = slice(None), first_of_history: int = 0) -> th.Tensor | None:
+        """When these slots and this part of the history were, (batch, keys), where the attention asks."""
         if not self.block.attention.needs_times:
             return None
-        if self.compress is None:
-            return layout.history_tokens
-        return th.cat([layout.slot_times, layout.history_tokens], dim=1)
+        tokens = layout.history_tokens[:, first_of_history:]
+        return tokens if self.compress is None else th.cat([layout.slot_times[:, slots], tokens], dim=1)
 
     def _window_bias(self, position_logits: th.Tensor | None, layout: WindowLayout, dtype: th.dtype) -> th.Tensor:
         """

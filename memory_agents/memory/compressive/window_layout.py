@@ -6,12 +6,31 @@ Who sees whom in a window of steps at once, without a single hidden state: see
 from __future__ import annotations
 
 from functools import cached_property
+from typing import NamedTuple
 
 import torch as th
 
 from memory_agents.memory.compressive.judgement import Judgement
 from memory_agents.memory.compressive.shape import MemoryShape
 from memory_agents.nn import HIDDEN, Band, chunk_length
+from memory_agents.nn.tracing import is_traced
+
+#: Distances that are seen are counted in these.
+DISTANCES_AT_ONCE = 16
+
+
+class Sight(NamedTuple):
+    """
+    What at least one token of a window can see. Where episodes are shorter than the memories that is little of them.
+
+    :param memory_length: distance up to which recent memory is seen, M or less
+    :param slots: the slot keys that are seen, from the first to the last
+    :param positions: the relative positions of these: distances, then ranks, (n,) int64; None for all that there are
+    """
+
+    memory_length: int
+    slots: slice
+    positions: th.Tensor | None
 
 
 def token_numbers(steps: th.Tensor, episode_starts: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
@@ -103,20 +122,36 @@ class WindowLayout:
         seen = (self.distance >= 0) & (self.distance <= self.reach[:, :, None])
         return th.cat([self.slots_hidden, ~seen], dim=2)
 
+    @cached_property
+    def sight(self) -> Sight:
+        """What is seen at all; everything where finding that out would wait for a device or fix what is compiled."""
+        shape, n_slots = self.shape, self.ranks.shape[2]
+        if is_traced() or self.reach.device.type != "cpu" or not self.reach.numel():
+            return Sight(shape.memory_length, slice(0, n_slots), None)
+        seen = (~self.slots_hidden).flatten(0, 1).any(dim=0).nonzero()
+        slots = slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 0)
+        farthest = -(-int(self.reach.max()) // DISTANCES_AT_ONCE) * DISTANCES_AT_ONCE
+        memory_length = min(farthest, shape.memory_length)
+        n_ranks = int(self.ranks.max()) + 1 if len(seen) else 0
+        if memory_length == shape.memory_length and n_ranks == shape.compressed_length:
+            return Sight(memory_length, slots, None)
+        positions = (th.arange(memory_length + 1), shape.ring_length + th.arange(n_ranks))
+        return Sight(memory_length, slots, th.cat(positions))
+
     def band(self, dtype: th.dtype) -> Band:
         """
         :param dtype: of its bias
-        :return: the same in chunks, with no keys that no token of a chunk can see
+        :return: who sees whom of what is seen at all, in chunks, with no keys that no token of a chunk can see
         """
         if dtype not in self._bands:
-            m, window = self.shape.memory_length, self.tokens.shape[1]
+            (m, slots, _), window = self.sight, self.tokens.shape[1]
             length = chunk_length(window)
-            distance = self.distance[:length, : m + length]
-            batch, n_slots = len(self.ranks), self.ranks.shape[2]
+            distance = self.distance[:length, self.shape.memory_length - m :][:, : m + length]
+            batch, slots_hidden = len(self.ranks), self.slots_hidden[:, :, slots]
             seen = (distance >= 0) & (distance <= self.reach.view(batch, -1, length, 1))
-            hidden = th.cat([self.slots_hidden.view(batch, window // length, length, n_slots), ~seen], dim=3)
+            hidden = th.cat([slots_hidden.view(batch, window // length, length, -1), ~seen], dim=3)
             bias = th.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, HIDDEN)
-            self._bands[dtype] = Band(bias, self.ranks, m)
+            self._bands[dtype] = Band(bias, self.ranks[:, :, slots], m)
         return self._bands[dtype]
 
     def _find_leaving_blocks(self, window: int) -> None:
