@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from stable_baselines3.common.utils import get_device
 
-from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, numbers, words
+from memory_agents.benchmarks.arguments import UsageError, check_device, check_name, numbers, parse_kwargs, words
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
@@ -51,6 +51,10 @@ def race_all(
             f"the others are compared with. Default: {','.join(RACERS)}."
         ),
     ] = None,
+    algorithm_kwargs: Annotated[
+        list[str] | None,
+        typer.Option(help="Arguments of all agents' algorithms, as ent_coef=0.02 (repeatable) or a JSON object."),
+    ] = None,
     seeds: Annotated[list[str] | None, typer.Option(help="Seeds, as 0,1,2 (repeatable).")] = None,
     budget: Annotated[int, typer.Option(min=1, help="Environment steps after which a run is given up.")] = Rules.budget,
     check_every: Annotated[
@@ -78,8 +82,10 @@ def race_all(
         check_name("--task", name, TASKS, f"use {', '.join(TASKS)}")
     rules = Rules(budget, check_every, eval_episodes, success_rate, max_ratio)
     device = str(get_device(check_device(device)))
+    settings = dict(n_envs=n_envs, total_timesteps=budget, device=device, threads=threads)
+    hyperparameters = parse_kwargs("--algorithm-kwargs", algorithm_kwargs or [])
     planned = [
-        _plan(name, policy, dict(n_envs=n_envs, total_timesteps=budget, seed=seed, device=device, threads=threads), out)
+        _plan(name, policy, {**settings, "seed": seed}, hyperparameters, out)
         for seed, name, policy in product(
             numbers("--seeds", seeds, least=0) or [0, 1, 2], chosen, words(policies) or list(RACERS)
         )
@@ -115,9 +121,10 @@ class _Planned:
     path: Path
 
 
-def _plan(task: str, policy: str, settings: dict[str, Any], out: Path) -> _Planned:
+def _plan(task: str, policy: str, settings: dict[str, Any], hyperparameters: dict[str, Any], out: Path) -> _Planned:
     agent, arguments = find_learner("--policies", policy)
     env, env_kwargs = TASKS[task]
+    arguments = {**arguments, "algorithm_kwargs": {**arguments.get("algorithm_kwargs", {}), **hyperparameters}}
     config = TrainingConfig(env=env, env_kwargs=dict(env_kwargs), **settings, **arguments)
     return _Planned(task, agent, config, out / f"{task}-{agent}-s{config.seed}.json")
 

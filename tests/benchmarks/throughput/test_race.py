@@ -205,6 +205,22 @@ def test_the_command_and_its_repetition(tmp_path: Path, capsys: pytest.CaptureFi
     assert "is of a run with other arguments" in capsys.readouterr().err
 
 
+def test_all_agents_get_the_hyperparameters_that_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    met = {}
+
+    def pretended(task: str, agent: str, config: TrainingConfig, rules: Rules, first: Finish | None) -> Finish:
+        met[agent] = config.algorithm_kwargs
+        return finish(agent, config.seed, 1.0, task=task, arguments=asdict(config), rules=asdict(rules))
+
+    monkeypatch.setattr(race_cli, "race", pretended)
+    args = ["race", "--task", "tmaze", "--seeds", "0", "--policies", "lstm,recurrent_ppo_defaults"]
+    args += ["--algorithm-kwargs", "ent_coef=0.02", "--algorithm-kwargs", "n_epochs=3", "--out", str(tmp_path)]
+    assert run(args) == 0
+    assert met["lstm"] == {"ent_coef": 0.02, "n_epochs": 3}
+    # Over its own, of which the others stay.
+    assert met["recurrent_ppo_defaults"].items() >= {"ent_coef": 0.02, "n_epochs": 3, "batch_size": 128}.items()
+
+
 def test_the_first_of_a_task_and_seed_bounds_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     met = []
 
@@ -238,6 +254,8 @@ def test_the_first_of_a_task_and_seed_bounds_the_others(tmp_path: Path, monkeypa
         (["--success-rate", "1.5"], "--success-rate"),
         (["--device", "gpu"], "--device 'gpu'"),
         (["--max-ratio", "0.5"], "--max-ratio"),
+        (["--algorithm-kwargs", "ent_coef"], "--algorithm-kwargs 'ent_coef'"),
+        (["--algorithm-kwargs", "entropy=0.02"], "entropy"),
     ],
 )
 def test_bad_arguments(args: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
