@@ -17,7 +17,7 @@ SIZES: dict[str, Any] = dict(memory_length=20, compressed_length=6, compression_
 
 
 def all_there_is(layout: WindowLayout) -> Sight:
-    return Sight(layout.shape.memory_length, slice(0, layout.ranks.shape[2]), None)
+    return Sight(layout.shape.memory_length, slice(0, layout.ranks.shape[2]), None, makes_slots=True)
 
 
 def episode_starts(batch: int, length: int) -> th.Tensor:
@@ -72,23 +72,23 @@ def sight(length: int, steps: int = 0) -> Sight:
 
 
 def test_short_episodes_see_neither_slots_nor_what_is_far() -> None:
-    memory_length, slots, positions = sight(24)
-    assert (memory_length, slots) == (32, slice(0, 0))
+    memory_length, slots, positions, makes_slots = sight(24)
+    assert (memory_length, slots, makes_slots) == (32, slice(0, 0), False)
     assert positions is not None
     assert positions.tolist() == list(range(33))
 
 
 def test_episodes_of_one_step_see_themselves_alone() -> None:
-    memory_length, slots, positions = sight(1)
-    assert (memory_length, slots) == (0, slice(0, 0))
+    memory_length, slots, positions, makes_slots = sight(1)
+    assert (memory_length, slots, makes_slots) == (0, slice(0, 0), False)
     assert positions is not None
     assert positions.tolist() == [0]
 
 
 def test_slots_are_seen_from_the_first_to_the_last() -> None:
     # The second entry's window begins with tokens 74 to 120: blocks 0 to 2 have left before it, and more in it.
-    memory_length, slots, positions = sight(1000, steps=74)
-    assert memory_length == 64
+    memory_length, slots, positions, makes_slots = sight(1000, steps=74)
+    assert (memory_length, makes_slots) == (64, True)
     assert slots.start == 16 - 3
     made = -(-(74 + WINDOW - 1 - 64) // 4)
     assert slots.stop == 16 + made - 3
@@ -102,4 +102,4 @@ def test_who_sees_all_asks_for_all_positions() -> None:
 
 def test_shapes_of_a_graph_do_not_depend_on_episodes() -> None:
     with static_shapes():
-        assert sight(24) == Sight(64, slice(0, 16 + WINDOW // 4), None)
+        assert sight(24) == Sight(64, slice(0, 16 + WINDOW // 4), None, makes_slots=True)

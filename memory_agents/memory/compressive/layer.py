@@ -206,8 +206,8 @@ class Layer:
                 queries, position_logits, keys, _ = self.block.project(history, window, layout.history_tokens)
                 bias = self._window_bias(position_logits, layout, hidden.dtype)[..., -history.shape[1] :]
                 usage = (usage[0] + self.block.attention.weights(queries, keys, bias).sum(dim=1),)
-        slots = self._slots(history, usage, state, layout)
         sight = layout.sight
+        slots = self._slots(history, usage, state, layout, sight.makes_slots)
         unseen = self.shape.memory_length - sight.memory_length
         seen = th.cat([slots[:, sight.slots], history[:, unseen:]], dim=1)
         times = self._times(layout, sight.slots, unseen)
@@ -218,12 +218,22 @@ class Layer:
         return LayerWindow(hidden, outputs, history, slots, usage=usage)
 
     def _slots(
-        self, memories: th.Tensor, usage: tuple[th.Tensor, ...], state: LayerState, layout: WindowLayout
+        self,
+        memories: th.Tensor,
+        usage: tuple[th.Tensor, ...],
+        state: LayerState,
+        layout: WindowLayout,
+        makes_slots: bool = True,
     ) -> th.Tensor:
-        """Slots at the window's start, then those of the blocks of these memories (batch, M + T, d_model)."""
+        """
+        Slots at the window's start, then, where any are to be made, those of the blocks of these memories (batch,
+        M + T, d_model).
+        """
         slots = state.slots.detach()
         if self.compress is None:
             return slots
+        if not makes_slots:
+            return take(slots, layout.slot_rows)
         mean = self._mean_usage(tuple(take_numbers(total, layout.block_tokens) for total in usage))
         made = self.compress(take(memories, layout.block_tokens), mean)
         return th.cat([take(slots, layout.slot_rows), made.flatten(1, 2)], dim=1)

@@ -26,11 +26,13 @@ class Sight(NamedTuple):
     :param memory_length: distance up to which recent memory is seen, M or less
     :param slots: the slot keys that are seen, from the first to the last
     :param positions: the relative positions of these: distances, then ranks, (n,) int64; None for all that there are
+    :param makes_slots: whether a block leaves, which has to be compressed
     """
 
     memory_length: int
     slots: slice
     positions: th.Tensor | None
+    makes_slots: bool
 
 
 def token_numbers(steps: th.Tensor, episode_starts: th.Tensor) -> tuple[th.Tensor, th.Tensor, th.Tensor]:
@@ -78,6 +80,8 @@ class WindowLayout:
         #: rows of the recent ring, (batch, M), and below of the slot ring, (batch, N), in order of time
         self.recent_rows = before % ring
         blocks = shape.blocks_left(self.tokens)
+        #: whether a block leaves at the end of a step, (batch, T)
+        self.leaves = shape.block_leaves(self.tokens)
 
         #: steps from each token of the history to each token of the window, (T, M + T)
         self.distance = t[:, None] + m - th.arange(m + window, device=device)
@@ -127,16 +131,16 @@ class WindowLayout:
         """What is seen at all; everything where finding that out would wait for a device or fix what is compiled."""
         shape, n_slots = self.shape, self.ranks.shape[2]
         if is_traced() or self.reach.device.type != "cpu" or not self.reach.numel():
-            return Sight(shape.memory_length, slice(0, n_slots), None)
+            return Sight(shape.memory_length, slice(0, n_slots), None, makes_slots=True)
         seen = (~self.slots_hidden).flatten(0, 1).any(dim=0).nonzero()
         slots = slice(int(seen[0]), int(seen[-1]) + 1) if len(seen) else slice(0, 0)
         farthest = -(-int(self.reach.max()) // DISTANCES_AT_ONCE) * DISTANCES_AT_ONCE
         memory_length = min(farthest, shape.memory_length)
         n_ranks = int(self.ranks.max()) + 1 if len(seen) else 0
-        if memory_length == shape.memory_length and n_ranks == shape.compressed_length:
-            return Sight(memory_length, slots, None)
-        positions = (th.arange(memory_length + 1), shape.ring_length + th.arange(n_ranks))
-        return Sight(memory_length, slots, th.cat(positions))
+        positions = None
+        if memory_length < shape.memory_length or n_ranks < shape.compressed_length:
+            positions = th.cat([th.arange(memory_length + 1), shape.ring_length + th.arange(n_ranks)])
+        return Sight(memory_length, slots, positions, makes_slots=bool(self.leaves.any()))
 
     def band(self, dtype: th.dtype) -> Band:
         """
@@ -144,7 +148,7 @@ class WindowLayout:
         :return: who sees whom of what is seen at all, in chunks, with no keys that no token of a chunk can see
         """
         if dtype not in self._bands:
-            (m, slots, _), window = self.sight, self.tokens.shape[1]
+            m, slots, window = self.sight.memory_length, self.sight.slots, self.tokens.shape[1]
             length = chunk_length(window)
             distance = self.distance[:length, self.shape.memory_length - m :][:, : m + length]
             batch, slots_hidden = len(self.ranks), self.slots_hidden[:, :, slots]
@@ -158,8 +162,6 @@ class WindowLayout:
         shape, b = self.shape, self.shape.block_length
         device = self.tokens.device
         chunks = -(-window // b)
-        #: whether a block leaves at the end of a step, (batch, T)
-        self.leaves = shape.block_leaves(self.tokens)
         leaves = th.nn.functional.pad(self.leaves, (0, chunks * b - window))
         any_leaves, offset = leaves.view(-1, chunks, b).max(dim=2)
         #: step at whose end it leaves, (batch, chunks)
