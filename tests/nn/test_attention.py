@@ -38,6 +38,18 @@ def test_logits_depend_on_positions_and_on_differences_of_times_alone(name: str)
         th.testing.assert_close(logits(attention, x, 7 + later, times + later), expected, atol=1e-5, rtol=1e-5)
 
 
+@every_kind
+def test_logits_of_some_positions_are_those_among_all(name: str) -> None:
+    attention = position_registry[name](8, 2, 10).double()
+    x, times, some = th.randn(2, 4, 8).double(), th.arange(4.0).expand(2, 4), th.tensor([0, 1, 7])
+    queries, position_logits = attention.queries(x, times)
+    queries_again, found = attention.queries(x, times, some)
+    assert th.equal(queries, queries_again)
+    assert (found is None) == (position_logits is None) == (name == "rotary")
+    if found is not None and position_logits is not None:
+        th.testing.assert_close(found, position_logits[..., some])
+
+
 def test_rotation_turns_pairs_and_keeps_lengths() -> None:
     x = th.tensor([1.0, 2.0, 3.0, 4.0]).view(1, 1, 1, 4)
     turned = rotate(x, th.tensor([[th.pi / 2]]))[0, 0, 0]

@@ -15,7 +15,7 @@ from memory_agents.memory.compressive.shape import MemoryShape
 from memory_agents.nn import HIDDEN, Band, chunk_length
 from memory_agents.nn.tracing import is_traced
 
-#: Distances that are seen are counted in these.
+#: The farthest distance that is seen is rounded up to a multiple of this, so that sizes recur.
 DISTANCES_AT_ONCE = 16
 
 
