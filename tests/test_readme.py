@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,19 +147,30 @@ def test_race_is_what_the_raw_results_say() -> None:
     assert f"the ratio of the medians is {medians[1] / medians[0]:.1f}" in RESULTS_README
 
 
-def test_race_again_is_what_the_raw_results_say() -> None:
-    folder, task = RESULTS / "race-again", "object_matching"
-    finishes = [load_finish(folder / f"{task}-{agent}-s{seed}.json") for seed, agent in product((0, 1, 2), RACERS[:2])]
+@pytest.mark.parametrize(("folder", "which", "arguments"), [
+    ("race-again", "second", {}), ("race-value-weight", "third", {"vf_coef": 0.25}),
+])  # fmt: skip
+def test_later_races_are_what_the_raw_results_say(folder: str, which: str, arguments: dict[str, Any]) -> None:
+    finishes = load_matching(folder, (0, 1, 2), RACERS[:2])
+    assert all(run.arguments["algorithm_kwargs"] == arguments for run in finishes)
     table = race_table(finishes)
-    assert table == (folder / "race.md").read_text()
+    assert table == (RESULTS / folder / "race.md").read_text()
     assert table in RESULTS_README
     (ratio,) = re.findall(r"took ([\d.]+ times) as long", table)
-    assert f"and {ratio} in a second race" in " ".join(README.split())
-    later = [load_finish(folder / f"{task}-compressive-s{seed}.json") for seed in range(3, 9)]
+    assert f"and {ratio} in a {which} race" in " ".join(README.split())
+
+
+def test_further_seeds_of_a_race_are_what_the_raw_results_say() -> None:
+    later = load_matching("race-again", range(3, 9), RACERS[:1])
     steps, seconds = (
         ", ".join(each) for each in zip(*((f"{run.steps:,}", f"{run.seconds:.0f}") for run in later), strict=True)
     )
     assert f"{steps} steps, {seconds} seconds" in " ".join(RESULTS_README.split())
+
+
+def load_matching(folder: str, seeds: Iterable[int], agents: Iterable[str]) -> list[Finish]:
+    names = (f"object_matching-{agent}-s{seed}.json" for seed, agent in product(seeds, agents))
+    return [load_finish(RESULTS / folder / name) for name in names]
 
 
 def cpu_seconds(run: Finish) -> float:
