@@ -161,8 +161,11 @@ def test_nothing_crosses_an_episode_or_an_environment(name: str, data: st.DataOb
         return core.unroll(*args)
 
     compare(run_steps, starts_other)
+    if name != "compressive":
+        compare(unroll, starts_other)
+        return
     compare(unroll, starts)
-    # A window leaves out what none of its steps can see. That depends on all episodes, and the rounding on that.
+    # Its windows leave out what none of their steps can see. That depends on all episodes, and the rounding on that.
     core, x, other = core.double(), x.double(), other.double()
     compare(unroll, starts_other, tolerance=1e-9)
 
