@@ -16,6 +16,7 @@ from memory_agents.common import MemoryOffPolicyAlgorithm
 from memory_agents.common.defaults import (
     DEFAULT_EPOCHS,
     DEFAULT_REPLAY_WINDOWS,
+    DEFAULT_VALUE_WEIGHT,
     default_learning_rate,
     default_train_freq,
 )
@@ -47,6 +48,7 @@ def _ppo(n_envs: int) -> dict[str, Any]:
         gamma=0.99,
         gae_lambda=0.95,
         ent_coef=0.01,
+        vf_coef=DEFAULT_VALUE_WEIGHT,
     )
 
 

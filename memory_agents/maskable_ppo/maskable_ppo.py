@@ -19,7 +19,7 @@ from memory_agents.common.buffers import (
     MaskableSequenceRolloutBuffer,
     SequenceRolloutBuffer,
 )
-from memory_agents.common.defaults import DEFAULT_EPOCHS, default_learning_rate
+from memory_agents.common.defaults import DEFAULT_EPOCHS, DEFAULT_VALUE_WEIGHT, default_learning_rate
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
 
@@ -74,6 +74,7 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
         gae_lambda: float = 0.95,
         *,
         ent_coef: float = 0.01,
+        vf_coef: float = DEFAULT_VALUE_WEIGHT,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -86,6 +87,7 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
             gamma=gamma,
             gae_lambda=gae_lambda,
             ent_coef=ent_coef,
+            vf_coef=vf_coef,
             **kwargs,
         )
 

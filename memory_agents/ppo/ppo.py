@@ -7,7 +7,7 @@ from typing import Any
 import stable_baselines3
 from stable_baselines3.common.type_aliases import GymEnv, Schedule
 
-from memory_agents.common.defaults import DEFAULT_EPOCHS, default_learning_rate
+from memory_agents.common.defaults import DEFAULT_EPOCHS, DEFAULT_VALUE_WEIGHT, default_learning_rate
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
 
@@ -44,6 +44,7 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
         gae_lambda: float = 0.95,
         *,
         ent_coef: float = 0.01,
+        vf_coef: float = DEFAULT_VALUE_WEIGHT,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -56,5 +57,6 @@ class PPO(MemoryOnPolicyAlgorithm, stable_baselines3.PPO):
             gamma=gamma,
             gae_lambda=gae_lambda,
             ent_coef=ent_coef,
+            vf_coef=vf_coef,
             **kwargs,
         )

@@ -69,7 +69,7 @@ def test_recurrent_ppo_has_the_hyperparameters_of_ppo() -> None:
     ours = made(config())
     assert agent.policy.lstm_actor.hidden_size == 12
     assert type(agent) is sb3_contrib.RecurrentPPO
-    for name in ("n_epochs", "gamma", "gae_lambda", "ent_coef"):
+    for name in ("n_epochs", "gamma", "gae_lambda", "ent_coef", "vf_coef"):
         assert getattr(agent, name) == getattr(ours, name), name
     assert agent.lr_schedule(0.5) == ours.lr_schedule(0.5)
 

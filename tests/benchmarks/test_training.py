@@ -273,6 +273,7 @@ def test_baseline_differs_in_memory_only() -> None:
         "gamma",
         "gae_lambda",
         "ent_coef",
+        "vf_coef",
         "max_grad_norm",
     ):
         assert getattr(ours, name) == getattr(baseline, name), name
