@@ -98,7 +98,14 @@ def test_peers_can_be_made(name: str) -> None:
 def test_their_own_hyperparameters() -> None:
     _, arguments = find_learner("--policies", "recurrent_ppo_defaults")
     assert arguments["algorithm_kwargs"] == dict(
-        learning_rate=3e-4, n_steps=128, batch_size=128, n_epochs=10, gamma=0.99, gae_lambda=0.95, ent_coef=0.0
+        learning_rate=3e-4,
+        n_steps=128,
+        batch_size=128,
+        n_epochs=10,
+        gamma=0.99,
+        gae_lambda=0.95,
+        ent_coef=0.0,
+        vf_coef=0.5,
     )
 
 
