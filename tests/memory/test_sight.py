@@ -11,6 +11,7 @@ from memory_agents.memory import CompressiveMemory
 from memory_agents.memory.compressive.shape import MemoryShape
 from memory_agents.memory.compressive.window_layout import Sight, WindowLayout
 from memory_agents.nn.tracing import static_shapes
+from memory_agents.nn.window_attention import chunk_length
 
 WINDOW = 48
 SIZES: dict[str, Any] = dict(memory_length=20, compressed_length=6, compression_rate=2, d_model=8, n_heads=2)
@@ -20,9 +21,9 @@ def all_there_is(layout: WindowLayout) -> Sight:
     return Sight(layout.shape.memory_length, slice(0, layout.ranks.shape[2]), None, makes_slots=True)
 
 
-def episode_starts(batch: int, length: int) -> th.Tensor:
+def episode_starts(batch: int, length: int, window: int = WINDOW) -> th.Tensor:
     """Episodes of this length, each entry's beginning elsewhere."""
-    t = th.arange(WINDOW) + th.arange(batch)[:, None]
+    t = th.arange(window) + th.arange(batch)[:, None]
     return t % length == 0
 
 
@@ -58,7 +59,9 @@ def test_leaving_out_the_unseen_changes_nothing(
 ) -> None:
     th.manual_seed(0)
     core = CompressiveMemory(3, **{**SIZES, **kwargs}).double()
-    x, starts = th.randn(3, WINDOW, 3, dtype=th.float64), episode_starts(3, length)
+    window = 2 * WINDOW
+    assert chunk_length(window) == WINDOW, "more than one chunk of attention"
+    x, starts = th.randn(3, window, 3, dtype=th.float64), episode_starts(3, length, window)
     found = outputs_and_gradients(core, starts, x)
     monkeypatch.setattr(WindowLayout, "sight", property(all_there_is))
     for part, expected in zip(found, outputs_and_gradients(core, starts, x), strict=True):
