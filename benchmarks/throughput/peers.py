@@ -66,8 +66,8 @@ def _recurrent(policy: str = BASELINES[RECURRENT].policy, **policy_kwargs: Any) 
 def _own_defaults(**replaced: Any) -> dict[str, Any]:
     """sb3-contrib's own hyperparameters, in place of those of this library's PPO, which its agents get here."""
     known = inspect.signature(RecurrentPPO).parameters
-    names = ("learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "ent_coef", "vf_coef")
-    return {**{name: known[name].default for name in names}, **replaced}
+    replaceable = BASELINES[RECURRENT].hyperparameters(1)
+    return {**{name: known[name].default for name in replaceable}, **replaced}
 
 
 _ONE_LSTM = dict(shared_lstm=True, enable_critic_lstm=False)
