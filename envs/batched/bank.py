@@ -61,7 +61,8 @@ class Bank:
 
         :param which: Numbers of the copies.
         """
-        if not np.minimum.reduce(self._ahead[which]):
+        ahead = self._ahead[which]
+        if not ahead[ahead.argmin()]:
             self._refill()
         self._ahead[which] -= 1
         self.places[which] = self._places_after[self.places[which]]

@@ -214,15 +214,14 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         if self.max_episode_steps is not None:
             truncated = truncated | (self.elapsed >= self.max_episode_steps)
             ended = (over | truncated).nonzero()[0]
-        observations, infos = self._observe(EVERYONE), self._infos()
-        lengths, final_observations, final_infos, reset_infos = ended, observations[:0], {}, {}
+        infos, lengths, final_infos, reset_infos = self._infos(), ended, {}, {}
         if ended.size:
-            lengths, final_observations = self.elapsed[ended], observations[ended]
+            lengths, final_observations = self.elapsed[ended], self._observe(ended)
             if finished.size:
                 final_infos = self._final_infos(finished)
             self._restart(ended)
-            observations[ended] = self._observe(ended)
             reset_infos = self._reset_infos(ended)
+        observations = self._observe(EVERYONE)
         return Step(
             observations=observations,
             rewards=rewards,
@@ -231,7 +230,7 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
             infos=infos,
             ended=ended,
             lengths=lengths,
-            final_observations=final_observations,
+            final_observations=final_observations if ended.size else observations[:0],
             reset_infos=reset_infos,
             finished=finished,
             final_infos=final_infos,
@@ -266,8 +265,9 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
                 f"actions of shape {actions.shape} do not fit {self.num_envs} environments: pass one for each."
             )
         actions = actions.astype(np.int64, copy=False)
-        # Seen as unsigned numbers, negative ones are beyond all bounds.
-        if np.maximum.reduce(actions.view(np.uint64)) >= n_actions:
+        # Seen as unsigned numbers, negative ones are beyond all bounds; argmax() takes half the time of max().
+        numbers = actions.view(np.uint64)
+        if numbers[numbers.argmax()] >= n_actions:
             unknown = int(actions[(actions < 0) | (actions >= n_actions)][0])
             raise ValueError(f"action={unknown} is unknown: pass integers from 0 to {n_actions - 1}.")
         return actions

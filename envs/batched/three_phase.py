@@ -66,7 +66,7 @@ class ThreePhaseStages(NamedTuple):
     """What chance decides of some episodes, as rows of numbers that a copy takes over when a phase begins.
 
     :param stages: What holds from the beginning of each phase on, ``(episodes, 3, len(COLUMNS))``.
-    :param apples: What picks the place of each apple, ``(episodes, apples)``.
+    :param apples: The place of each apple, ``(episodes, apples)``; each is eaten where the agent then stands.
     :param reward: The reward of an apple, ``(episodes,)``.
     """
 
@@ -91,8 +91,9 @@ class BatchedThreePhase(BatchedEnv):
     def __init__(self, num_envs: int = 1, *, max_episode_steps: int | None = None, **kwargs: Any) -> None:
         super().__init__(num_envs, max_episode_steps=max_episode_steps, **kwargs)
         self._stages = self.episodes.stages.reshape(-1, len(COLUMNS))
-        self._draws_of_apples, self._n_apples = self.episodes.apples.reshape(-1), self.episodes.apples.shape[1]
-        self._apple = np.zeros(num_envs, np.int64)
+        self._apple_places, self._n_apples = self.episodes.apples.reshape(-1), self.episodes.apples.shape[1]
+        #: Which apple is next, and which phase it is, numbered through all phases of all episodes.
+        self._apple, self._stage = np.zeros((2, num_envs), np.int64)
         columns = np.zeros((len(COLUMNS), num_envs), np.int64)
         self._place, self._scene, self._target, self._change, self._horizon, self._right = columns
         self._now = columns.T
@@ -111,43 +112,50 @@ class BatchedThreePhase(BatchedEnv):
         scenes = Scenes(env)
         self._views = scenes.views
         self._look_scenes, self._choice_scenes, self._empty_scene = scenes.looks, scenes.choices, scenes.empty
-        # By the place of the agent and what is drawn: where the next apple appears, and what is seen then.
+        # By the place of the agent and what is drawn: where the next apple appears.
         next_apple = np.zeros((len(rooms) * CELLS, APPLE_DRAWS), np.int64)
         for here, cells in APPLE_PLACES.items():
             numbers = [_number(cells[draw % len(cells)]) for draw in range(APPLE_DRAWS)]
             next_apple[ORCHARD + _number(here)] = numbers
         self._next_apple = ORCHARD + next_apple.ravel()
-        self._next_apple_scene = scenes.apples[next_apple.ravel()]
+        # By its place.
+        self._apple_scenes = np.zeros(len(rooms) * CELLS, np.int64)
+        self._apple_scenes[ORCHARD : ORCHARD + CELLS] = scenes.apples
         return env
 
     def _plan(self, uniforms: NDArray[np.float64]) -> ThreePhaseStages:
         env, drawn = self.env, self.env.plan(uniforms)
         look_end, steps = env.look_steps, drawn.steps
-        first_apple = (ORCHARD + MIDDLE) * APPLE_DRAWS + drawn.apples[:, 0]
+        apples = np.empty_like(drawn.apples)
+        here: NDArray[np.int64] | int = ORCHARD + MIDDLE
+        for apple, draws in zip(apples.T, drawn.apples.T, strict=True):
+            apple[:] = here = self._next_apple[here * APPLE_DRAWS + draws]
         stages = np.empty((len(uniforms), 3, len(COLUMNS)), np.int64)
         place, scene, target, change, horizon, right = stages.transpose(2, 1, 0)
         place[:] = [[LOOK_ROOM + _number(env._start)], [ORCHARD + MIDDLE], [CHOICE_ROOM + MIDDLE]]
         scene[0] = self._look_scenes[drawn.colour, drawn.shelf]
-        scene[1] = self._next_apple_scene[first_apple]
+        scene[1] = self._apple_scenes[apples[:, 0]]
         scene[2] = self._choice_scenes[drawn.order @ env.n_colours ** np.arange(env.n_colours)]
         target[0] = SHELF_PLACES[drawn.shelf] if env._key_needed else NOWHERE
-        target[1], target[2] = self._next_apple[first_apple], NOWHERE
+        target[1], target[2] = apples[:, 0], NOWHERE
         change[0], change[1], change[2] = look_end, look_end + steps, NEVER
         horizon[:] = look_end + steps + env.choice_steps
         right[:] = self._choice_places[(drawn.order == drawn.colour[:, None]).argmax(axis=1)]
-        return ThreePhaseStages(stages, drawn.apples, env.apple_total / (steps // 2))
+        return ThreePhaseStages(stages, apples, env.apple_total / (steps // 2))
 
     def _begin(self, which: NDArray[np.int64]) -> None:
         row = self.row[which]
         self._apple[which] = row * self._n_apples
-        self._now[which] = self._stages.take(3 * row, axis=0)
+        self._stage[which] = stage = 3 * row
+        self._now[which] = self._stages.take(stage, axis=0)
         if self.env._key_needed:
             self._ready[which] = False
 
     def _play(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         move = self._place * len(MOVES)
         move += actions
-        self._place[:] = place = self._next.take(move)
+        # Moves are in bounds; the default mode would make a copy.
+        place = self._next.take(move, out=self._place, mode="clip")
         self._success = place == self._right
         if self.env._key_needed:
             self._success &= self._ready
@@ -159,7 +167,7 @@ class BatchedThreePhase(BatchedEnv):
             self._meet(met, place[met], rewards)
         changing = (self.elapsed == self._change).nonzero()[0]
         if changing.size:
-            stage = 3 * self.row[changing] + 1 + (place[changing] >= ORCHARD)
+            self._stage[changing] = stage = self._stage[changing] + 1
             self._now[changing] = self._stages.take(stage, axis=0)
         return rewards, over
 
@@ -167,19 +175,17 @@ class BatchedThreePhase(BatchedEnv):
         """Take a key or eat an apple; another one appears."""
         if self.env._key_needed:
             eating = place >= ORCHARD
-            taking, which, place = which[~eating], which[eating], place[eating]
+            taking, which = which[~eating], which[eating]
             self._ready[taking] = True
             self._target[taking], self._scene[taking] = NOWHERE, self._empty_scene
         if self.env.apple_total:
             rewards[which] = self.episodes.reward[self.row[which]]
         self._apple[which] = apple = self._apple[which] + 1
-        drawn = place * APPLE_DRAWS
-        drawn += self._draws_of_apples.take(apple)
-        self._target[which] = self._next_apple.take(drawn)
-        self._scene[which] = self._next_apple_scene.take(drawn)
+        self._target[which] = place = self._apple_places.take(apple)
+        self._scene[which] = self._apple_scenes.take(place)
 
     def _observe(self, which: Copies) -> NDArray[Any]:
-        return self._views.take((self._scene + self._place)[which], axis=0)
+        return self._views.take(self._scene[which] + self._place[which], axis=0)
 
     def _final_infos(self, which: NDArray[np.int64]) -> Infos:
         success = self._success[which]

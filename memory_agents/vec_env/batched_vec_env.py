@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib import import_module
 from typing import Any
 
@@ -87,8 +87,10 @@ class BatchedVecEnv(VecEnv):
         last_infos = [infos[copy] for copy in ended]
         for info, observation in zip(last_infos, step.final_observations, strict=True):
             info["terminal_observation"] = observation
-        if step.truncated.any():
-            for copy in (step.truncated & ~step.terminated).nonzero()[0].tolist():
+        # Of a few copies, finding the numbers takes less time than asking whether there is any.
+        cut = step.truncated.nonzero()[0]
+        if cut.size:
+            for copy in cut[~step.terminated[cut]].tolist():
                 infos[copy][TIME_LIMIT] = True
         finished_infos = last_infos if finished == ended else [infos[copy] for copy in finished]
         for key, values in step.final_infos.items():
@@ -99,11 +101,9 @@ class BatchedVecEnv(VecEnv):
                 self.reset_infos[copy] = info
         if self.monitor:
             seconds = round(time.time() - self._start_time, 6)
-            returns = self._returns[step.ended].tolist()
-            # Rounding takes half a microsecond, and many episodes have the same return.
-            rounded = {total: round(total, 6) for total in set(returns)}
+            returns = map(_rounded, self._returns[step.ended].tolist())
             for info, total, length in zip(last_infos, returns, step.lengths.tolist(), strict=True):
-                info["episode"] = {"r": rounded[total], "l": length, "t": seconds}
+                info["episode"] = {"r": total, "l": length, "t": seconds}
             self._returns[step.ended] = 0.0
 
     def close(self) -> None:
@@ -193,6 +193,12 @@ class BatchedVecEnv(VecEnv):
             "Environments that are played all at once draw no frames: make a single environment with "
             "gymnasium.make(..., render_mode='rgb_array')."
         )
+
+
+@lru_cache
+def _rounded(total: float) -> float:
+    """Return it as ``Monitor`` rounds it, which takes half a microsecond; many episodes have the same return."""
+    return round(total, 6)
 
 
 def _dictionaries(infos: Infos, count: int, **always: Any) -> list[dict[str, Any]]:
