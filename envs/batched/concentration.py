@@ -27,6 +27,7 @@ class BatchedConcentration(BatchedEnv):
     def __init__(self, num_envs: int = 1, *, max_episode_steps: int | None = None, **kwargs: Any) -> None:
         super().__init__(num_envs, max_episode_steps=max_episode_steps, **kwargs)
         # All cards of all episodes are numbered through. What is shown is kept where the bank has it at first.
+        self._values, self._shown = self.episodes.cards.reshape(-1), self.episodes.shown.reshape(-1)
         self._first_card = np.zeros(num_envs, np.int64)
         #: The card of the last action.
         self._card = np.zeros(num_envs, np.int64)
@@ -38,6 +39,7 @@ class BatchedConcentration(BatchedEnv):
         self._mismatch = np.zeros(num_envs, np.bool_)
         self._pairs = np.ones(num_envs, np.int64)
         self._pairs_left = np.ones(num_envs, np.int64)
+        self._reward = np.ones(num_envs)
         #: The step that ends the episode unless one more mismatch gets turned down.
         self._last_step = np.zeros(num_envs, np.int64)
 
@@ -45,29 +47,30 @@ class BatchedConcentration(BatchedEnv):
         row = self.row[which]
         self._first_card[which] = row * self.env.n_cards
         self._pairs[which] = self._pairs_left[which] = pairs = self.episodes.pairs[row]
+        self._reward[which] = 1.0 / pairs
         self._last_step[which] = 4 * pairs
         self._begun[which] = self._mismatch[which] = False
 
     def _play(self, actions: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         card = self._first_card + actions
-        value, shown = self.episodes.cards.take(card), self.episodes.shown.take(card)
-        # Where a card lies face up already, turning it up makes no difference.
-        all_shown = self.episodes.shown.reshape(-1)
-        all_shown[card] = np.where(self._mismatch, shown, value)
+        value, shown = self._values.take(card), self._shown.take(card)
         flips = (shown == FACE_DOWN) > self._mismatch
+        # Where a card lies face up already, turning it up makes no difference.
+        np.putmask(value, self._mismatch, shown)
+        self._shown[card] = value
         seconds = flips & self._begun
         matches = seconds & (value == self._first_value)
         closed = self._mismatch.nonzero()[0]
-        all_shown[self._first[closed]] = all_shown[self._card[closed]] = FACE_DOWN
-        self._last_step[closed] += 1
+        self._shown[self._first[closed]] = self._shown[self._card[closed]] = FACE_DOWN
+        self._last_step += self._mismatch
         firsts = flips > self._begun
-        np.copyto(self._first, card, where=firsts)
-        np.copyto(self._first_value, value, where=firsts)
+        np.putmask(self._first, firsts, card)
+        np.putmask(self._first_value, firsts, value)
         self._begun ^= flips
         np.not_equal(seconds, matches, out=self._mismatch)
         self._card = card
         self._pairs_left -= matches
-        return matches / self._pairs, (self._pairs_left == 0) | (self.elapsed == self._last_step)
+        return matches * self._reward, (self._pairs_left == 0) | (self.elapsed == self._last_step)
 
     def _observe(self, which: Copies) -> NDArray[Any]:
         return self.episodes.shown.take(self.row[which], axis=0)

@@ -42,6 +42,7 @@ class BatchedVecEnv(VecEnv):
         self.batched, self.monitor = batched, monitor
         super().__init__(batched.num_envs, batched.single_observation_space, batched.single_action_space)
         self._returns = np.zeros(self.num_envs)
+        self._plain_infos = [{TIME_LIMIT: False}] * self.num_envs
         self._start_time = time.time()
 
     def reset(self) -> NDArray[Any]:
@@ -73,7 +74,7 @@ class BatchedVecEnv(VecEnv):
         if step.infos:
             infos = _dictionaries(step.infos, self.num_envs, **{TIME_LIMIT: False})
         else:
-            infos = [{TIME_LIMIT: False} for _ in range(self.num_envs)]
+            infos = list(map(dict.copy, self._plain_infos))
         if self.monitor:
             self._returns += step.rewards
         dones = step.terminated | step.truncated
