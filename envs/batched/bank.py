@@ -10,7 +10,7 @@ from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
 # Episodes drawn ahead per copy: more would make drawing hardly cheaper.
-MOST_AHEAD = 8
+MOST_AHEAD = 24
 # What the episodes of all copies may take.
 MOST_BYTES = 1 << 26
 # Uniform numbers that are made into episodes at once; arrays should stay within the processor's cache.

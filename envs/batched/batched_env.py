@@ -93,6 +93,7 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         self.single_observation_space, self.single_action_space = self.env.observation_space, self.env.action_space
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
+        self._nothing_seen = np.zeros((0, *(self.single_observation_space.shape or ())), self.observation_space.dtype)
         space = self.single_action_space
         self._n_actions = int(space.n) if isinstance(space, spaces.Discrete) else 0
         self._bank = Bank(self.num_envs, self._draws(), self._plan)
@@ -214,7 +215,9 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
         if self.max_episode_steps is not None:
             truncated = truncated | (self.elapsed >= self.max_episode_steps)
             ended = (over | truncated).nonzero()[0]
-        infos, lengths, final_infos, reset_infos = self._infos(), ended, {}, {}
+        infos, lengths, final_observations = self._infos(), ended, self._nothing_seen
+        final_infos: Infos = {}
+        reset_infos: Infos = {}
         if ended.size:
             lengths, final_observations = self.elapsed[ended], self._observe(ended)
             if finished.size:
@@ -222,18 +225,19 @@ class BatchedEnv(VectorEnv[NDArray[Any], NDArray[Any], NDArray[Any]], ABC):
             self._restart(ended)
             reset_infos = self._reset_infos(ended)
         observations = self._observe(EVERYONE)
+        # Not by name, which takes half a microsecond more.
         return Step(
-            observations=observations,
-            rewards=rewards,
-            terminated=terminated,
-            truncated=truncated,
-            infos=infos,
-            ended=ended,
-            lengths=lengths,
-            final_observations=final_observations if ended.size else observations[:0],
-            reset_infos=reset_infos,
-            finished=finished,
-            final_infos=final_infos,
+            observations,
+            rewards,
+            terminated,
+            truncated,
+            infos,
+            ended,
+            lengths,
+            final_observations,
+            reset_infos,
+            finished,
+            final_infos,
         )
 
     def check_begun(self, method: str) -> None:

@@ -86,8 +86,19 @@ class BatchedVecEnv(VecEnv):
         """Complete the infos of the copies whose episodes are over."""
         ended, finished = step.ended.tolist(), step.finished.tolist()
         last_infos = [infos[copy] for copy in ended]
-        for info, observation in zip(last_infos, step.final_observations, strict=True):
-            info["terminal_observation"] = observation
+        if self.monitor:
+            seconds = round(time.time() - self._start_time, 6)
+            returns = map(_rounded, self._returns[step.ended].tolist())
+            self._returns[step.ended] = 0.0
+            # Each loop costs something where few episodes end.
+            for info, observation, total, length in zip(
+                last_infos, step.final_observations, returns, step.lengths.tolist(), strict=True
+            ):
+                info["terminal_observation"] = observation
+                info["episode"] = {"r": total, "l": length, "t": seconds}
+        else:
+            for info, observation in zip(last_infos, step.final_observations, strict=True):
+                info["terminal_observation"] = observation
         # Of a few copies, finding the numbers takes less time than asking whether there is any.
         cut = step.truncated.nonzero()[0]
         if cut.size:
@@ -100,12 +111,6 @@ class BatchedVecEnv(VecEnv):
         if step.reset_infos:
             for copy, info in zip(ended, _dictionaries(step.reset_infos, len(ended)), strict=True):
                 self.reset_infos[copy] = info
-        if self.monitor:
-            seconds = round(time.time() - self._start_time, 6)
-            returns = map(_rounded, self._returns[step.ended].tolist())
-            for info, total, length in zip(last_infos, returns, step.lengths.tolist(), strict=True):
-                info["episode"] = {"r": total, "l": length, "t": seconds}
-            self._returns[step.ended] = 0.0
 
     def close(self) -> None:
         """Nothing is open."""

@@ -57,7 +57,8 @@ def test_an_episode_stays_while_it_is_played() -> None:
         assert made.episodes.first[kept] == number
 
 
-def test_many_episodes_are_planned_at_once() -> None:
+def test_many_episodes_are_planned_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bank, "MOST_AHEAD", 8)
     planner = Planner()
     made = Bank(10, 1, planner)
     for _ in range(16):
@@ -67,13 +68,15 @@ def test_many_episodes_are_planned_at_once() -> None:
 
 def test_large_episodes_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bank, "MOST_BYTES", 24_000)
+    monkeypatch.setattr(bank, "MOST_AHEAD", 8)
     size = 8 * (1 + 3 * 10)
-    assert Bank(10, 10, Planner()).depth == bank.MOST_AHEAD + 1
+    assert Bank(10, 10, Planner()).depth == 8 + 1
     assert Bank(40, 10, Planner()).depth == 24_000 // (40 * size) == 2
     assert Bank(4000, 10, Planner()).depth == 2
 
 
 def test_many_numbers_are_turned_into_episodes_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bank, "MOST_AHEAD", 8)
     monkeypatch.setattr(bank, "MOST_UNIFORMS", 70)
     planner = Planner()
     made = Bank(5, 2, planner)
