@@ -149,12 +149,16 @@ def test_race_is_what_the_raw_results_say() -> None:
     assert f"the ratio of the medians is {medians[1] / medians[0]:.1f}" in RESULTS_README
 
 
-@pytest.mark.parametrize(("folder", "which", "arguments"), [
-    ("race-again", "second", {}), ("race-value-weight", "third", {"vf_coef": 0.25}),
-    ("race-32-environments", "fourth", {"n_steps": 64, "batch_size": 512}),
+@pytest.mark.parametrize(("folder", "which", "n_seeds", "arguments"), [
+    ("race-again", "second", 3, {}), ("race-value-weight", "third", 3, {"vf_coef": 0.25}),
+    ("race-32-environments", "fourth", 3, {"n_steps": 64, "batch_size": 512}),
+    ("race-shorter-credit", "fifth", 6, {"gae_lambda": 0.7, "n_epochs": 8}),
+    ("race-every-rollout", "sixth", 6, {"gae_lambda": 0.7, "n_epochs": 8}),
 ])  # fmt: skip
-def test_later_races_are_what_the_raw_results_say(folder: str, which: str, arguments: dict[str, Any]) -> None:
-    finishes = load_matching(folder, (0, 1, 2), RACERS[:2])
+def test_later_races_are_what_the_raw_results_say(
+    folder: str, which: str, n_seeds: int, arguments: dict[str, Any]
+) -> None:
+    finishes = load_matching(folder, range(n_seeds), RACERS[:2])
     assert all(run.arguments["algorithm_kwargs"] == arguments for run in finishes)
     table = race_table(finishes)
     assert table == (RESULTS / folder / "race.md").read_text()
@@ -247,7 +251,7 @@ def test_speed_of_batched_environments_is_what_the_raw_numbers_say() -> None:
     assert f"At {results['n_envs']} copies this makes {min(speeds):.1f} to {max(speeds):.1f} million steps" in README
     assert f"{min(ratios):.0f} to {max(ratios):.0f} times as many as the" in README
     slower = {env_id for env_id, figure in figures.items() if figure["ratio"] < 20}
-    assert slower == {f"MemoryAgents/{name}-v0" for name in ("Concentration", "KeyToDoor", "VisualMatch")}
+    assert slower == {"MemoryAgents/Concentration-v0"}
 
 
 def test_cost_of_late_steps_is_what_the_raw_numbers_say() -> None:
