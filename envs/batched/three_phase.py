@@ -164,17 +164,17 @@ class BatchedThreePhase(BatchedEnv):
         over |= self.elapsed == self._horizon
         met = (place == self._target).nonzero()[0]
         if met.size:
-            self._meet(met, place[met], rewards)
+            self._meet(met, rewards)
         changing = (self.elapsed == self._change).nonzero()[0]
         if changing.size:
             self._stage[changing] = stage = self._stage[changing] + 1
             self._now[changing] = self._stages.take(stage, axis=0)
         return rewards, over
 
-    def _meet(self, which: NDArray[np.int64], place: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
+    def _meet(self, which: NDArray[np.int64], rewards: NDArray[np.float64]) -> None:
         """Take a key or eat an apple; another one appears."""
         if self.env._key_needed:
-            eating = place >= ORCHARD
+            eating = self._place[which] >= ORCHARD
             taking, which = which[~eating], which[eating]
             self._ready[taking] = True
             self._target[taking], self._scene[taking] = NOWHERE, self._empty_scene
