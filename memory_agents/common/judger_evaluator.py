@@ -72,6 +72,10 @@ class Evaluator(nn.Module):
             mine.load_state_dict(theirs.state_dict())
         self.taken.fill_(True)
         self.age.zero_()
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin the next rollout with empty memories, as it does not follow the one of the latest call."""
         self._states = []
 
     @th.no_grad()

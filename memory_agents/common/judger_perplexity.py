@@ -115,6 +115,9 @@ class PerplexityReward(RewardSource):
         )
         return JudgerReturns(paid, expected, goes_on.reshape(windows))
 
+    def break_off(self) -> None:
+        self.evaluator.forget()
+
     @property
     def _warming_up(self) -> bool:
         judges = [memory.judge for memory in cores(self.policy.memories) if isinstance(memory, CompressiveMemory)]

@@ -49,6 +49,9 @@ class RewardSource(ABC):
         :return: what decisions have earned in it
         """
 
+    def break_off(self) -> None:  # noqa: B027  Most sources remember nothing.
+        """Called when a rollout is broken off, of which :meth:`returns` is never told: the next one begins later."""
+
 
 #: Sources by name. Entries are called as ``entry(policy, gamma, **reward_kwargs)``.
 reward_registry: Registry[type[RewardSource]] = Registry("judger reward")

@@ -177,6 +177,19 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         :param n_rollout_steps: steps per environment
         :return: whether the callback let it run to its end
         """
+        try:
+            finished = self._collect(env, callback, rollout_buffer, n_rollout_steps)
+        except BaseException:
+            # Memory, observation and environment may be of different steps: begin anew next time.
+            self._last_obs = None
+            raise
+        if not finished and self.judger_training is not None:
+            self.judger_training.source.break_off()
+        return finished
+
+    def _collect(
+        self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
+    ) -> bool:
         assert isinstance(rollout_buffer, SequenceRolloutBuffer)
         assert self._last_obs is not None, "No previous observation was provided"
         self.policy.set_training_mode(False)
@@ -208,12 +221,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
                 actions, values, log_probs = on_cpu(steps(obs_tensor, episode_starts, masks))
             state = steps.state
             clipped_actions = env_actions(self.policy, actions)
-            try:
-                new_obs, rewards, dones, infos = env.step(clipped_actions)
-            except BaseException:
-                # The memory has seen an observation that the environment has not answered: begin anew next time.
-                self._last_obs = None
-                raise
+            new_obs, rewards, dones, infos = env.step(clipped_actions)
             rewards = rewards.astype(np.float32)
             self._memory_state = state
             self.num_timesteps += env.num_envs

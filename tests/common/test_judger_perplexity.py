@@ -20,7 +20,7 @@ from memory_agents.common.judger_evaluator import cores
 from memory_agents.common.judger_rewards import JudgerReturns
 from memory_agents.common.outcomes import Outcomes
 from memory_agents.memory import CompressiveMemory
-from tests.ppo.toys import TINY, toy_agent, toy_venv
+from tests.ppo.toys import TINY, StopAfter, Toy, toy_agent, toy_venv
 
 #: Blocks leave and slots are full early enough for decisions in short episodes.
 MEMORY: dict[str, Any] = {**TINY, "memory_length": 2, "compressed_length": 2}
@@ -172,6 +172,34 @@ def test_the_evaluator_is_refreshed_rarely() -> None:
         True,
     ]
     assert not any(same(a, b) for a, b in pairwise(heads))
+
+
+class Endless(Toy):
+    """A toy whose episodes have no end."""
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        seen = super().reset(seed=seed, options=options)
+        self.left = 10**6
+        return seen
+
+
+def test_after_a_rollout_that_was_broken_off_the_evaluator_begins_anew() -> None:
+    learner = agent(make_vec_env(Endless, 3, seed=0))
+    evaluator = source(learner).evaluator
+
+    def steps() -> list[int]:
+        return evaluator._states[0].steps.tolist()  # type: ignore[no-any-return]
+
+    rollouts(learner, 1)
+    assert steps() == [32, 32, 32]
+    learner.learn(96, callback=StopAfter(5), reset_num_timesteps=False)
+    rollouts(learner, 1)
+    # It has not seen the five steps between: what it remembers is of one rollout only.
+    assert steps() == [32, 32, 32]
+    assert learner._memory_state is not None
+    assert learner._memory_state[0].steps.tolist() == [69, 69, 69]
+    rollouts(learner, 1)
+    assert steps() == [64, 64, 64]
 
 
 def test_the_probe_does_not_change_what_the_policy_learns() -> None:

@@ -20,7 +20,7 @@ from stable_baselines3.common.vec_env import SubprocVecEnv, VecNormalize
 from memory_agents import PPO, CompressiveMemoryPolicy, SmallCNN
 from memory_agents.common import CombinedFeatures
 from memory_agents.memory import tree_leaves
-from tests.ppo.toys import ACTIONS, OBSERVATIONS, TINY, Toy, toy_agent, toy_venv
+from tests.ppo.toys import ACTIONS, OBSERVATIONS, TINY, StopAfter, Toy, toy_agent, toy_venv
 
 
 @pytest.mark.parametrize(
@@ -256,13 +256,7 @@ def test_learning_continued_keeps_its_memory() -> None:
 
 
 def test_a_callback_that_stops_early_keeps_observation_and_memory_together() -> None:
-    from stable_baselines3.common.callbacks import BaseCallback
-
-    class StopAfter(BaseCallback):
-        def _on_step(self) -> bool:
-            return self.n_calls < 5
-
-    agent = toy_agent().learn(96, callback=StopAfter())
+    agent = toy_agent().learn(96, callback=StopAfter(5))
     assert agent.num_timesteps == 15
     assert agent.env is not None
     assert agent._memory_state is not None

@@ -26,7 +26,7 @@ from stable_baselines3.common.vec_env import (
 
 from memory_agents import PPO
 from memory_agents.memory import tree_leaves
-from tests.ppo.toys import Toy, toy_agent, toy_venv
+from tests.ppo.toys import StopAfter, Toy, toy_agent, toy_venv
 
 
 def states_equal(one: Any, other: Any) -> bool:
@@ -168,17 +168,6 @@ class FirstSteps(BaseCallback):
         return True
 
 
-class StopAfter(BaseCallback):
-    """Stop after so many calls."""
-
-    def __init__(self, calls: int) -> None:
-        super().__init__()
-        self.calls = calls
-
-    def _on_step(self) -> bool:
-        return self.n_calls < self.calls
-
-
 @pytest.mark.parametrize("stopped", [False, True])
 def test_training_goes_on_with_its_memory_or_begins_anew(stopped: bool) -> None:
     # In the middle of a rollout, or at its end.
@@ -199,6 +188,36 @@ def test_training_goes_on_with_its_memory_or_begins_anew(stopped: bool) -> None:
     agent.learn(96, callback=first)
     assert agent.num_timesteps == 96
     assert first.steps == [1, 1, 1]
+    check_that_memory_fits_the_episodes(agent, agent.env.get_attr("seen"))
+
+
+class Interrupted(Exception):
+    """Somebody does not want to wait."""
+
+
+class InterruptAt(BaseCallback):
+    """Raise once, at this call."""
+
+    def __init__(self, call: int) -> None:
+        super().__init__()
+        self.call = call
+
+    def _on_step(self) -> bool:
+        if self.n_calls == self.call:
+            raise Interrupted
+        return True
+
+
+@pytest.mark.parametrize("call", [1, 5, 20])
+def test_after_an_interruption_episodes_and_memory_begin_anew(call: int) -> None:
+    agent = toy_agent()
+    with pytest.raises(Interrupted):
+        agent.learn(96, callback=InterruptAt(call))
+    assert agent.env is not None
+    first = FirstSteps()
+    agent.learn(96, callback=first, reset_num_timesteps=False)
+    assert first.steps == [1, 1, 1]
+    assert agent.rollout_buffer.episode_starts.reshape(3, 32)[:, 0].all()
     check_that_memory_fits_the_episodes(agent, agent.env.get_attr("seen"))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -91,3 +92,14 @@ def toy_agent(env: Any = None, **kwargs: Any) -> PPO:
     policy_kwargs = {"memory_kwargs": TINY, **kwargs.pop("policy_kwargs", {})}
     policy = kwargs.pop("policy", "CompressiveMemoryPolicy")
     return PPO(policy, toy_venv() if env is None else env, policy_kwargs=policy_kwargs, **{**settings, **kwargs})
+
+
+class StopAfter(BaseCallback):
+    """Stop after so many calls."""
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.calls = calls
+
+    def _on_step(self) -> bool:
+        return self.n_calls < self.calls
