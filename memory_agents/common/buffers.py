@@ -81,6 +81,8 @@ class SequenceRolloutBuffer(RolloutBuffer):
         #: what rewards hold that the environment did not pay: the value of what follows where an episode was cut,
         #: (buffer_size, n_envs)
         self.bootstraps = np.zeros((self.buffer_size, self.n_envs), dtype=np.float32)
+        #: whether episodes ended with the last step, (n_envs,)
+        self.last_dones = np.zeros(self.n_envs, dtype=np.float32)
         self._collected = []
         self._window_states = ()
         self._chosen = []
@@ -88,6 +90,16 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self._epochs = 0
         self._on_device = None
         super().reset()
+
+    def compute_returns_and_advantage(self, last_values: th.Tensor, dones: np.ndarray) -> None:
+        """
+        Compute what the parent does, and keep where episodes ended with the last step.
+
+        :param last_values: values of the observations after it, (n_envs, 1)
+        :param dones: whether episodes ended with it, (n_envs,)
+        """
+        super().compute_returns_and_advantage(last_values, dones)
+        self.last_dones = np.asarray(dones, dtype=np.float32)
 
     @property
     def at_window_start(self) -> bool:

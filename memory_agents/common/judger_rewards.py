@@ -81,6 +81,7 @@ class AdvantageReward(RewardSource):
         rewards, values, advantages, starts = (in_time(buffer, array) for array in arrays)
         goes_on = np.ones_like(starts)
         goes_on[:, :-1] = 1 - starts[:, 1:]
+        goes_on[:, -1] = 1 - buffer.last_dones
         errors = advantages.copy()  # of the last step, whose advantage is its error
         errors[:, :-1] = rewards[:, :-1] + self.gamma * goes_on[:, :-1] * values[:, 1:] - values[:, :-1]
         own = errors.copy()

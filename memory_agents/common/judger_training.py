@@ -52,7 +52,8 @@ class JudgerTraining:
     :param entropy_in_advantage: add the entropy to the advantage, as the paper writes it, in place of its own gradient
     :param reward: what decisions are paid, by name: ``"advantage"`` or ``"perplexity"``
     :param reward_kwargs: its arguments
-    :param warmup: environment steps during which everything is kept and only the policy learns
+    :param warmup: environment steps during which everything is kept and only the policy learns; once over, it does not
+        begin again, in an agent that is loaded neither
     :param policy_lr_scale: what the policy's learning rate is multiplied with after the warm-up
     :param value_coef: weight of the squared error of the judger's own baseline, which is subtracted from advantages;
         0 for none
@@ -106,13 +107,17 @@ class JudgerTraining:
         self.parameters = [parameter for _, _, judge in self.judges for parameter in judge.parameters()]
         self.optimizer = th.optim.Adam(self.parameters, lr=learning_rate)
         self.source: RewardSource = reward_registry[reward](policy, gamma, **(reward_kwargs or {}))
+        for _, _, judge in self.judges:
+            judge.warming_up.fill_(warmup > 0)
 
     def begin_rollout(self, num_timesteps: int) -> None:
         """
-        :param num_timesteps: environment steps so far; the judgers begin to judge once the warm-up is over
+        :param num_timesteps: environment steps so far; the judgers begin to judge once the warm-up is over, and do not
+            stop where another ``learn()`` counts steps from 0
         """
-        for _, _, judge in self.judges:
-            judge.warming_up.fill_(num_timesteps < self.warmup)
+        if num_timesteps >= self.warmup:
+            for _, _, judge in self.judges:
+                judge.warming_up.fill_(False)
 
     @property
     def warming_up(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +10,13 @@ import pytest
 import torch as th
 from gymnasium import spaces
 
+from memory_agents import PPO
 from memory_agents.common import SequenceRolloutBuffer
 from memory_agents.common.judger_rewards import AdvantageReward, JudgerReturns
 from memory_agents.common.judger_training import judger_loss
 from memory_agents.memory import CompressiveMemory
 from memory_agents.memory.compressive import Choice, JudgedBlocks, LearnedJudge, log_prob
-from tests.ppo.toys import TINY, toy_agent
+from tests.ppo.toys import TINY, toy_agent, toy_venv
 
 STEPS = 15
 #: Steps at whose ends a block leaves once the one slot is full.
@@ -218,8 +220,8 @@ def test_advantages_are_paid_by_the_definition(gae_lambda: float, seed: int) -> 
                 weight *= 0.9 * gae_lambda
                 if ends[later, env]:
                     break
-            # What comes after the rollout is not known, the episode may well go on.
-            matters[env, t] = t == 23 or not ends[t, env]
+            # Also at the last step of the rollout, after which the episode may go on.
+            matters[env, t] = not ends[t, env]
     paid += buffer.values.T
     source = AdvantageReward(toy_agent().policy, 0.9, gae_lambda=gae_lambda)
 
@@ -265,3 +267,28 @@ def test_the_judger_learns_in_training_mode_and_judges_in_the_other(monkeypatch:
     agent = toy_agent(policy_kwargs={"memory_kwargs": memory_kwargs}).learn(192)
     assert agent.logger.name_to_value["judger/grad_norm"] > 0
     assert met == {(True, True), (False, False)}
+
+
+def test_a_warm_up_that_is_over_does_not_begin_again(tmp_path: Path) -> None:
+    policy_kwargs = dict(memory_kwargs={"judger": dict(hidden_size=4)})
+    agent = toy_agent(policy_kwargs=policy_kwargs, judger_kwargs=dict(warmup=100, policy_lr_scale=0.5))
+
+    def warming_up(learner: PPO) -> bool:
+        training = learner.judger_training
+        assert training is not None
+        return training.warming_up
+
+    assert warming_up(agent)
+    agent.learn(96)
+    assert warming_up(agent)
+    assert agent.policy.optimizer.param_groups[0]["lr"] == 1e-3
+    agent.learn(288)
+    assert not warming_up(agent)
+    agent.learn(96)  # counts its steps from 0
+    assert not warming_up(agent)
+    assert agent.policy.optimizer.param_groups[0]["lr"] == 0.5e-3
+    agent.save(tmp_path / "agent")
+    loaded = PPO.load(tmp_path / "agent", env=toy_venv(), device="cpu")
+    assert not warming_up(loaded)
+    assert not warming_up(loaded.learn(96))
+    assert not warming_up(toy_agent(policy_kwargs=policy_kwargs, judger_kwargs=dict(warmup=0)))
