@@ -10,6 +10,7 @@ from stable_baselines3.common.type_aliases import GymEnv, Schedule
 from memory_agents.common.defaults import default_learning_rate
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
+from memory_agents.common.sequences import check_standardized
 
 
 class A2C(MemoryOnPolicyAlgorithm, stable_baselines3.A2C):
@@ -29,7 +30,8 @@ class A2C(MemoryOnPolicyAlgorithm, stable_baselines3.A2C):
         :class:`~memory_agents.common.MemoryOnPolicyAlgorithm`. ``refresh_states`` does nothing here, because a rollout
         is learned from once, and is refused
     :raises TypeError: when the policy has no memory
-    :raises ValueError: when ``n_steps`` and ``sequence_length`` do not fit together, or states shall be refreshed
+    :raises ValueError: when ``n_steps`` and ``sequence_length`` do not fit together, states shall be refreshed, or a
+        rollout of one transition shall have its advantages standardised
     """
 
     rollout_size: ClassVar[int] = 256
@@ -66,3 +68,7 @@ class A2C(MemoryOnPolicyAlgorithm, stable_baselines3.A2C):
             normalize_advantage=normalize_advantage,
             **kwargs,
         )
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        check_standardized(self.normalize_advantage, self.n_envs * self.n_steps)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch as th
+from sb3_contrib.common.maskable.utils import get_action_masks
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, unwrap_vec_normalize
 
 from memory_agents.common.judger_record import JudgerRecord
 from memory_agents.common.observations import FlatDictObservation, is_nested
@@ -96,6 +98,7 @@ def record_episodes(
     *,
     deterministic: bool = False,
     seed: int | None = None,
+    use_masking: bool = False,
 ) -> list[JudgerRecord]:
     """
     Play one episode in each environment.
@@ -103,7 +106,8 @@ def record_episodes(
     :param policy: a policy with a judged memory
     :param env: one environment, or several side by side
     :param deterministic: the likeliest actions and decisions in place of drawn ones, as while training
-    :param seed: seed of the first environment
+    :param seed: seed of the first environment; None goes on drawing
+    :param use_masking: whether actions that the environments' ``action_masks()`` call invalid are not taken
     :return: what the memory did
     :raises ValueError: when nobody judges the memory
     """
@@ -112,7 +116,8 @@ def record_episodes(
         raise ValueError("there is no judged memory here; build the policy with memory_kwargs=dict(judger=True)")
     shape, has_slots = memory.judging.shape, [part.compressed_length > 0 for part in memory.shapes]
     venv = _vectorized(env)
-    venv.seed(seed)
+    if seed is not None:  # Stable-Baselines3 would draw one, from what training draws from.
+        venv.seed(seed)
     obs, state = venv.reset(), policy.initial_state(venv.num_envs)
     notes = [EpisodeNotes(shape, deterministic, info) for info in venv.unwrapped.reset_infos]
     playing, starts = set(range(venv.num_envs)), np.ones(venv.num_envs, np.bool_)
@@ -120,7 +125,8 @@ def record_episodes(
     while playing:
         readings = _readings(policy, memory, obs, state, starts)
         seen = [reading for reading, slots in zip(readings, has_slots, strict=True) if slots]
-        actions, state = policy.predict(obs, state, starts, deterministic)
+        masks = get_action_masks(venv) if use_masking else None
+        actions, state = policy.predict(obs, state, starts, deterministic, masks)
         choice = policy.choices(state)[0]
         obs, rewards, starts, infos = venv.step(actions)
         for index in sorted(playing):
@@ -151,15 +157,19 @@ class JudgerRecorder(BaseCallback):
     ``FOLDER/STEPS.npz``, for :meth:`JudgerRecord.load <memory_agents.common.judger_record.JudgerRecord.load>`. Of
     several environments side by side there is one file each, ``FOLDER/STEPS-ENV.npz``.
 
-    The training goes on as it would without: what is drawn here is drawn apart.
+    The training goes on as it would without: what is drawn here is drawn apart. Invalid actions are masked where they
+    are while training, and observations normalised as they are there.
 
     :param folder: where to write, made where it is missing
-    :param env: an environment, or several side by side, that nobody else uses
-    :param every: environment steps between two episodes; the first is played at the first step, and one more when
-        training ends
+    :param env: an environment, or several side by side, that nobody else uses; with a ``VecNormalize`` around them,
+        not training, where that of the training environments normalises observations
+    :param every: environment steps between two episodes; the first is played at the first step of every ``learn()``,
+        and one more when it ends
     :param deterministic: the likeliest actions and decisions in place of drawn ones
     :param seed: seed of the environment, so that the episodes begin alike; None for different ones
     :param verbose: 1 tells of every file
+    :raises ValueError: when ``every`` is below 1; when training begins, when observations are normalised there and not
+        here, or the other way round
     """
 
     def __init__(
@@ -178,6 +188,23 @@ class JudgerRecorder(BaseCallback):
         self.env = _vectorized(env)
         self._next = 0
 
+    def _on_training_start(self) -> None:
+        self._next = self.num_timesteps
+        theirs, mine = (
+            normalize is not None and normalize.norm_obs
+            for normalize in (self.model.get_vec_normalize_env(), unwrap_vec_normalize(self.env))
+        )
+        if theirs and not mine:
+            raise ValueError(
+                "env of JudgerRecorder shows observations as they are, and training normalises them; put "
+                "VecNormalize(venv, training=False) around it"
+            )
+        if mine and not theirs:
+            raise ValueError(
+                "env of JudgerRecorder normalises observations, and training shows them as they are; take VecNormalize "
+                "off it"
+            )
+
     def _on_step(self) -> bool:
         if self.num_timesteps >= self._next:
             self._next = self.num_timesteps + self.every
@@ -191,8 +218,14 @@ class JudgerRecorder(BaseCallback):
         policy = self.model.policy
         assert isinstance(policy, MemoryActorCriticPolicy)
         self.folder.mkdir(parents=True, exist_ok=True)
+        theirs, mine = self.model.get_vec_normalize_env(), unwrap_vec_normalize(self.env)
+        if theirs is not None and mine is not None:
+            mine.obs_rms, mine.ret_rms = deepcopy((theirs.obs_rms, theirs.ret_rms))
+        masking = bool(getattr(self.model, "uses_masks", False))
         with th.random.fork_rng([policy.device] if policy.device.type == "cuda" else []):
-            records = record_episodes(policy, self.env, deterministic=self.deterministic, seed=self.seed)
+            records = record_episodes(
+                policy, self.env, deterministic=self.deterministic, seed=self.seed, use_masking=masking
+            )
         for index, record in enumerate(records):
             name = f"{self.num_timesteps:09d}" + (f"-{index}" if len(records) > 1 else "")
             record.save(self.folder / f"{name}.npz")

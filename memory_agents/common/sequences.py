@@ -131,5 +131,19 @@ def check_sequence_length(sequence_length: int, **sizes: int) -> None:
             )
 
 
+def check_standardized(normalize_advantage: bool, smallest: int) -> None:
+    """
+    :param normalize_advantage: whether advantages are scaled to deviation 1 within every batch
+    :param smallest: transitions of the smallest batch
+    :raises ValueError: when that makes NaN of a batch, as one number has no deviation
+    """
+    if normalize_advantage and smallest == 1:
+        raise ValueError(
+            "normalize_advantage=True divides by the deviation of a batch's advantages, and here a batch of one "
+            "transition is learned from; use normalize_advantage=False, a larger n_steps or batch_size, or a longer "
+            "sequence_length"
+        )
+
+
 def _nearest_multiple(value: int, of: int) -> int:
     return max(1, round(value / of)) * of

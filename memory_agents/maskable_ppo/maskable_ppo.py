@@ -22,6 +22,7 @@ from memory_agents.common.buffers import (
 from memory_agents.common.defaults import DEFAULT_EPOCHS, DEFAULT_VALUE_WEIGHT, default_learning_rate
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
+from memory_agents.common.sequences import check_standardized
 
 # What sb3-contrib asks of its maskable policies, ours do without being derived from them.
 MaskableActorCriticPolicy.register(MemoryActorCriticPolicy)
@@ -50,8 +51,8 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
     :param kwargs: further arguments of the parent, and ``sequence_length``, ``refresh_states`` and ``judger_kwargs`` of
         :class:`~memory_agents.common.MemoryOnPolicyAlgorithm`
     :raises TypeError: when the policy has no memory
-    :raises ValueError: when ``n_epochs`` is below 1, or ``n_steps``, ``batch_size`` and ``sequence_length`` do not fit
-        together
+    :raises ValueError: when ``n_epochs`` is below 1, ``n_steps``, ``batch_size`` and ``sequence_length`` do not fit
+        together, or a minibatch of one transition shall have its advantages standardised
     """
 
     buffer_classes: ClassVar[tuple[type[SequenceRolloutBuffer], type[SequenceRolloutBuffer]]] = (
@@ -60,7 +61,8 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
     )
     policy: MemoryActorCriticPolicy  # type: ignore[assignment]
     rollout_buffer: MaskableSequenceRolloutBuffer
-    _use_masking = True
+    #: Whether invalid actions are masked in the rollouts that it learns from.
+    uses_masks: bool = True
 
     def __init__(
         self,
@@ -91,6 +93,12 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
             **kwargs,
         )
 
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        assert self.batch_size is not None
+        left_over = self.n_envs * self.n_steps % self.batch_size
+        check_standardized(self.normalize_advantage, left_over or self.batch_size)
+
     def collect_rollouts(
         self,
         env: VecEnv,
@@ -115,11 +123,11 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
                 "env has no method action_masks(); add one, put ActionMasker of sb3_contrib.common.wrappers around "
                 "each environment, or use memory_agents.PPO"
             )
-        self._use_masking = use_masking
+        self.uses_masks = use_masking
         return super().collect_rollouts(env, callback, rollout_buffer, n_rollout_steps)
 
     def _masks(self, env: VecEnv) -> dict[str, np.ndarray]:
-        if not self._use_masking:
+        if not self.uses_masks:
             return {}
         return {"action_masks": checked_masks(get_action_masks(env), self.action_space, env.num_envs)}
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
+from memory_agents.common.sequences import check_standardized
 from memory_agents.memory import CompressiveMemory
 from memory_agents.trpo.second_derivatives import second_derivatives
 
@@ -37,8 +38,8 @@ class TRPO(MemoryOnPolicyAlgorithm, sb3_contrib.TRPO):
         those of the new actor when the critic learns
     :raises TypeError: when the policy has no memory
     :raises ValueError: when ``n_steps``, ``batch_size`` and ``sequence_length`` do not fit together, a rollout has
-        fewer windows than ``sub_sampling_factor``, or the memory has dropout, or a loss that moves what actions
-        depend on
+        fewer windows than ``sub_sampling_factor``, one transition shall have its advantage standardised, or the memory
+        has dropout, or a loss that moves what actions depend on
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class TRPO(MemoryOnPolicyAlgorithm, sb3_contrib.TRPO):
                 f"sub_sampling_factor={factor!r} takes whole windows, of which a rollout has {n_windows}; use an "
                 f"integer from 1 to {n_windows}, or a shorter sequence_length than {self.sequence_length}"
             )
+        check_standardized(self.normalize_advantage, -(-n_windows // factor) * self.sequence_length)
         if any(both_gradients(memory) for memory in self.policy.memories):
             raise ValueError(
                 "compression_gradient='both' lets a loss move what actions depend on, and TRPO moves that within its "

@@ -71,3 +71,11 @@ def test_state_dependent_exploration(squash: bool) -> None:
 def test_states_cannot_be_refreshed_where_rollouts_are_learned_from_once() -> None:
     with pytest.raises(ValueError, match="refresh_states=True changes nothing here, because A2C learns"):
         make("A2C", refresh_states=True)
+
+
+def test_one_transition_cannot_be_standardised() -> None:
+    with pytest.raises(ValueError, match="of one transition is learned from; use normalize_advantage=False, a larger"):
+        make("A2C", venv("A2C", 1), n_steps=1, sequence_length=1)
+    agent = make("A2C", venv("A2C", 1), n_steps=1, sequence_length=1, normalize_advantage=False)
+    assert flat(agent.learn(12)).isfinite().all()
+    assert flat(make("A2C", venv("A2C", 2), n_steps=1, sequence_length=1).learn(12)).isfinite().all()

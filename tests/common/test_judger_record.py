@@ -9,14 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
+from gymnasium import spaces
+from gymnasium.wrappers import TransformObservation
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from memory_agents import PPO
 from memory_agents.common import JudgerRecord, JudgerRecorder, decision_summary, record_episodes
 from memory_agents.common.judger_training import learned_judges
 from memory_agents.envs import CueStream, ShowImportance
 from memory_agents.memory.compressive import MemoryShape
-from tests.ppo.toys import TINY, Toy
+from tests.algorithms.agents import MaskedToy, make
+from tests.ppo.toys import TINY, Toy, toy_agent, toy_venv
 
 M, N, RATE, BLOCK, LENGTH = 6, 4, 2, 2, 40
 
@@ -189,6 +193,78 @@ def test_several_environments_give_a_file_each(tmp_path: Path, capsys: pytest.Ca
     assert names == {f"{steps:09d}-{env}.npz" for steps in (1, 32) for env in (0, 1)}
     assert JudgerRecord.load(tmp_path / "000000001-1.npz").deterministic
     assert "000000032-0.npz" in capsys.readouterr().out
+
+
+def test_what_is_drawn_for_records_is_drawn_apart(tmp_path: Path) -> None:
+    recorder = JudgerRecorder(tmp_path, stream(), every=50, seed=None)
+    watched, alone = (small(callback) for callback in (recorder, None))
+    for one, other in zip(watched.policy.parameters(), alone.policy.parameters(), strict=True):
+        assert th.equal(one, other)
+    first, last = (JudgerRecord.load(path) for path in (sorted(tmp_path.iterdir())[index] for index in (0, -1)))
+    assert not np.array_equal(first.important, last.important)
+
+
+def small(callback: BaseCallback | None) -> PPO:
+    """An agent that learns in several minibatches, whose order is drawn."""
+    return agent(n_steps=64, sequence_length=16, batch_size=32, n_epochs=1).learn(128, callback=callback)
+
+
+def test_every_training_is_recorded_from_its_first_step_on(tmp_path: Path) -> None:
+    recorder = JudgerRecorder(tmp_path, stream(), every=50)
+    learner = agent(n_steps=64, batch_size=32, n_epochs=1).learn(128, callback=recorder)
+    for path in tmp_path.iterdir():
+        path.unlink()
+    learner.learn(64, callback=recorder)
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["000000001", "000000051", "000000064"]
+    learner.learn(64, callback=recorder, reset_num_timesteps=False)
+    names = ["000000001", "000000051", "000000064", "000000065", "000000115", "000000128"]
+    assert sorted(path.stem for path in tmp_path.iterdir()) == names
+
+
+@pytest.mark.parametrize("use_masking", [True, False])
+def test_invalid_actions_are_masked_as_in_training(tmp_path: Path, use_masking: bool) -> None:
+    policy_kwargs = dict(memory_kwargs=dict(TINY, judger=True))
+    learner = make("MaskablePPO", policy_kwargs=policy_kwargs, env=None if use_masking else toy_venv())
+    taken: list[bool] = []
+
+    class Watched(MaskedToy):
+        def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+            taken.append(bool(self.valid[action]))
+            self.valid[:] = True
+            return super().step(action)
+
+    learner.learn(96, use_masking=use_masking, callback=JudgerRecorder(tmp_path, Watched(), every=4))
+    assert len(taken) > 50
+    assert all(taken) == use_masking
+
+
+def normalized(**kwargs: Any) -> VecNormalize:
+    return VecNormalize(DummyVecEnv([lambda: TransformObservation(stream(), lambda x: x * 10 + 100, BOX)]), **kwargs)
+
+
+BOX = spaces.Box(-np.inf, np.inf, stream().observation_space.shape, np.float32)
+
+
+def test_observations_are_normalised_as_in_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy_kwargs = dict(memory_kwargs=dict(TINY, judger=True))
+    learner = toy_agent(normalized(), policy_kwargs=policy_kwargs)
+    env = normalized(training=False)
+    recorder = JudgerRecorder(tmp_path, env, every=10**6)
+    learner.learn(96, callback=recorder)
+    theirs = learner.get_vec_normalize_env()
+    assert theirs is not None
+    mine: Any = env.obs_rms
+    real: Any = theirs.obs_rms
+    assert mine is not real
+    assert mine.count == real.count > 96
+    np.testing.assert_array_equal(mine.mean, real.mean)
+
+    with pytest.raises(ValueError, match=r"training normalises them; put VecNormalize\(venv, training=False\) around"):
+        learner.learn(96, callback=JudgerRecorder(tmp_path, env.venv))
+    rewards_only = toy_agent(normalized(norm_obs=False), policy_kwargs=policy_kwargs)
+    with pytest.raises(ValueError, match="training shows them as they are; take VecNormalize off it"):
+        rewards_only.learn(96, callback=recorder)
+    rewards_only.learn(96, callback=JudgerRecorder(tmp_path, env.venv, every=10**6))
 
 
 def test_a_memory_without_judge_cannot_be_recorded() -> None:

@@ -221,3 +221,12 @@ def test_a_player_is_its_model_but_for_the_masks(trained: Any) -> None:
     assert player.gamma == trained.gamma
     with pytest.raises(AttributeError, match="whiskers"):
         _ = player.whiskers
+
+
+@pytest.mark.parametrize(("n_steps", "batch_size"), [(9, 4), (4, 1), (1, 1)])
+def test_a_minibatch_of_one_transition_cannot_be_standardised(n_steps: int, batch_size: int) -> None:
+    sizes = dict(n_steps=n_steps, batch_size=batch_size, sequence_length=1)
+    with pytest.raises(ValueError, match="of one transition is learned from; use normalize_advantage=False, a larger"):
+        make("MaskablePPO", venv("MaskablePPO", 1), **sizes)
+    agent = make("MaskablePPO", venv("MaskablePPO", 1), normalize_advantage=False, **sizes).learn(18)
+    assert all(parameter.isfinite().all() for parameter in parameters(agent))

@@ -177,3 +177,13 @@ def test_state_dependent_exploration(squash: bool) -> None:
 def test_default_sizes() -> None:
     agent = TRPO("CompressiveMemoryPolicy", venv("TRPO", 16), device="cpu")
     assert (agent.n_steps, agent.sequence_length, agent.batch_size) == (128, 128, 512)
+
+
+@pytest.mark.parametrize(("factor", "sequence_length", "n_steps"), [(4, 1, 4), (2, 1, 2)])
+def test_one_transition_cannot_be_standardised(factor: int, sequence_length: int, n_steps: int) -> None:
+    sizes = dict(sub_sampling_factor=factor, sequence_length=sequence_length, n_steps=n_steps, batch_size=2)
+    with pytest.raises(ValueError, match="of one transition is learned from; use normalize_advantage=False, a larger"):
+        make("TRPO", venv("TRPO", 1), **sizes)
+    agent = make("TRPO", venv("TRPO", 1), normalize_advantage=False, **sizes).learn(12)
+    assert flat(agent.policy.parameters()).isfinite().all()
+    make("TRPO", venv("TRPO", 1), **{**sizes, "sub_sampling_factor": 1})
