@@ -15,7 +15,7 @@ from stable_baselines3.common.vec_env import VecTransposeImage
 from memory_agents.common.auxiliary_loss import attach_loss
 from memory_agents.common.building import agent_memory, default_features_extractor
 from memory_agents.common.observations import check_importance
-from memory_agents.memory import MemoryCore
+from memory_agents.memory import CompressiveMemory, MemoryCore
 from memory_agents.wrappers.history import LENGTH, HistorySpace
 
 
@@ -38,9 +38,10 @@ class CompressiveMemoryExtractor(BaseFeaturesExtractor):
     rows of a history change nothing.
 
     Each step of acting and each transition learned from runs the memory over a whole history: this is for algorithms
-    that the library has no recurrent form of, and for memory that need not reach far. A compressive memory fills no
-    slot before a history is longer than its ``memory_length``; with ``compressed_length=0`` it computes the same until
-    then, and is faster.
+    that the library has no recurrent form of, and for memory that need not reach far. sb3-contrib's TRPO, of which it
+    has one, differentiates twice, which PyTorch's fused attention in segmented memories cannot. A compressive memory
+    fills no slot before a history is longer than its ``memory_length``; with ``compressed_length=0`` it computes the
+    same until then, and is faster.
 
     :param observation_space: histories, :class:`~memory_agents.wrappers.HistorySpace`
     :param memory_class: registered name of a memory core, or a subclass of :class:`~memory_agents.memory.MemoryCore`
@@ -53,7 +54,7 @@ class CompressiveMemoryExtractor(BaseFeaturesExtractor):
         ``normalize_images=False``
     :raises TypeError: when ``memory_class`` is no memory core or does not know an argument
     :raises ValueError: when observations are no histories, ``memory_class`` is an unknown name or its arguments do not
-        fit together, or the memory has a judge that needs training of its own
+        fit together, or the memory has a judge that needs training of its own or draws lots
     """
 
     def __init__(
@@ -90,6 +91,13 @@ class CompressiveMemoryExtractor(BaseFeaturesExtractor):
             raise ValueError(
                 f"memory_kwargs={memory_kwargs!r} asks for a judger that learns, which memory_agents.PPO trains and "
                 "other algorithms do not; use a judger that need not learn, or none"
+            )
+        judge = self.memory.judge if isinstance(self.memory, CompressiveMemory) else None
+        if judge is not None and not judge.has_likeliest:
+            raise ValueError(
+                f"memory_kwargs={memory_kwargs!r} asks for a {type(judge).__name__}, which would draw other decisions "
+                "when learning than when acting, as nothing here writes them down; use another judger, or an algorithm "
+                "of memory_agents"
             )
         self._features_dim = self.memory.output_dim
 

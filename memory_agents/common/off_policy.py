@@ -53,8 +53,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
     :param exploration_fraction: part of the training over which exploration falls
     :param double_q: the learning network picks the next actions, the target network says what they are worth
     :param sequence_length: steps of a window that are learned from, over which gradients flow
-    :param burn_in: steps before them that bring the memories of both networks up to date, without gradients (default:
-        half of the window, as in R2D2)
+    :param burn_in: steps before them that bring the memories of both networks up to date, without gradients
     :param stored_state: whether memories begin a window with the state that acting had there; otherwise empty
     :param n_steps: rewards that a return sums before it bootstraps, see
         :class:`~memory_agents.common.SequenceReplayBuffer`

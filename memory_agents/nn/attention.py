@@ -208,11 +208,11 @@ def sinusoidal_table(n_positions: int, d_model: int) -> th.Tensor:
 
     :param n_positions: number of rows
     :param d_model: width of a row
-    :return: (n_positions, d_model), float32
+    :return: (n_positions, d_model)
     """
     frequencies = th.exp(th.arange(0, d_model, 2, dtype=th.float64) * (-math.log(10_000.0) / d_model))
     angles = th.arange(n_positions, dtype=th.float64)[:, None] * frequencies
-    return th.cat([angles.sin(), angles.cos()], dim=-1)[:, :d_model].float()
+    return th.cat([angles.sin(), angles.cos()], dim=-1)[:, :d_model].to(th.get_default_dtype())
 
 
 @position_registry.register("sinusoidal")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch as th
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from memory_agents.nn.reading import read, relative_shift
 
@@ -130,7 +131,8 @@ class WindowAttention(th.autograd.Function):
         if th.is_grad_enabled():
             # Someone wants a gradient of this gradient.
             inputs = [x for x in (queries, position_logits, keys, values) if x is not None and x.requires_grad]
-            read = read_window(queries, position_logits, keys, values, band)
+            with sdpa_kernel(SDPBackend.MATH):  # the fused kernel's gradient has none
+                read = read_window(queries, position_logits, keys, values, band)
             found = iter(th.autograd.grad(read, inputs, gradient, create_graph=True))
             wanted = ctx.needs_input_grad[:4]
             return *(next(found) if want else None for want in wanted), None, None, None
@@ -193,7 +195,7 @@ def read_window(
     dropout: float = 0.0,
 ) -> th.Tensor:
     """
-    The same by operations that PyTorch can differentiate as often as wanted, on any device.
+    The same by operations of PyTorch, on any device.
 
     :param queries: (batch, heads, T, d_head)
     :param position_logits: as of :func:`chunk_bias`

@@ -285,6 +285,8 @@ def test_arguments_of_the_memory_are_checked() -> None:
         make("compressive", memory_kwargs=dict(judger=True))
     with pytest.raises(ValueError, match=r"one decision for all of a batch, .* use judger=dict\(decisions='sample'\)"):
         make("compressive", memory_kwargs=dict(judger=dict(decisions="batch")))
+    with pytest.raises(ValueError, match="asks for a RandomJudge, which would draw other decisions when learning"):
+        make("compressive", memory_kwargs=dict(judger=dict(kind="random")))
 
 
 def test_a_judger_that_is_told_reads_importance() -> None:

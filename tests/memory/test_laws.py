@@ -269,3 +269,15 @@ def test_cuda_computes_what_the_cpu_computes(name: str) -> None:
     for outputs in (learned, acted):
         th.testing.assert_close(outputs.cpu(), expected, atol=1e-4, rtol=1e-4)
     assert_states_close(acted_state, learned_state, 1e-4)
+
+
+@every_core
+@given(data=st.data())
+def test_built_in_double_precision_it_computes_in_it(name: str, data: st.DataObject) -> None:
+    th.set_default_dtype(th.float64)
+    try:
+        core = make(name, data, EVERY_KWARGS)
+        compare_acting_and_learning(core, data, 10, 1e-8)
+        assert {leaf.dtype for leaf in [*core.parameters(), *core.buffers()]} <= {th.float64, th.bool, th.int64}
+    finally:
+        th.set_default_dtype(th.float32)

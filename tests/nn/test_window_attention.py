@@ -87,6 +87,8 @@ def test_numbers_and_gradients_are_those_of_loops(
 def test_gradients_have_gradients() -> None:
     case = Case(4, 2, 2, batch=1, heads=1)
     assert th.autograd.gradgradcheck(lambda q, p, k, v: attend_window(q, p, k, v, case.band), case.inputs)
+    inputs = case.queries, case.keys, case.values
+    assert th.autograd.gradgradcheck(lambda q, k, v: attend_window(q, None, k, v, case.band), inputs)
 
 
 def test_only_numbers_of_one_format_on_the_cpu_take_the_written_gradient() -> None:
