@@ -23,6 +23,7 @@ from memory_agents.benchmarks.frame_stack import FrameStack
 from memory_agents.benchmarks.other_agents import (
     make_other,
     memory_arguments,
+    memory_class_of,
     memory_policy_kwargs,
     other_algorithm,
     policy_of,
@@ -32,7 +33,6 @@ from memory_agents.common import MemoryActorCriticPolicy
 from memory_agents.common.building import default_features_extractor
 from memory_agents.common.observations import is_nested
 from memory_agents.envs import ENVIRONMENTS, MemoryEnv, ShowImportance
-from memory_agents.memory import memory_registry
 from memory_agents.memory.compressive import judge_registry
 
 #: The baseline without memory: the stock algorithm on the current observation alone.
@@ -97,7 +97,15 @@ def _bare_env(config: TrainingConfig, render_mode: str | None, **options: Any) -
     with warnings.catch_warnings():
         # Gymnasium warns of a mode that is missing, and makes the environment; here it is refused.
         warnings.filterwarnings("ignore", message=r".*render_mode")
-        env = gym.make(config.env, **options, **{**config.env_kwargs, "render_mode": render_mode})
+        try:
+            env = gym.make(config.env, **options, **{**config.env_kwargs, "render_mode": render_mode})
+        except TypeError as error:
+            if "render_mode" not in str(error):
+                raise
+            raise UsageError(
+                f"--env {config.env!r} draws no pictures, as its constructor takes no render_mode; add that, or look "
+                "at the run with memory-bench inspect, which needs none"
+            ) from error
     modes = env.metadata.get("render_modes") or []
     if render_mode not in modes:
         env.close()
@@ -214,8 +222,6 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
             check_name("--policy", policy, policy_names(), f"use {', '.join(policy_names())}, or module:Class")
         if not has_memory(policy):
             return _memoryless(algorithm, policy, config, venv, device)
-        if config.memory_class is not None:
-            check_name("--memory-class", config.memory_class, memory_registry, f"use {', '.join(memory_registry)}")
         judger = {"judger_kwargs": dict(config.judger_kwargs)} if config.judger_kwargs else {}
         make: Callable[..., BaseAlgorithm] = algorithm.remembering
         return make(
@@ -255,6 +261,8 @@ def load_agent(config: TrainingConfig, path: Path) -> BaseAlgorithm:
     :raises UsageError: when it cannot be read
     """
     kind = other_algorithm(config)
+    if config.memory_class is not None:
+        memory_class_of(config.memory_class)  # imports what the file names
     if kind is None:
         algorithm = ALGORITHMS[config.algorithm]
         kind = algorithm.remembering if has_memory(policy_of(config)) else algorithm.memoryless

@@ -12,7 +12,7 @@ import stable_baselines3
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from memory_agents import A2C, DQN, PPO, QRDQN, TRPO, MaskablePPO
-from memory_agents.common import MemoryOffPolicyAlgorithm
+from memory_agents.common import MemoryOffPolicyAlgorithm, MemoryOnPolicyAlgorithm
 from memory_agents.common.defaults import (
     DEFAULT_EPOCHS,
     DEFAULT_REPLAY_WINDOWS,
@@ -23,6 +23,14 @@ from memory_agents.common.defaults import (
 
 #: Steps per environment and rollout of the baseline without memory.
 MEMORYLESS_STEPS = 128
+
+
+def has_memory_of_ours(algorithm: type[BaseAlgorithm]) -> bool:
+    """
+    :param algorithm: an algorithm, perhaps the user's own
+    :return: whether it takes this library's policies with memory
+    """
+    return issubclass(algorithm, MemoryOnPolicyAlgorithm | MemoryOffPolicyAlgorithm)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ def list_(
 
 @app.command()
 def train(
-    env: Annotated[str, typer.Option(help="Environment id; see [bold]memory-bench list --envs[/bold].")],
+    env: Annotated[str, typer.Option(help="Environment id; see [bold]memory-bench list --envs[/bold], or module:ID.")],
     env_kwargs: Annotated[
         list[str] | None, typer.Option(help="Arguments of the environment: key=value (repeatable) or a JSON object.")
     ] = None,
@@ -118,7 +118,7 @@ def train(
         list[str] | None,
         typer.Option(help="Arguments of the policy, those of its memory excepted: key=value (repeatable) or JSON."),
     ] = None,
-    memory_class: Annotated[str | None, typer.Option(help="Memory core of the policy, by its name.")] = None,
+    memory_class: Annotated[str | None, typer.Option(help="Memory core: its name, or module:Class.")] = None,
     memory_kwargs: Annotated[
         list[str] | None, typer.Option(help="Arguments of the memory core: key=value (repeatable) or a JSON object.")
     ] = None,

@@ -45,6 +45,8 @@ def tune_suite(
     names = [entry.name for entry in loaded.environments]
     if env is None and len(names) > 1:
         raise UsageError(f"suite {suite!r} has {len(names)} environments; choose with --env {' or '.join(names)}")
+    if env is not None:
+        check_name("--env", env, names, f"use {', '.join(names)}")
     out = out.resolve()
     (run,) = plan(loaded, out, Choice(["compressive"], None if env is None else [env], [seed], budget, device))
     base = replace(run.config, algorithm=algorithm, threads=1 if run.config.threads is None else run.config.threads)

@@ -32,7 +32,7 @@ class TrainingConfig:
     :param n_stack: the newest observations that the agent sees as one (1: the current one alone)
     :param policy: name of the policy, or ``module:Class``
     :param policy_kwargs: its keyword arguments, those of the memory excepted
-    :param memory_class: registered name of the memory core (None: the policy's default)
+    :param memory_class: registered name of the memory core, or ``module:Class`` (None: the policy's default)
     :param memory_kwargs: keyword arguments of the memory core
     :param algorithm: name of the algorithm, or ``module:Class``
     :param algorithm_kwargs: its keyword arguments
@@ -108,7 +108,7 @@ class TrainingConfig:
 def save_config(config: TrainingConfig, folder: Path) -> None:
     """
     Write ``config.json``: arguments, the command that repeats the run, commit, versions, hardware, and what identifies
-    the code of policies, algorithms and environments that came from elsewhere.
+    the code of policies, algorithms, memories and environments that came from elsewhere.
 
     :param config: the run's arguments
     :param folder: the run's folder
@@ -118,7 +118,7 @@ def save_config(config: TrainingConfig, folder: Path) -> None:
         "arguments": asdict(config),
         "command": config.command(),
         "commit": commit(),
-        "sources": source_hashes(config.policy, config.algorithm, config.env),
+        "sources": source_hashes(config.policy, config.algorithm, config.env, config.memory_class or ""),
         "versions": versions() if suite is None else versions(suite.distribution),
         "hardware": hardware(),
     }

@@ -1,4 +1,4 @@
-"""Policies, algorithms and environments of the user's own, by ``module:name``."""
+"""Policies, algorithms, memories and environments of the user's own, by ``module:name``."""
 
 from __future__ import annotations
 
@@ -78,4 +78,4 @@ def load_class(option: str, dotted: str, *bases: Any) -> Any:
     near = suggestions(name, classes) or [key for key, value in classes.items() if value.__module__ == module_name]
     hint = f"use {' or '.join(f'{module_name}:{each}' for each in near)}" if near else "derive it from one"
     wanted = " or ".join(base.__name__ for base in bases)
-    raise UsageError(f"{option} {dotted!r} is no subclass of Stable-Baselines3's {wanted}; {hint}")
+    raise UsageError(f"{option} {dotted!r} is no subclass of {wanted}; {hint}")

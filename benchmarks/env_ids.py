@@ -29,5 +29,5 @@ def check_env(env_id: str) -> str:
         import_from_here(f"--env {env_id!r}", module)
     if name not in gym.registry:
         load_installed_suites()
-    check_name("--env", name, gym.registry, "see memory-bench list --envs")
+    check_name("--env", name, gym.registry, "see memory-bench list --envs; your own is module:ID")
     return env_id

@@ -10,13 +10,13 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import VecEnv
 
-from memory_agents.benchmarks.algorithms import ALGORITHMS, BASELINES, Baseline
+from memory_agents.benchmarks.algorithms import ALGORITHMS, BASELINES, Baseline, has_memory_of_ours
 from memory_agents.benchmarks.arguments import UsageError, check_name
 from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
-from memory_agents.benchmarks.dotted import load_algorithm, load_policy
+from memory_agents.benchmarks.dotted import load_algorithm, load_class, load_policy
 from memory_agents.benchmarks.scripted import Scripted
 from memory_agents.common.building import default_features_extractor
-from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
+from memory_agents.memory import MemoryCore, memory_registry
 
 
 class PlainFlatten(FlattenExtractor):
@@ -81,17 +81,29 @@ def memory_arguments(config: TrainingConfig) -> dict[str, Any]:
     return {name: value for name, value in {**named, "--judger-kwargs": config.judger_kwargs}.items() if value}
 
 
+def memory_class_of(name: str) -> str | type[MemoryCore[Any]]:
+    """
+    :param name: what ``--memory-class`` was given
+    :return: the memory core's registered name, or the class that it names
+    :raises UsageError: when it is unknown or cannot be imported
+    """
+    if ":" in name:
+        found: type[MemoryCore[Any]] = load_class("--memory-class", name, MemoryCore)
+        return found
+    return check_name("--memory-class", name, memory_registry, f"use {', '.join(memory_registry)}, or module:Class")
+
+
 def memory_policy_kwargs(config: TrainingConfig) -> dict[str, Any]:
     """
     :param config: the run's arguments
     :return: keyword arguments of a policy with a memory core
-    :raises UsageError: when the memory's arguments are given twice
+    :raises UsageError: when the memory's arguments are given twice, or its class is unknown
     """
     twice = {"memory_kwargs", "memory_class"} & set(config.policy_kwargs)
     if twice:
         name = min(twice)
         raise UsageError(f"--policy-kwargs {name} has an option of its own; use --{name.replace('_', '-')}")
-    memory = {} if config.memory_class is None else {"memory_class": config.memory_class}
+    memory = {} if config.memory_class is None else {"memory_class": memory_class_of(config.memory_class)}
     return {"memory_kwargs": dict(config.memory_kwargs), **memory, **config.policy_kwargs}
 
 
@@ -106,7 +118,7 @@ def make_other(kind: type[BaseAlgorithm], config: TrainingConfig, venv: VecEnv, 
     :raises TypeError: when the class refuses an argument
     :raises ValueError: when the class refuses a value
     """
-    remembers = issubclass(kind, MemoryOnPolicyAlgorithm)
+    remembers = has_memory_of_ours(kind)
     if not remembers and memory_arguments(config):
         raise UsageError(f"--algorithm {config.algorithm!r} does not take {', '.join(memory_arguments(config))}")
     policy, policy_kwargs = policy_of(config), dict(config.policy_kwargs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from memory_agents.benchmarks.sweeps.suite_file import load_suite, shipped
 
@@ -21,7 +22,7 @@ def suite_file_table() -> Table:
         suite = load_suite(name)
         table.add_row(
             name,
-            suite.description,
+            Text(suite.description),  # or [popgym] were markup
             ", ".join(entry.name for entry in suite.environments),
             ", ".join(entry.name for entry in suite.agents),
             str(len(suite.seeds)),

@@ -8,11 +8,10 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from memory_agents.benchmarks.agents import MEMORYLESS, policy_names
-from memory_agents.benchmarks.algorithms import BASELINES
+from memory_agents.benchmarks.algorithms import BASELINES, has_memory_of_ours
 from memory_agents.benchmarks.arguments import UsageError, suggestions
 from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
 from memory_agents.benchmarks.dotted import load_class
-from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.memory import memory_registry
 
 #: Observations that the agent of stacked frames sees.
@@ -74,5 +73,6 @@ def _foreign(where: str, dotted: str) -> dict[str, Any]:
     found = load_class(where, dotted, BasePolicy, BaseAlgorithm)
     if issubclass(found, BasePolicy):
         return {"policy": dotted}
-    policy = TrainingConfig.policy if issubclass(found, MemoryOnPolicyAlgorithm) else MEMORYLESS
-    return {"algorithm": dotted, "policy": policy}
+    usual, known = TrainingConfig.policy if has_memory_of_ours(found) else MEMORYLESS, list(found.policy_aliases)
+    # RecurrentPPO's, for example, all have other names.
+    return {"algorithm": dotted, "policy": usual if usual in known or not known else known[0]}

@@ -11,6 +11,7 @@ from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.benchmarks.agents import has_memory, make_agent, make_training_env
+from memory_agents.benchmarks.algorithms import has_memory_of_ours
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.other_agents import other_algorithm, policy_of
@@ -124,7 +125,7 @@ def remembers(config: TrainingConfig) -> bool:
     """
     other = other_algorithm(config)
     if other is not None:
-        return issubclass(other, MemoryOnPolicyAlgorithm)
+        return has_memory_of_ours(other)
     return has_memory(policy_of(config))
 
 

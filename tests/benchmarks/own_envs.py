@@ -34,6 +34,12 @@ class Blind(gym.Env):
         return np.zeros(2, np.float32), 1.0, self.time == 4, False, {}
 
 gym.register("Blind-v0", Blind)
+
+class Modeless(Blind):
+    def __init__(self):
+        super().__init__()
+
+gym.register("Modeless-v0", Modeless)
 """,
     "own_policies": """
 import sys
@@ -62,6 +68,7 @@ def write_modules(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in MODULES.items():
         (folder / f"{name}.py").write_text(text)
         monkeypatch.delitem(sys.modules, name, raising=False)
-    gym.registry.pop("Blind-v0", None)
+    for name in ("Blind-v0", "Modeless-v0"):
+        gym.registry.pop(name, None)
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from memory_agents import PPO
 from memory_agents.benchmarks import __main__ as entry
 from memory_agents.benchmarks.cli import run
+from memory_agents.benchmarks.sweeps.listing import suite_file_table
 from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import memory_registry
 
@@ -42,6 +45,12 @@ def test_list_can_be_narrowed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "MlpPolicy" not in envs
     assert TMAZE not in policies
     assert "MlpPolicy" in policies
+
+
+def test_suites_say_what_to_install() -> None:
+    console = Console(file=io.StringIO(), width=400)
+    console.print(suite_file_table())
+    assert "pip install 'memory_agents[popgym]'" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_list_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:

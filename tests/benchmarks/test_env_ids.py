@@ -36,3 +36,8 @@ def test_misspelt_environments_of_suites_are_recognised(package: str, name: str,
 
     with pytest.raises(UsageError, match=f"did you mean .*{meant}"):
         check_env(name)
+
+
+def test_nothing_like_it_tells_how_to_name_ones_own() -> None:
+    with pytest.raises(UsageError, match="see memory-bench list --envs; your own is module:ID"):
+        check_env("Xyzzy-v9")

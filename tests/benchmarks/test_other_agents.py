@@ -10,16 +10,20 @@ import pytest
 import sb3_contrib
 import stable_baselines3
 
-from memory_agents import PPO
+from memory_agents import DQN, PPO
 from memory_agents.benchmarks.agents import load_agent, make_agent, make_training_env
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.dotted import import_from_here
+from memory_agents.benchmarks.sweeps.named_agents import find_agent
 from memory_agents.benchmarks.training import train
+from memory_agents.memory import memory_registry
 
 OWN = """
+import sb3_contrib
 import stable_baselines3
-from memory_agents import PPO, MemoryPolicy
+from memory_agents import DQN, PPO, MemoryPolicy
+from memory_agents.memory import GRUMemory, memory_registry
 from stable_baselines3.common.policies import ActorCriticPolicy
 
 class Plain(ActorCriticPolicy):
@@ -32,7 +36,17 @@ class Remembering(MemoryPolicy):
 class Ours(PPO):
     pass
 
+class OursOffPolicy(DQN):
+    pass
+
+@memory_registry.register("own_gru")
+class OwnMemory(GRUMemory):
+    pass
+
 class Theirs(stable_baselines3.A2C):
+    pass
+
+class TheirsWithMemory(sb3_contrib.RecurrentPPO):
     pass
 
 class Buggy(ActorCriticPolicy):
@@ -54,6 +68,7 @@ def own_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
     yield "own_agents"
     sys.modules.pop("own_agents", None)
+    memory_registry._entries.pop("own_gru", None)
 
 
 def config(env: str = "MemoryAgents/RepeatFirst-v0", **more: Any) -> TrainingConfig:
@@ -90,12 +105,20 @@ def test_recurrent_ppo_is_trained_and_loaded(env: str, tmp_path: Path) -> None:
         (dict(policy="own_agents:Plain"), stable_baselines3.PPO),
         (dict(policy="own_agents:Remembering", memory_class="gru"), PPO),
         (dict(algorithm="own_agents:Ours", memory_kwargs={"memory_length": 4}), PPO),
+        (
+            dict(
+                algorithm="own_agents:OursOffPolicy",
+                memory_kwargs={"memory_length": 4},
+                algorithm_kwargs={"learning_starts": 8},
+            ),
+            DQN,
+        ),
         (dict(algorithm="own_agents:Theirs", policy="MlpPolicy"), stable_baselines3.A2C),
         (dict(algorithm="own_agents:Theirs", policy="own_agents:Plain"), stable_baselines3.A2C),
     ],
 )
 def test_agents_of_ones_own(more: dict[str, Any], kind: type, own_module: str, tmp_path: Path) -> None:
-    asked = config(algorithm_kwargs={"n_steps": 32}, **more)
+    asked = config(**{"algorithm_kwargs": {"n_steps": 32}, **more})
     agent = made(asked)
     assert issubclass(type(agent), kind)
     assert type(agent).__name__ == asked.algorithm.rpartition(":")[2]
@@ -106,6 +129,47 @@ def test_agents_of_ones_own(more: dict[str, Any], kind: type, own_module: str, t
     train(asked, folder, progress=False)
     assert type(load_agent(asked, folder / "agent.zip")) is type(agent)
     assert list(json.loads((folder / "config.json").read_text())["sources"]) == [own_module]
+
+
+def test_a_memory_of_ones_own(own_module: str, tmp_path: Path) -> None:
+    asked = config(policy="MemoryPolicy", memory_class="own_agents:OwnMemory", memory_kwargs={"hidden_size": 5})
+    train(asked, tmp_path / "run", progress=False)
+    assert list(json.loads((tmp_path / "run" / "config.json").read_text())["sources"]) == [own_module]
+    del sys.modules[own_module]
+    loaded: Any = load_agent(asked, tmp_path / "run" / "agent.zip")
+    assert type(loaded.policy.memories[0]).__name__ == "OwnMemory"
+    assert loaded.policy.memories[0].output_dim == 5
+    by_name = made(config(policy="own_agents:Remembering", memory_class="own_gru"))
+    assert type(by_name.policy.memories[0]) is sys.modules[own_module].OwnMemory
+    for wrong, complaint in (
+        (
+            "own_agents:Plain",
+            "--memory-class 'own_agents:Plain' is no subclass of MemoryCore; use own_agents:OwnMemory",
+        ),
+        ("no_such:Memory", "--memory-class 'no_such:Memory': 'no_such' cannot be imported"),
+        ("gruu", "--memory-class 'gruu' is unknown; did you mean gru"),
+        ("elephant", "or module:Class"),
+    ):
+        with pytest.raises(UsageError, match=complaint):
+            made(config(policy="MemoryPolicy", memory_class=wrong))
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("own_agents:Ours", "CompressiveMemoryPolicy"),
+        ("own_agents:OursOffPolicy", "CompressiveMemoryPolicy"),
+        ("own_agents:Theirs", "MlpPolicy"),
+        ("own_agents:TheirsWithMemory", "MlpLstmPolicy"),
+    ],
+)
+@pytest.mark.usefixtures("own_module")
+def test_algorithms_of_ones_own_need_no_policy(name: str, policy: str) -> None:
+    called, arguments = find_agent("agents[0]", name)
+    assert called == name.rpartition(":")[2]
+    assert arguments == {"algorithm": name, "policy": policy}
+    # Stable-Baselines3 counts categories by NumPy, which PyTorch's LSTM does not take.
+    assert type(made(config("CartPole-v1", **arguments))).__name__ == called
 
 
 def test_the_policys_own_arguments_reach_it(own_module: str) -> None:
@@ -130,7 +194,7 @@ def test_the_policys_own_arguments_reach_it(own_module: str) -> None:
         (dict(policy="MlpPolicy", policy_kwargs={"net_arch": [-5]}), "cannot be made: .*negative dimension -5"),
         (dict(algorithm_kwargs={"n_steps": 0}), "n_steps"),
         (dict(policy="no_such:Policy"), "No module named 'no_such'.*stand in its folder"),
-        (dict(algorithm="own_agents:Plain"), "no subclass of Stable-Baselines3's BaseAlgorithm; use own_agents:"),
+        (dict(algorithm="own_agents:Plain"), "no subclass of BaseAlgorithm; use own_agents:"),
         (dict(algorithm="own_agents:Theirs"), "--policy 'CompressiveMemoryPolicy' is unknown; use MlpPolicy"),
         (dict(policy="own_agents:Plain", memory_class="gru"), "has no memory; leave out --memory-class"),
         (dict(policy="own_agents:Plain", policy_kwargs={"wide": 1}), "wide"),

@@ -80,6 +80,8 @@ def test_what_cannot_be_searched_is_told(
     asked = arguments(tmp_path)
     assert run([*asked[:2], *asked[4:]]) == 2
     assert "has 2 environments; choose with --env TMaze or RepeatFirst" in capsys.readouterr().err
+    assert run([*asked[:2], "--env", "TMase", *asked[4:]]) == 2
+    assert "--env 'TMase' is unknown; did you mean TMaze?" in capsys.readouterr().err
     assert run([*asked, "--algorithm", "SAC"]) == 2
     assert "--algorithm 'SAC'" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "optuna", None)

@@ -192,3 +192,10 @@ def test_environments_that_draw_no_pictures(
     assert "--env 'own_envs:Blind-v0' draws no pictures: its metadata has render_modes=[] without 'rgb_array'" in line
     assert "memory-bench inspect" in line
     assert not (tmp_path / "blind" / "episode.gif").exists()
+
+    make_run(tmp_path / "modeless", "own_envs:Modeless-v0", policy="MlpPolicy")
+    assert run(["inspect", "modeless"]) == 0
+    capfd.readouterr()
+    assert run(["play", "modeless"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert "draws no pictures, as its constructor takes no render_mode; add that, or look at the run with" in line
