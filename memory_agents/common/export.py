@@ -50,8 +50,9 @@ class ActingStep(nn.Module):
     ) -> None:
         if not isinstance(policy, MemoryActorCriticPolicy):
             raise TypeError(
-                f"agent has a {type(policy).__name__}, which is no MemoryActorCriticPolicy; export agents of this "
-                "library here, and others as Stable-Baselines3's documentation says"
+                f"agent has a {type(policy).__name__}, which is no MemoryActorCriticPolicy; export this library's "
+                "agents with an actor here (of DQN and QRDQN there is no export), and others as Stable-Baselines3's "
+                "documentation says"
             )
         for name in outputs:
             if name not in EXTRA_OUTPUTS:
@@ -68,9 +69,15 @@ class ActingStep(nn.Module):
         self.outputs = tuple(name for name in EXTRA_OUTPUTS if name in outputs)
         self.vec_normalize = None if vec_normalize is None or not vec_normalize.norm_obs else vec_normalize
         #: space of what it is called with
-        self.observation_space = (
-            policy.observation_space if self.vec_normalize is None else self.vec_normalize.venv.observation_space
-        )
+        self.observation_space = policy.observation_space
+        if self.vec_normalize is not None:
+            raw = self.vec_normalize.venv.observation_space
+            if isinstance(raw, spaces.Dict):
+                # What is not normalised reaches the policy as it takes it, images channels first.
+                keys = self.vec_normalize.norm_obs_keys or ()
+                taken: Any = policy.observation_space
+                raw = spaces.Dict({key: raw[key] if key in keys else taken[key] for key in taken})
+            self.observation_space = raw
         if isinstance(self.observation_space, spaces.Dict):
             self.keys: tuple[str, ...] = tuple(self.observation_space)
         else:

@@ -254,9 +254,9 @@ def test_onnx_squashes_and_tells_the_noise_of_state_dependent_exploration(squash
     np.testing.assert_allclose(acting.outputs["std"], inner.stddev.detach(), atol=1e-5)
 
 
-@pytest.mark.parametrize("observation", ["box", pytest.param("dict", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("observation", ["box", "dict_image", pytest.param("dict", marks=pytest.mark.slow)])
 def test_onnx_normalises_observations(observation: str, onnx: Path) -> None:
-    keys = ["x"] if observation == "dict" else None
+    keys = None if observation == "box" else ["x"]
 
     def make(n_envs: int) -> Any:
         return toy_venv(n_envs, observation=observation)
