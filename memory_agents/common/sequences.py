@@ -124,10 +124,12 @@ def check_sequence_length(sequence_length: int, **sizes: int) -> None:
     check_integers(sequence_length=sequence_length, **sizes)
     for name, value in sizes.items():
         if value % sequence_length:
+            common = math.gcd(*sizes.values())
+            fitting = [length for length in range(1, common + 1) if common % length == 0]
             raise ValueError(
                 f"{name}={value} must be a multiple of sequence_length={sequence_length}, because training windows are "
                 f"whole; use {name}={_nearest_multiple(value, sequence_length)} "
-                f"or sequence_length={math.gcd(value, sequence_length)}"
+                f"or sequence_length={min(fitting, key=lambda length: abs(length - sequence_length))}"
             )
 
 

@@ -30,11 +30,12 @@ class Registry(Mapping[str, T], Generic[T]):
         """
         :param name: the name under which the decorated object is found
         :return: a decorator that registers its argument and returns it unchanged
-        :raises ValueError: when the name already stands for another object
+        :raises ValueError: when the name already stands for another object. One that is defined anew, as when a cell
+            of a notebook runs again, takes its own place
         """
 
         def add(entry: T) -> T:
-            if self._entries.get(name, entry) is not entry:
+            if _origin(self._entries.get(name, entry)) != _origin(entry):
                 raise ValueError(f"{self.kind} {name!r} is already registered; choose another name")
             self._entries[name] = entry
             return entry
@@ -56,3 +57,9 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
+
+
+def _origin(entry: object) -> object:
+    """Where a class or a function is defined; of other objects themselves."""
+    name = getattr(entry, "__qualname__", None)
+    return entry if name is None else (getattr(entry, "__module__", None), name)

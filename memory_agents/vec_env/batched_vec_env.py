@@ -238,8 +238,14 @@ def make_batched(
     :param seed: Seed of the first copy, those of the others follow it; None seeds them from the operating system.
     :param monitor: Whether the info of an episode's last step tells its return, length and time, as ``Monitor`` does.
     :param kwargs: Arguments of the environment; ``max_episode_steps`` cuts episodes, as in ``gymnasium.make``.
+    :raises TypeError: If the environment's arguments are in a dictionary ``env_kwargs``.
     :raises ValueError: If the environment cannot be played so, or an argument is out of bounds.
     """
+    if "env_kwargs" in kwargs:
+        raise TypeError(
+            f"env_kwargs={kwargs['env_kwargs']!r} is make_vec_env's; pass the environment's arguments themselves, as "
+            "make_batched(env_id, n_envs, **env_kwargs)"
+        )
     if isinstance(env_id, str):
         module, colon, name = env_id.rpartition(":")
         if colon:

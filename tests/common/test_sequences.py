@@ -72,7 +72,17 @@ def test_a_mended_size_fits(length: int, value: int) -> None:
     mended = re.search(r"use batch_size=(\d+) or sequence_length=(\d+)", str(caught.value))
     assert mended
     check_sequence_length(length, batch_size=int(mended[1]))
-    check_sequence_length(int(mended[2]), batch_size=value)
+    nearest = int(mended[2])
+    check_sequence_length(nearest, batch_size=value)
+    closer = range(length - abs(length - nearest) + 1, length + abs(length - nearest))
+    assert not [other for other in closer if other > 0 and value % other == 0]
+
+
+def test_a_mended_length_fits_all_sizes() -> None:
+    with pytest.raises(ValueError, match=r"n_steps=2048 must be .*; use n_steps=2051 or sequence_length=8$"):
+        check_sequence_length(7, n_steps=2048)
+    with pytest.raises(ValueError, match=r"batch_size=36 must be .*; use batch_size=32 or sequence_length=4$"):
+        check_sequence_length(8, n_steps=32, batch_size=36)
 
 
 @pytest.mark.parametrize("value", [0, -3, 2.0, "8", True])

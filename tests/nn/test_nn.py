@@ -84,3 +84,19 @@ def test_registry_knows_its_names() -> None:
         registry["two"]
     assert "two" not in registry
     assert registry.get("two") is None
+
+
+def test_a_class_that_is_defined_anew_takes_its_own_place() -> None:
+    registry: Registry[type] = Registry("thing")
+
+    def cell_of_a_notebook() -> type:
+        @registry.register("thing")
+        class Thing:
+            pass
+
+        return Thing
+
+    first, anew = cell_of_a_notebook(), cell_of_a_notebook()
+    assert registry["thing"] is anew is not first
+    with pytest.raises(ValueError, match="thing 'thing' is already registered; choose another name"):
+        registry.register("thing")(Registry)

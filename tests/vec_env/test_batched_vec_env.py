@@ -207,6 +207,13 @@ def test_bad_arguments_say_the_mend(arguments: dict[str, Any], message: str) -> 
         make_batched(**{"env_id": MAZE, "n_envs": 2, **arguments})
 
 
+def test_arguments_are_not_given_as_a_dictionary() -> None:
+    with pytest.raises(
+        TypeError, match=r"env_kwargs={'corridor': 3} is make_vec_env's; pass .* themselves, as make_ba"
+    ):
+        make_batched(MAZE, 2, env_kwargs={"corridor": 3})
+
+
 @pytest.mark.parametrize(
     ("actions", "message"),
     [
