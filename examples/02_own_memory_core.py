@@ -19,7 +19,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
 from torch import nn
 
-from memory_agents import PPO, MemoryCore, memory_registry
+from memory_agents import PPO, MemoryCore, check_memory_core, memory_registry
 
 TASK = "MemoryAgents/TMaze-v0"
 CORRIDOR = dict(corridor=50)
@@ -80,6 +80,7 @@ def main() -> None:
     parser.add_argument("--total-timesteps", type=int, default=250_000)
     arguments = parser.parse_args()
 
+    check_memory_core(MovingAverages(3))  # acting equals learning, nothing crosses an episode, and so on
     env = make_vec_env(TASK, n_envs=16, seed=0, env_kwargs=CORRIDOR)
     policy_kwargs = dict(memory_class="moving_averages", memory_kwargs=dict(longest_span=256.0))
     agent = PPO("MemoryPolicy", env, policy_kwargs=policy_kwargs, seed=0, device="cpu", verbose=1)

@@ -14,7 +14,7 @@ from memory_agents.common.vec_wrappers import VecHistory, VecPreviousActionRewar
 from memory_agents.dqn import DQN
 from memory_agents.envs import register_environments
 from memory_agents.maskable_ppo import MaskablePPO
-from memory_agents.memory import MemoryCore, memory_registry
+from memory_agents.memory import MemoryCore, check_memory_core, memory_registry
 from memory_agents.ppo import (
     PPO,
     CompressiveMemoryPolicy,
@@ -55,6 +55,7 @@ __all__ = [
     "VecHistory",
     "VecPreviousActionReward",
     "__version__",
+    "check_memory_core",
     "export_onnx",
     "export_step",
     "make_batched",

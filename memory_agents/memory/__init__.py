@@ -1,5 +1,6 @@
 """Memory cores behind one contract, and their states."""
 
+from memory_agents.memory.checking import check_memory_core
 from memory_agents.memory.compressive import CompressiveMemory, CompressiveState
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.recurrent import BRCMemory, GRUMemory, HiddenState, LSTMMemory, LSTMState, NBRCMemory
@@ -39,6 +40,7 @@ __all__ = [
     "SegmentedMemory",
     "SegmentedState",
     "batch_size",
+    "check_memory_core",
     "is_traced",
     "memory_registry",
     "static_shapes",

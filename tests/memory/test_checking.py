@@ -1,0 +1,225 @@
+"""What is wrong with a memory core is found, and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch as th
+from torch import nn
+
+from memory_agents import MemoryCore, check_memory_core
+from memory_agents.memory import memory_registry
+from memory_agents.memory.building import make_memory
+from tests.memory.strategies import SURE_JUDGES
+
+SMALL: dict[str, dict[str, Any]] = {
+    "compressive": dict(memory_length=6, compressed_length=4, compression_rate=2, d_model=16, n_heads=2),
+    **{name: dict(segment_length=4, d_model=16, n_heads=2) for name in ("rmt", "memformer", "block_recurrent")},
+}
+
+
+class Leaky(MemoryCore[Any]):
+    """A core without faults: a leaky sum."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 4)
+        self.write = nn.Linear(3, 4)
+
+    def initial_state(self, batch_size: int) -> Any:
+        return {"sum": self.write.bias.new_zeros(batch_size, 4)}
+
+    @th.no_grad()
+    def step_(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return self.one_step(x, state, episode_starts)
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        total = 0.9 * state["sum"] * ~episode_starts[:, None] + self.write(x)
+        return total.tanh(), {"sum": total}
+
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        outputs = []
+        for t in range(x.shape[1]):
+            y, state = self.one_step(x[:, t], state, episode_starts[:, t])
+            outputs.append(y)
+        return th.stack(outputs, dim=1), {name: leaf.detach() for name, leaf in state.items()}
+
+
+@pytest.mark.parametrize("name", list(memory_registry))
+def test_cores_of_the_library_are_right(name: str) -> None:
+    check_memory_core(make_memory(name, 3, SMALL.get(name, {})), steps=40)
+
+
+@pytest.mark.parametrize("judger", SURE_JUDGES, ids=str)
+def test_judged_memories_are_right(judger: Any) -> None:
+    check_memory_core(make_memory("compressive", 3, {**SMALL["compressive"], "judger": judger}), steps=40)
+
+
+def test_a_core_that_decides_together_is_right() -> None:
+    judger = dict(decisions="batch")
+    check_memory_core(make_memory("compressive", 3, {**SMALL["compressive"], "judger": judger}), steps=40)
+
+
+def test_the_core_itself_and_random_numbers_stay_as_they_were() -> None:
+    core = Leaky().double().train()
+    before, drawn = th.random.get_rng_state(), core.write.weight.clone()
+    check_memory_core(core)
+    assert th.equal(th.random.get_rng_state(), before)
+    assert th.equal(core.write.weight, drawn)
+    assert core.training
+
+
+class Scalar(Leaky):
+    def initial_state(self, batch_size: int) -> Any:
+        return {**super().initial_state(batch_size), "time": th.zeros(())}
+
+
+class Attached(Leaky):
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, _ = super().unroll(x, state, episode_starts)
+        return y, {"sum": y[:, -1].atanh()}
+
+
+class Listed(Leaky):
+    def initial_state(self, batch_size: int) -> Any:
+        return [super().initial_state(batch_size)]
+
+
+class Registered(Leaky):
+    def initial_state(self, batch_size: int) -> Any:
+        if not hasattr(self, "sum"):
+            self.register_buffer("sum", th.zeros(batch_size, 4))
+        return super().initial_state(batch_size)
+
+
+class Narrow(Leaky):
+    def __init__(self) -> None:
+        super().__init__()
+        self.output_dim = 5
+
+
+class Infinite(Leaky):
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, state = super().one_step(x, state, episode_starts)
+        return y / 0, state
+
+
+class InPlace(Leaky):
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().unroll(x, state, episode_starts)
+        state["sum"] += 1
+        return y, after
+
+
+class OtherwiseLearning(Leaky):
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().unroll(x, state, episode_starts)
+        return 1.01 * y, after
+
+
+class OtherwiseRemembering(Leaky):
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().unroll(x, state, episode_starts)
+        return y, {"sum": after["sum"] + 0.01}
+
+
+class OnlyWholeWindows(Leaky):
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return super().unroll(x, self.initial_state(len(x)), episode_starts)
+
+
+class NeverForgetting(Leaky):
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return super().one_step(x, state, th.zeros_like(episode_starts))
+
+
+class ForgettingOnlyTheFirst(Leaky):
+    """Where one environment begins an episode, all do."""
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return super().one_step(x, state, episode_starts.any().expand(len(x)))
+
+
+class Mixing(Leaky):
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return super().one_step(x - x.mean(dim=0), state, episode_starts)
+
+
+class Unpackable(Leaky):
+    def pack_state(self, state: Any) -> Any:
+        return {"sum": state["sum"].round()}
+
+
+class Unlearnable(Leaky):
+    @th.no_grad()
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return super().unroll(x, state, episode_starts)
+
+
+class Deaf(Leaky):
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return super().one_step(x.detach(), state, episode_starts)
+
+
+class Fixed(Leaky):
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        total = 0.9 * state["sum"] * ~episode_starts[:, None] + x.mean(dim=1, keepdim=True)
+        return total.tanh(), {"sum": total}
+
+
+class Growing(Leaky):
+    """A list of all that it has seen, of which it reads the sum."""
+
+    def initial_state(self, batch_size: int) -> Any:
+        return {**super().initial_state(batch_size), "seen": th.zeros(batch_size, 0)}
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().one_step(x, {"sum": state["sum"]}, episode_starts)
+        return y, {**after, "seen": th.cat([state["seen"], th.zeros(len(x), 1)], dim=1)}
+
+    def pack_state(self, state: Any) -> Any:
+        return {**state, "seen": state["seen"][:, :0]}
+
+
+@pytest.mark.parametrize(
+    ("core", "error", "complaint"),
+    [
+        (
+            Scalar,
+            AssertionError,
+            r"Scalar: the first .* for 3 environments initial_state\(\) gives a tensor of shape \(\)",
+        ),
+        (Attached, AssertionError, r"states have no gradients, but one that unroll\(\) gives has; detach\(\) it"),
+        (Listed, TypeError, "a memory state holds tensors, tuples and dictionaries; found list"),
+        (Registered, AssertionError, r"no part of state_dict\(\), but running the core changed what is in that"),
+        (Narrow, AssertionError, r"output_dim=5, but the outputs of step\(\), 20 steps .*, are of shape \(3, 20, 4\)"),
+        (Infinite, AssertionError, r"outputs of step\(\) are not finite"),
+        (InPlace, AssertionError, r"unroll\(\) leaves the state that it is given alone, but changed it"),
+        (OtherwiseLearning, AssertionError, r"outputs of step\(\) and unroll\(\) differ \(largest difference 0.0"),
+        (
+            OtherwiseRemembering,
+            AssertionError,
+            r"states after step\(\) and unroll\(\) differ \(largest difference 0.01",
+        ),
+        (OnlyWholeWindows, AssertionError, r"a window can be cut in two, but outputs of unroll\(\) differ then"),
+        (NeverForgetting, AssertionError, r"at an episode start everything before it is forgotten, but step\(\) remem"),
+        (ForgettingOnlyTheFirst, AssertionError, r"nothing crosses .* to another, but with step\(\) something does"),
+        (Mixing, AssertionError, r"nothing crosses from one environment to another, but with step\(\) something does"),
+        (Unpackable, AssertionError, r"a packed state is whole, but with unpack_state\(\) it goes on otherwise"),
+        (Unlearnable, AssertionError, r"unroll\(\) learns, but its outputs have no gradients"),
+        (Deaf, AssertionError, r"features are learned through unroll\(\), but its inputs get no gradients"),
+        (Fixed, AssertionError, r"unroll\(\) learns, but no parameter gets gradients"),
+        (Growing, AssertionError, "the state holds 48 bytes at first and 60 after 1 steps"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_faults_are_named(core: Callable[[], MemoryCore[Any]], error: type[Exception], complaint: str) -> None:
+    with pytest.raises(error, match=complaint):
+        check_memory_core(core(), steps=20)
+
+
+def test_the_tolerance_is_the_users() -> None:
+    check_memory_core(OtherwiseLearning(), steps=20, tolerance=0.1)
+    with pytest.raises(ValueError, match="steps must be an integer of at least 4, got 3"):
+        check_memory_core(Leaky(), steps=3)
