@@ -260,12 +260,13 @@ def load_agent(config: TrainingConfig, path: Path) -> BaseAlgorithm:
     :return: the agent
     :raises UsageError: when it cannot be read
     """
-    kind = other_algorithm(config)
+    # These import what the file names; the policy's module may also be the one that registers the memory.
+    kind, policy = other_algorithm(config), policy_of(config)
     if config.memory_class is not None:
-        memory_class_of(config.memory_class)  # imports what the file names
+        memory_class_of(config.memory_class)
     if kind is None:
         algorithm = ALGORITHMS[config.algorithm]
-        kind = algorithm.remembering if has_memory(policy_of(config)) else algorithm.memoryless
+        kind = algorithm.remembering if has_memory(policy) else algorithm.memoryless
     try:
         return kind.load(path, device=check_device(config.device))
     except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -131,16 +131,18 @@ def test_agents_of_ones_own(more: dict[str, Any], kind: type, own_module: str, t
     assert list(json.loads((folder / "config.json").read_text())["sources"]) == [own_module]
 
 
-def test_a_memory_of_ones_own(own_module: str, tmp_path: Path) -> None:
-    asked = config(policy="MemoryPolicy", memory_class="own_agents:OwnMemory", memory_kwargs={"hidden_size": 5})
+@pytest.mark.parametrize(
+    ("policy", "memory_class"), [("MemoryPolicy", "own_agents:OwnMemory"), ("own_agents:Remembering", "own_gru")]
+)
+def test_a_memory_of_ones_own(policy: str, memory_class: str, own_module: str, tmp_path: Path) -> None:
+    asked = config(policy=policy, memory_class=memory_class, memory_kwargs={"hidden_size": 5})
     train(asked, tmp_path / "run", progress=False)
     assert list(json.loads((tmp_path / "run" / "config.json").read_text())["sources"]) == [own_module]
     del sys.modules[own_module]
+    memory_registry._entries.pop("own_gru")
     loaded: Any = load_agent(asked, tmp_path / "run" / "agent.zip")
     assert type(loaded.policy.memories[0]).__name__ == "OwnMemory"
     assert loaded.policy.memories[0].output_dim == 5
-    by_name = made(config(policy="own_agents:Remembering", memory_class="own_gru"))
-    assert type(by_name.policy.memories[0]) is sys.modules[own_module].OwnMemory
     for wrong, complaint in (
         (
             "own_agents:Plain",
