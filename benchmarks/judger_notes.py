@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from sb3_contrib import MaskablePPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -69,7 +70,7 @@ def record_run(agent: BaseAlgorithm, config: TrainingConfig, folder: Path, seed:
     if not isinstance(agent.policy, MemoryActorCriticPolicy) or judged_memory(agent.policy) is None:
         return
     env = make_env(config)
-    (record,) = record_episodes(agent.policy, env, seed=seed)
+    (record,) = record_episodes(agent.policy, env, seed=seed, use_masking=isinstance(agent, MaskablePPO))
     env.close()
     record.save(folder / RECORD_FILE)
     draw_timeline(record, folder / TIMELINE_FILE, f"{config.env}, judger={config.memory_kwargs.get('judger')}")

@@ -190,6 +190,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
     def _collect(
         self, env: VecEnv, callback: BaseCallback, rollout_buffer: RolloutBuffer, n_rollout_steps: int
     ) -> bool:
+        """:meth:`collect_rollouts`, whose interruptions nobody has looked after."""
         assert isinstance(rollout_buffer, SequenceRolloutBuffer)
         assert self._last_obs is not None, "No previous observation was provided"
         self.policy.set_training_mode(False)
