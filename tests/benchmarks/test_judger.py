@@ -21,7 +21,6 @@ from memory_agents.benchmarks.labels import labels
 from memory_agents.benchmarks.runs import read_runs
 from memory_agents.common import JudgerRecord
 from memory_agents.envs import ShowImportance
-from tests.algorithms.agents import MaskedToy
 
 SIZES = '{"n_layers": 1, "d_model": 16, "n_heads": 2, "memory_length": 8, "compressed_length": 2}'
 STREAM = ["--env", "MemoryAgents/CueStream-v0", "--env-kwargs", "delay=[8,16]", "--env-kwargs", "length=40"]
@@ -170,7 +169,7 @@ def test_the_shortest_episode_is_drawn(runs: Path, tmp_path: Path) -> None:
 def test_records_of_agents_that_mask_take_valid_actions_only(tmp_path: Path) -> None:
     agent = ["--algorithm", "MaskablePPO", "--memory-kwargs", SIZES, "--memory-kwargs", "judger=true"]
     steps = ["--algorithm-kwargs", '{"n_steps": 64, "n_epochs": 1}']
-    gym.register("Masked-v0", MaskedToy)
+    gym.register("Masked-v0", "tests.algorithms.agents:MaskedToy")
     try:
         # The environment complains about every invalid action.
         assert run(["train", "--env", "Masked-v0", *BUDGET, *agent, *steps, "--out", str(tmp_path / "run")]) == 0
