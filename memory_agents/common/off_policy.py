@@ -24,6 +24,7 @@ from memory_agents.common.defaults import DEFAULT_REPLAY_WINDOWS, default_train_
 from memory_agents.common.observations import readable
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, SequenceReplayBuffer
+from memory_agents.common.rewards import check_rewards
 from memory_agents.common.sequences import check_sequence_length
 from memory_agents.common.stock import check_policy_class, check_policy_kwargs, check_policy_name
 from memory_agents.common.value_networks import MemoryValuePolicy
@@ -228,6 +229,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         :param learning_starts: transitions over which actions are random
         :param log_interval: log every so many episodes
         :return: what was collected
+        :raises ValueError: when a reward is not finite
         """
         self.policy.set_training_mode(False)
         state = self._memory_state
@@ -298,6 +300,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         dones: np.ndarray,
         infos: list[dict[str, Any]],
     ) -> None:
+        check_rewards(reward)
         super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
         self._last_episode_starts = dones
 

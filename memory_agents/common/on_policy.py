@@ -21,6 +21,7 @@ from memory_agents.common.judger_training import JudgerTraining, learned_judges
 from memory_agents.common.observations import readable
 from memory_agents.common.policies import MemoryActorCriticPolicy, PolicyState
 from memory_agents.common.presets import MEMORY_POLICIES
+from memory_agents.common.rewards import check_rewards
 from memory_agents.common.rollout_steps import RolloutSteps, on_cpu
 from memory_agents.common.sequences import check_sequence_length, rollout_sizes
 from memory_agents.common.stock import check_policy_class, check_policy_kwargs, check_policy_name
@@ -176,6 +177,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         :param rollout_buffer: filled with the rollout
         :param n_rollout_steps: steps per environment
         :return: whether the callback let it run to its end
+        :raises ValueError: when a reward is not finite
         """
         try:
             finished = self._collect(env, callback, rollout_buffer, n_rollout_steps)
@@ -223,6 +225,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
             state = steps.state
             clipped_actions = env_actions(self.policy, actions)
             new_obs, rewards, dones, infos = env.step(clipped_actions)
+            check_rewards(rewards)
             rewards = rewards.astype(np.float32)
             self._memory_state = state
             self.num_timesteps += env.num_envs
