@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from functools import cached_property
 from typing import Any
 
 import torch as th
@@ -53,6 +54,7 @@ class _Inspection:
         self.x, self.other = numbers
         self.starts = (th.rand(BATCH, steps, generator=generator) < 2 / steps).to(first.device)
         self.none = th.zeros_like(self.starts)
+        self.ways = {"step": self.act, "unroll": self.learn}
 
     def run(self) -> None:
         """
@@ -81,12 +83,15 @@ class _Inspection:
         """All steps at once."""
         return self.core.unroll(x, self.core.initial_state(len(x)) if state is None else state, starts)
 
+    @cached_property
+    def runs(self) -> dict[str, tuple[th.Tensor, Any]]:
+        """Outputs and states of both ways through the same steps."""
+        return {method: run(self.x, self.starts) for method, run in self.ways.items()}
+
     def states_are_batched(self) -> None:
         names = set(self.core.state_dict())
-        states = {"initial_state": self.core.initial_state(BATCH)}
-        states["step"] = self.act(self.x, self.starts)[1]
-        states["unroll"] = self.learn(self.x, self.starts)[1]
-        for method, state in states.items():
+        first = {"initial_state": self.core.initial_state(BATCH)}
+        for method, state in {**first, **{method: state for method, (_, state) in self.runs.items()}}.items():
             for leaf in tree_leaves(state):
                 if leaf.dim() == 0 or len(leaf) != BATCH:
                     self.broken(
@@ -100,8 +105,7 @@ class _Inspection:
 
     def outputs_are_as_announced(self) -> None:
         expected = (BATCH, self.steps, self.core.output_dim)
-        runs = {"step": self.act(self.x, self.starts), "unroll": self.learn(self.x, self.starts)}
-        for method, (y, _) in runs.items():
+        for method, (y, _) in self.runs.items():
             if y.shape != expected:
                 self.broken(
                     f"output_dim={self.core.output_dim}, but the outputs of {method}(), {self.steps} steps of {BATCH} "
@@ -111,16 +115,15 @@ class _Inspection:
                 self.broken(f"outputs of {method}() are not finite")
 
     def states_are_left_alone(self) -> None:
-        _, state = self.learn(self.x, self.starts)
+        _, state = self.runs["unroll"]
         before = tree_clone(state)
-        for method, run in {"step": self.act, "unroll": self.learn}.items():
+        for method, run in self.ways.items():
             run(self.other, self.starts, state)
             if not all(map(th.equal, tree_leaves(state), tree_leaves(before))):
                 self.broken(f"{method}() leaves the state that it is given alone, but changed it; step_() alone may")
 
     def acting_equals_learning(self) -> None:
-        acted, acted_state = self.act(self.x, self.starts)
-        learned, state = self.learn(self.x, self.starts)
+        (acted, acted_state), (learned, state) = self.runs["step"], self.runs["unroll"]
         self.same(acted, learned, "acting equals learning, but outputs of step() and unroll() differ")
         self.same_states(acted_state, state, "acting equals learning, but states after step() and unroll() differ")
         cut = self.steps // 3
@@ -132,7 +135,7 @@ class _Inspection:
     def an_episode_start_forgets(self) -> None:
         start, starts = self.steps // 2, self.none[:1].clone()
         starts[0, start] = True
-        for method, run in {"step": self.act, "unroll": self.learn}.items():
+        for method, run in self.ways.items():
             law = f"at an episode start everything before it is forgotten, but {method}() remembers some of it"
             y, state = run(self.x[:1], starts)
             fresh, fresh_state = run(self.x[:1, start:], self.none[:1, start:])
@@ -142,15 +145,15 @@ class _Inspection:
     def environments_are_apart(self) -> None:
         x, starts = self.x.clone(), self.starts.clone()
         x[0], starts[0] = self.other[0], ~starts[0]
-        for method, run in {"step": self.act, "unroll": self.learn}.items():
+        for method, run in self.ways.items():
             law = f"nothing crosses from one environment to another, but with {method}() something does"
-            (y, state), (y_other, state_other) = run(self.x, self.starts), run(x, starts)
+            (y, state), (y_other, state_other) = self.runs[method], run(x, starts)
             self.same(y[1:], y_other[1:], law)
             others = th.tensor([1, 2], device=x.device)
             self.same_states(tree_select(state, others), tree_select(state_other, others), law)
 
     def packed_states_are_whole(self) -> None:
-        _, state = self.act(self.x, self.starts)
+        _, state = self.runs["step"]
         packed = self.core.pack_state(state)
         y, _ = self.act(self.other, self.starts, state)
         law = "a packed state is whole, but with {} it goes on otherwise"

@@ -48,6 +48,13 @@ EVERY_CORE = [
 ]
 
 
+class Free(Toy):
+    """Every action is valid."""
+
+    def action_masks(self) -> np.ndarray:
+        return np.ones(sum(mask_sizes(self.action_space)), np.bool_)
+
+
 class MaskedToy(Toy):
     """A toy of which a random half of the actions is invalid at every step. Taking one of these is an error."""
 

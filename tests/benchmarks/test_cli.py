@@ -48,9 +48,9 @@ def test_list_can_be_narrowed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_suites_say_what_to_install() -> None:
-    console = Console(file=io.StringIO(), width=400)
-    console.print(suite_file_table())
-    assert "pip install 'memory_agents[popgym]'" in console.file.getvalue()  # type: ignore[attr-defined]
+    shown = io.StringIO()
+    Console(file=shown, width=400).print(suite_file_table())
+    assert "pip install 'memory_agents[popgym]'" in shown.getvalue()
 
 
 def test_list_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -188,7 +188,8 @@ def test_after_a_rollout_that_was_broken_off_the_evaluator_begins_anew() -> None
     evaluator = source(learner).evaluator
 
     def steps() -> list[int]:
-        return evaluator._states[0].steps.tolist()  # type: ignore[no-any-return]
+        seen: list[int] = evaluator._states[0].steps.tolist()
+        return seen
 
     rollouts(learner, 1)
     assert steps() == [32, 32, 32]

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from memory_agents import DQN, QRDQN
-from tests.algorithms.agents import ALGORITHMS, MaskedToy, make
-from tests.ppo.toys import TINY
+from tests.algorithms.agents import ALGORITHMS, Free, make
+from tests.dqn.toys import toy_agent, toy_qrdqn
 
 
-class Broke(MaskedToy):
+class Broke(Free):
     """It pays something else at one step."""
 
     def __init__(self, paid: float, at: int) -> None:
@@ -25,23 +25,19 @@ class Broke(MaskedToy):
         self.steps += 1
         return obs, self.paid if self.steps == self.at else reward, terminated, truncated, info
 
-    def _draw(self) -> None:
-        self.valid = np.ones(sum(self.sizes), np.bool_)
 
-
-def agent(name: str, env: Any) -> Any:
-    if name in ALGORITHMS:
-        return make(name, env)
-    kind = {"DQN": DQN, "QRDQN": QRDQN}[name]
-    sizes: dict[str, Any] = dict(sequence_length=4, burn_in=2, learning_starts=8)
-    return kind("CompressiveMemoryPolicy", env, seed=0, policy_kwargs=dict(memory_kwargs=TINY), **sizes)
+MAKERS: dict[str, Callable[[Any], Any]] = {
+    **{name: partial(make, name) for name in ALGORITHMS},
+    "DQN": toy_agent,
+    "QRDQN": toy_qrdqn,
+}
 
 
 @pytest.mark.parametrize("paid", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("name", [*ALGORITHMS, "DQN", "QRDQN"])
+@pytest.mark.parametrize("name", MAKERS)
 def test_rewards_that_are_not_finite_are_refused(name: str, paid: float) -> None:
     env = DummyVecEnv([lambda: Broke(0.0, 0), lambda: Broke(paid, 40)])
-    learner = agent(name, env)
+    learner = MAKERS[name](env)
     with pytest.raises(ValueError, match=f"environment 1 of 2 gave a reward of {paid}; mend its step"):
         learner.learn(200)
     assert learner.num_timesteps in (78, 80)

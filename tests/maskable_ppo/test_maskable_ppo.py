@@ -19,20 +19,13 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from memory_agents import MaskablePPO
-from memory_agents.common.actions import invalid_actions, mask_sizes
+from memory_agents.common.actions import invalid_actions
 from memory_agents.maskable_ppo import MaskableEvalCallback, MaskedPlayer, evaluate_policy
 from memory_agents.memory import tree_leaves
-from tests.algorithms.agents import MaskedToy, make, venv
+from tests.algorithms.agents import Free, MaskedToy, make, venv
 from tests.ppo.toys import ACTIONS, Toy, toy_venv
 
 MASKABLE = [name for name, space in ACTIONS.items() if not isinstance(space, gym.spaces.Box)]
-
-
-class Free(Toy):
-    """Every action is valid."""
-
-    def action_masks(self) -> np.ndarray:
-        return np.ones(sum(mask_sizes(self.action_space)), np.bool_)
 
 
 def parameters(agent: Any) -> list[th.Tensor]:

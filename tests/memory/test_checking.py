@@ -12,12 +12,8 @@ from torch import nn
 from memory_agents import MemoryCore, check_memory_core
 from memory_agents.memory import memory_registry
 from memory_agents.memory.building import make_memory
+from tests.algorithms.agents import SMALL
 from tests.memory.strategies import SURE_JUDGES
-
-SMALL: dict[str, dict[str, Any]] = {
-    "compressive": dict(memory_length=6, compressed_length=4, compression_rate=2, d_model=16, n_heads=2),
-    **{name: dict(segment_length=4, d_model=16, n_heads=2) for name in ("rmt", "memformer", "block_recurrent")},
-}
 
 
 class Leaky(MemoryCore[Any]):
