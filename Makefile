@@ -20,9 +20,10 @@ help: ## Show this list
 
 install: $(READY) ## Create .venv and install the package with everything for development
 
+# Python compiles what it imports when it first does; to compile all of PyTorch takes the longer.
 $(READY): pyproject.toml $(CONSTRAINTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e '.[dev]'
+	$(BIN)/python -m pip install --no-compile $(if $(CONSTRAINTS),-c $(CONSTRAINTS)) -e '.[dev]'
 	@touch $@
 
 demo: $(READY) ## Train the compressive memory agent and a memoryless one on object matching; write pictures
@@ -31,11 +32,11 @@ demo: $(READY) ## Train the compressive memory agent and a memoryless one on obj
 # One thread per worker: PyTorch's own threads would only compete with the other workers.
 test: export OMP_NUM_THREADS = 1
 test: $(READY) ## Run the tests, slow ones left out
-	$(BIN)/python -m pytest -n $(WORKERS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 test-slow: export OMP_NUM_THREADS = 1
 test-slow: $(READY) ## Run the slow tests only
-	$(BIN)/python -m pytest -n $(WORKERS) -m slow
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
 
 lint: $(READY) ## Check style, formatting, import directions and spelling
 	$(BIN)/ruff check .

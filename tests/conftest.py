@@ -1,5 +1,6 @@
 """Settings for all tests."""
 
+import gc
 import os
 
 import pytest
@@ -19,6 +20,12 @@ settings.register_profile("thorough", deadline=None, max_examples=1_000)
 # Continuous integration runs the same examples every time, so that what fails there is what was changed.
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "default"))
+
+
+def pytest_collection_finish() -> None:
+    """All that is imported and collected stays; to look through it anew at every collection of garbage takes time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

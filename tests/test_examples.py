@@ -37,7 +37,7 @@ LAWS: list[Callable[..., None]] = [
 def test_an_example_runs_and_is_listed(example: Path, tmp_path: Path) -> None:
     for module in NEEDS.get(example.stem, ()):
         pytest.importorskip(module, reason=f"{example.name} needs {module}, which is not installed")
-    command = [sys.executable, str(example), "--total-timesteps", "1000"]
+    command = [sys.executable, str(example), "--total-timesteps", "600"]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}  # a bare checkout will do, as for all other tests
     done = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 from torch import nn
 
 from memory_agents.common.policies import MemoryActorCriticPolicy
-from memory_agents.memory import CompressiveMemory, tree_leaves, tree_map
+from memory_agents.memory import tree_leaves, tree_map
+from memory_agents.memory.compressive import judge_of
 
 #: What a graph can tell beside the action.
 EXTRA_OUTPUTS = ("value", "distribution")
@@ -58,7 +59,7 @@ class ActingStep(nn.Module):
             if name not in EXTRA_OUTPUTS:
                 raise ValueError(f"outputs has {name!r}; known: {', '.join(map(repr, EXTRA_OUTPUTS))}")
         for memory in policy.memories:
-            judge = memory.judge if isinstance(memory, CompressiveMemory) else None
+            judge = judge_of(memory)
             if judge is not None and not judge.has_likeliest:
                 raise ValueError(
                     f"the memory has a {type(judge).__name__}, which draws its decisions even when acting "

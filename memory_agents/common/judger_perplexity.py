@@ -13,7 +13,7 @@ from memory_agents.common.judger_evaluator import Evaluator, cores
 from memory_agents.common.judger_rewards import JudgerReturns, RewardSource, in_time, reward_registry
 from memory_agents.common.outcomes import OutcomeHead, Outcomes
 from memory_agents.common.policies import MemoryActorCriticPolicy
-from memory_agents.memory.compressive import CompressiveMemory, LearnedJudge
+from memory_agents.memory.compressive import LearnedJudge, judge_of
 from memory_agents.memory.state import tree_cat, tree_map, tree_select
 from memory_agents.nn.arguments import check_integers, is_finite
 
@@ -120,7 +120,7 @@ class PerplexityReward(RewardSource):
 
     @property
     def _warming_up(self) -> bool:
-        judges = [memory.judge for memory in cores(self.policy.memories) if isinstance(memory, CompressiveMemory)]
+        judges = map(judge_of, cores(self.policy.memories))
         return any(bool(judge.warming_up) for judge in judges if isinstance(judge, LearnedJudge))
 
     @th.no_grad()

@@ -15,7 +15,8 @@ from stable_baselines3.common.vec_env import VecTransposeImage
 from memory_agents.common.auxiliary_loss import attach_loss
 from memory_agents.common.building import agent_memory, default_features_extractor
 from memory_agents.common.observations import check_importance
-from memory_agents.memory import CompressiveMemory, MemoryCore
+from memory_agents.memory import MemoryCore
+from memory_agents.memory.compressive import judge_of
 from memory_agents.wrappers.history import LENGTH, HistorySpace
 
 
@@ -92,7 +93,7 @@ class CompressiveMemoryExtractor(BaseFeaturesExtractor):
                 f"memory_kwargs={memory_kwargs!r} asks for a judger that learns, which memory_agents.PPO trains and "
                 "other algorithms do not; use a judger that need not learn, or none"
             )
-        judge = self.memory.judge if isinstance(self.memory, CompressiveMemory) else None
+        judge = judge_of(self.memory)
         if judge is not None and not judge.has_likeliest:
             raise ValueError(
                 f"memory_kwargs={memory_kwargs!r} asks for a {type(judge).__name__}, which would draw other decisions "

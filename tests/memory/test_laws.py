@@ -20,6 +20,7 @@ from memory_agents.memory import (
     tree_select,
 )
 from memory_agents.memory.building import make_memory
+from memory_agents.memory.compressive import judge_of
 from tests.memory.segments import jolted
 from tests.memory.strategies import (
     SURE_JUDGES,
@@ -138,7 +139,7 @@ def test_acting_equals_learning_in_single_precision(name: str, data: st.DataObje
 @given(data=st.data())
 def test_nothing_crosses_an_episode_or_an_environment(name: str, data: st.DataObject) -> None:
     core = make(name, data)
-    steps = data.draw(st.integers(2, 50))
+    steps = data.draw(st.integers(2, 40))
     start = data.draw(st.integers(1, steps - 1))
     x, starts = th.randn(3, steps, 3), th.zeros(3, steps, dtype=th.bool)
     starts[1, start] = True
@@ -164,8 +165,11 @@ def test_nothing_crosses_an_episode_or_an_environment(name: str, data: st.DataOb
     if name != "compressive":
         compare(unroll, starts_other)
         return
-    compare(unroll, starts)
-    # Its windows leave out what none of their steps can see. That depends on all episodes, and the rounding on that.
+    # Its windows leave out what none of their steps can see. That depends on all episodes, and on what is kept of them,
+    # and the rounding on that.
+    judge = judge_of(core)
+    if judge is None or judge.foregone is not None:
+        compare(unroll, starts)
     core, x, other = core.double(), x.double(), other.double()
     compare(unroll, starts_other, tolerance=1e-9)
 
@@ -176,6 +180,8 @@ def test_an_episode_start_equals_a_fresh_state(name: str, data: st.DataObject) -
     core = make(name, data)
     x, starts = th.randn(2, 40, 3), th.zeros(2, 40, dtype=th.bool)
     _, used = core.unroll(x, core.initial_state(2), starts)
+    steps = data.draw(st.integers(1, 40))
+    x, starts = x[:, :steps], starts[:, :steps]
     starts[:, 0] = True
     y, state = run_steps(core, x, used, starts)
     y_fresh, state_fresh = run_steps(core, x, core.initial_state(2), th.zeros_like(starts))

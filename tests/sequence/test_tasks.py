@@ -175,8 +175,8 @@ def test_memory_learns_to_copy_and_none_does_not() -> None:
                 batch.starts[:, ::3] = True
             return batch
 
-        for _ in range(350):
+        for _ in range(250):
             trainer.update(draw(64, source))
         accuracy[forgets] = evaluate(model, [draw(300, rng(10**6))]).accuracy
     assert accuracy[False] > 0.9
-    assert accuracy[True] < 0.6
+    assert accuracy[True] < 0.4

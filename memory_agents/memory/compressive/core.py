@@ -12,7 +12,7 @@ from torch import nn
 
 from memory_agents.memory.compressive.compressor import Compressor, gradient_mode
 from memory_agents.memory.compressive.judgement import Choice, Judgement
-from memory_agents.memory.compressive.judges import make_judge
+from memory_agents.memory.compressive.judges import Judge, make_judge
 from memory_agents.memory.compressive.judging import JudgedBlocks, Judging
 from memory_agents.memory.compressive.layer import Layer, LayerState, LayerWindow
 from memory_agents.memory.compressive.layout import StateLayout, StepLayout
@@ -404,3 +404,11 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             windows.append(layer.unroll(hidden, part, layouts[layer.shape]))
             hidden = windows[-1].outputs
         return layouts, windows
+
+
+def judge_of(memory: nn.Module) -> Judge | None:
+    """
+    :param memory: a memory of any class
+    :return: what judges the blocks that leave it, if anything does
+    """
+    return memory.judge if isinstance(memory, CompressiveMemory) else None
