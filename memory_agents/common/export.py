@@ -273,7 +273,7 @@ def _export(step: ActingStep, n_envs: int | None) -> th.export.ExportedProgram:
         memories = ", ".join(type(memory).__name__ for memory in policy.memories)
         raise ValueError(
             f"the acting step cannot be made into a graph, most likely because step_ of {memories} looks at numbers in "
-            "tensors to decide what to compute; memory_agents.memory.tracing shows how to avoid it"
+            "tensors to decide what to compute; memory_agents.nn.tracing shows how to avoid it"
             + ("" if n_envs is not None else ", and a fixed n_envs asks for less")
             + f" ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error

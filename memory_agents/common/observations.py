@@ -11,7 +11,7 @@ import torch as th
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs
-from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.patch_gym import _patch_env
 
 #: Between the names of a nested entry. A dot would not do: networks of PyTorch refuse it in names.
@@ -102,10 +102,8 @@ def check_observation_space(space: spaces.Space[Any]) -> None:
                 "put FlattenObservation of Gymnasium around each environment, or reshape them"
             )
         if not isinstance(leaf, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
-            raise ValueError(
-                f"env has {where} {leaf}, which cannot be read; turn them into numbers, or leave them out "
-                "with FilterObservation of Gymnasium"
-            )
+            instead = ", or leave them out with FilterObservation of Gymnasium" if path else ""
+            raise ValueError(f"env has {where} {leaf}, which cannot be read; turn them into numbers{instead}")
 
 
 def readable(env: GymEnv) -> GymEnv:
@@ -149,6 +147,27 @@ def flat_observation(observation: Any, space: spaces.Space[Any]) -> Any:
         return observation
     flat = {SEPARATOR.join(map(str, path)): entry for path, entry in _entries(observation)}
     return flat if flat.keys() == space.keys() else observation
+
+
+def check_replayable(env: VecEnv) -> None:
+    """
+    Replay buffers keep observations as ``VecNormalize`` is given them, and nothing of what goes around it.
+
+    :param env: vectorised environments in which an off-policy algorithm shall learn
+    :raises ValueError: when what goes around ``VecNormalize`` makes other observations of those
+    """
+    normalize = unwrap_vec_normalize(env)
+    if normalize is not None and _shapes(normalize.observation_space) != _shapes(env.observation_space):
+        raise ValueError(
+            f"env makes {env.observation_space} of the observations of its VecNormalize, "
+            f"{normalize.observation_space}, but replay buffers keep what VecNormalize is given; put that around "
+            "everything else, as VecNormalize(VecTransposeImage(venv)), and with norm_obs_keys=['observation'] where "
+            "actions are part of observations"
+        )
+
+
+def _shapes(space: spaces.Space[Any]) -> Any:
+    return {key: part.shape for key, part in space.items()} if isinstance(space, spaces.Dict) else space.shape
 
 
 def _entries(observation: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:

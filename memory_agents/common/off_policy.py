@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.common.collecting import collecting
 from memory_agents.common.defaults import DEFAULT_REPLAY_WINDOWS, default_train_freq
-from memory_agents.common.observations import readable
+from memory_agents.common.observations import check_replayable, readable
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, SequenceReplayBuffer
 from memory_agents.common.rewards import check_rewards
@@ -128,7 +128,9 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
             raise ValueError(
                 f"env has actions in {env.action_space}, but values of every action need a Discrete space; {mend}"
             )
-        return OffPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
+        env = OffPolicyAlgorithm._wrap_env(env, verbose, monitor_wrapper)
+        check_replayable(env)
+        return env
 
     def _setup_model(self) -> None:
         keep_heap()
@@ -198,9 +200,10 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         for name in ("sequence_length", "stored_state", "n_envs"):
             mine, theirs = getattr(self, name), getattr(buffer, name)
             if mine != theirs:
+                mend = f"give it {theirs} environments" if name == "n_envs" else f"make it with {name}={theirs!r}"
                 raise ValueError(
                     f"path holds transitions of an agent with {name}={theirs!r}, but this one has {name}={mine!r}; "
-                    f"make it with {name}={theirs!r}, or collect anew"
+                    f"{mend}, or collect anew"
                 )
         if not buffer.holds_states_like(self.policy.pack_state(self.policy.initial_state(self.n_envs))):
             raise ValueError(

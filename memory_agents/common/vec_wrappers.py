@@ -17,7 +17,8 @@ class VecPreviousActionReward(VecEnvWrapper):
     where an episode starts; the ``terminal_observation`` of an episode comes with its last action and reward.
 
     The reward shown is the one that comes from inside: around ``VecNormalize`` a normalised one, inside it a raw one,
-    which ``VecNormalize`` may normalise as any other observation.
+    which ``VecNormalize`` may normalise as any other observation. Off-policy algorithms keep what ``VecNormalize`` is
+    given, so for them it goes around: ``VecNormalize(VecPreviousActionReward(venv), norm_obs_keys=["observation"])``.
 
     :param venv: vectorised environments
     :param previous_action: whether to show the action

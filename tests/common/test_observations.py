@@ -99,7 +99,7 @@ def test_what_is_flat_needs_no_wrapper() -> None:
             spaces.MultiDiscrete(np.full((2, 2), 3)),
             r"(?s)observations in MultiDiscrete.*put FlattenObservation of Gymnasium",
         ),
-        (spaces.Text(5), r"env has observations in Text.*turn them into numbers"),
+        (spaces.Text(5), r"env has observations in Text.*turn them into numbers$"),
         (spaces.Dict({"mission": spaces.Text(5)}), r"observations 'mission' in Text.*leave them out with Filter"),
         (spaces.Dict({"many": spaces.Sequence(spaces.Discrete(2))}), "observations 'many' in Sequence"),
     ],

@@ -13,7 +13,7 @@ from stable_baselines3.common.logger import configure
 from stable_baselines3.common.vec_env import VecNormalize
 
 import memory_agents
-from memory_agents import DQN, dqn
+from memory_agents import DQN, VecPreviousActionReward, dqn
 from memory_agents.envs import ShowImportance
 from memory_agents.memory import memory_registry, tree_clone, tree_leaves
 from tests.dqn.toys import all_windows, collected, parameters, toy_agent
@@ -223,6 +223,17 @@ def test_the_memorys_own_loss_trains_its_compression(monkeypatch: pytest.MonkeyP
     agent.train(1, agent.batch_size)
     for parameter, gradient in zip(compressions, expected, strict=True):
         th.testing.assert_close(parameter.grad, gradient)
+
+
+@pytest.mark.parametrize("observation", ["box", "dict"])
+def test_what_goes_around_normalisation_would_not_be_replayed(observation: str) -> None:
+    with pytest.raises(ValueError, match=r"replay buffers keep what VecNormalize is given; put that around everything"):
+        toy_agent(VecPreviousActionReward(VecNormalize(toy_venv(observation=observation), norm_obs=False)))
+    # The mend.
+    keys = ["observation"] if observation == "box" else ["previous_reward"]
+    env = VecNormalize(VecPreviousActionReward(toy_venv(observation=observation)), norm_obs_keys=keys)
+    agent = toy_agent(env, batch_size=8, learning_starts=16).learn(48)
+    assert agent._n_updates > 0
 
 
 def test_observations_and_rewards_are_normalised_when_replayed() -> None:

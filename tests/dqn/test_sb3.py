@@ -63,7 +63,7 @@ def test_a_loaded_replay_buffer_is_read_as_its_agent_says(tmp_path: Path) -> Non
     [
         (dict(sequence_length=16, batch_size=16), 3, "agent with sequence_length=8, but this one has .*=16; make it"),
         (dict(stored_state=False), 3, "agent with stored_state=True, but this one has stored_state=False"),
-        ({}, 2, "agent with n_envs=3, but this one has n_envs=2"),
+        ({}, 2, "agent with n_envs=3, but this one has n_envs=2; give it 3 environments, or collect anew"),
         (dict(policy_kwargs=dict(memory_kwargs={**TINY, "d_model": 8})), 3, "states of another memory than this"),
         (
             dict(policy="MemoryPolicy", policy_kwargs=dict(memory_class="gru", memory_kwargs={})),

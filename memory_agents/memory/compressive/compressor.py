@@ -115,11 +115,11 @@ def gradient_mode(gradient: str | None, loss: str | None, compression: str, func
     if not len(functions):
         raise ValueError(
             f"compression_loss={loss!r} has no compressed memory to train for; use a compressed_length of 1 or more, "
-            "or compression_loss=None"
+            "or compression_loss=None and compression_gradient=None"
         )
     if not any(True for _ in functions.parameters()):
         raise ValueError(
             f"compression={compression!r} has no parameters for compression_loss={loss!r} to train; "
-            "use compression='convolution' or 'dilated', or compression_loss=None"
+            "use compression='convolution' or 'dilated', or compression_loss=None and compression_gradient=None"
         )
     return gradient
