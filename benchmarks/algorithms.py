@@ -38,8 +38,8 @@ class Algorithm:
     """
     :param remembering: for policies with memory
     :param memoryless: the stock algorithm, for the baseline without memory
-    :param hyperparameters: what the stock algorithm needs to have the defaults of the other one, so that memory is the
-        only difference; called with the number of environments
+    :param hyperparameters: what the stock algorithm needs to have the defaults of the other one; called with the number
+        of environments. What is left beside memory are its own layers and, off-policy, that it has no ``double_q``
     """
 
     remembering: type[BaseAlgorithm]

@@ -62,7 +62,7 @@ more-environments() {
     done
 }
 
-# The delay is longer than rate 1, or a Transformer-XL of the same memory, can reach even through both layers (64
+# The delay is longer than rate 1, or a GTrXL of the same memory, can reach even through both layers (64
 # steps), and within the reach of one layer at rate 4 (80 steps).
 compression-rate() {
     local seed rate

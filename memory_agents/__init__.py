@@ -10,6 +10,7 @@ from memory_agents.common.extractors import SmallCNN
 from memory_agents.common.memory_extractor import CompressiveMemoryExtractor
 from memory_agents.common.observations import FlatDictObservation
 from memory_agents.common.policies import MemoryActorCriticPolicy
+from memory_agents.common.vec_normalize_history import VecNormalizeHistory
 from memory_agents.common.vec_wrappers import VecHistory, VecPreviousActionReward
 from memory_agents.dqn import DQN
 from memory_agents.envs import register_environments
@@ -53,6 +54,7 @@ __all__ = [
     "SmallCNN",
     "TransformerXLPolicy",
     "VecHistory",
+    "VecNormalizeHistory",
     "VecPreviousActionReward",
     "__version__",
     "check_memory_core",

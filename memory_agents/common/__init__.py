@@ -26,6 +26,7 @@ from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, Sequen
 from memory_agents.common.replay_windows import ReplayBatch
 from memory_agents.common.sequences import SequenceBatch
 from memory_agents.common.value_networks import MemoryNetwork, MemoryValuePolicy
+from memory_agents.common.vec_normalize_history import VecNormalizeHistory
 from memory_agents.common.vec_wrappers import VecHistory, VecPreviousActionReward
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "SmallCNN",
     "TransformerXLPolicy",
     "VecHistory",
+    "VecNormalizeHistory",
     "VecPreviousActionReward",
     "decision_summary",
     "record_episodes",

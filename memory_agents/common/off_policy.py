@@ -23,7 +23,7 @@ from memory_agents.common.collecting import collecting
 from memory_agents.common.defaults import DEFAULT_REPLAY_WINDOWS, default_train_freq
 from memory_agents.common.observations import check_replayable, readable
 from memory_agents.common.policies import MemoryActorCriticPolicy
-from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, SequenceReplayBuffer
+from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, SequenceReplayBuffer, least_windows
 from memory_agents.common.rewards import check_rewards
 from memory_agents.common.sequences import check_sequence_length
 from memory_agents.common.stock import check_policy_class, check_policy_kwargs, check_policy_name
@@ -184,7 +184,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         :param path: the file
         :param truncate_last_traj: not used
         :raises ValueError: when it was saved by an agent with another memory, other windows, or in another number of
-            environments
+            environments, or is too short for ``burn_in``
         """
         before = self.replay_buffer
         super().load_replay_buffer(path, truncate_last_traj)
@@ -205,10 +205,20 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
                     f"path holds transitions of an agent with {name}={theirs!r}, but this one has {name}={mine!r}; "
                     f"{mend}, or collect anew"
                 )
+        self._check_burn_in(buffer)
         if not buffer.holds_states_like(self.policy.pack_state(self.policy.initial_state(self.n_envs))):
             raise ValueError(
                 "path holds states of another memory than this agent's; make it with the same memory_class and "
                 "memory_kwargs, or collect anew"
+            )
+
+    def _check_burn_in(self, buffer: SequenceReplayBuffer) -> None:
+        windows, least = buffer.buffer_size // self.sequence_length, least_windows(self.burn_in, self.sequence_length)
+        if windows < least:
+            raise ValueError(
+                f"burn_in={self.burn_in} needs a replay buffer with room for {least} windows of "
+                f"sequence_length={self.sequence_length} for each environment, but this one has room for {windows}; "
+                f"use burn_in={(windows - 2) * self.sequence_length} or less, or collect anew into a larger one"
             )
 
     def collect_rollouts(
@@ -341,6 +351,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         # They may have been set since the buffer was made, which may also be another one's that was loaded.
         for name in ("burn_in", "n_steps", "gamma"):
             setattr(self.replay_buffer, name, getattr(self, name))
+        self._check_burn_in(self.replay_buffer)
         if self.replay_buffer.windows_per_env == 0:
             return
         network, updates = self.policy.network, self._n_updates

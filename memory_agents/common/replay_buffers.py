@@ -69,8 +69,7 @@ class SequenceReplayBuffer(ReplayBuffer):
                 "optimize_memory_usage=True would drop the last observations of cut episodes, which have values here; "
                 "leave it out and use a smaller buffer_size"
             )
-        windows = buffer_size // n_envs // sequence_length
-        least = -(-burn_in // sequence_length) + 2
+        windows, least = buffer_size // n_envs // sequence_length, least_windows(burn_in, sequence_length)
         if windows < least:
             raise ValueError(
                 f"buffer_size={buffer_size} holds {windows} windows of sequence_length={sequence_length} for each of "
@@ -228,8 +227,13 @@ class SequenceReplayBuffer(ReplayBuffer):
         chosen = np.unique(np.linspace(0, per_env - 1, count).round().astype(np.int64))
         columns = (np.arange(len(chosen)) % self.n_envs)[:, None]
         steps = self._ring(chosen, self.sequence_length)
-        batch = self._steps_batch(steps, columns, env)
         after = (steps[:, -1] + 1) % self.buffer_size
+        # Nothing reads the state before an episode's start, and where collecting was interrupted it is another one.
+        goes_on = ~self.episode_starts[after, columns[:, 0]]
+        if not goes_on.any():
+            return None
+        steps, columns, after = steps[goes_on], columns[goes_on], after[goes_on]
+        batch = self._steps_batch(steps, columns, env)
         return batch._replace(states=self._states_at(steps[:, 0], columns)), self._states_at(after, columns)
 
     def _ring(self, numbers: np.ndarray, length: int) -> np.ndarray:
@@ -299,6 +303,15 @@ def _gather(
         windows = is_next.nonzero()[0]
         obs[is_next] = then[rows[is_next], columns[windows, 0]]
     return obs.reshape(rows.size, *obs.shape[2:])
+
+
+def least_windows(burn_in: int, sequence_length: int) -> int:
+    """
+    :param burn_in: steps before a window from which nothing is learned
+    :param sequence_length: steps of a window
+    :return: how many windows of an environment a buffer must have room for, so that there are always some to replay
+    """
+    return -(-burn_in // sequence_length) + 2
 
 
 def _shelf(tree: Any, length: int) -> Any:

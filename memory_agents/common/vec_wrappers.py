@@ -73,8 +73,7 @@ class VecHistory(VecEnvWrapper):
     ``terminal_observation`` of an episode becomes the history that ends with it.
 
     On-policy algorithms may have ``VecNormalize`` inside. Off-policy ones store what ``VecNormalize`` is given, so for
-    them it goes around the histories: ``VecNormalize(VecHistory(venv, H), norm_obs_keys=["observation"])``, or with
-    ``norm_obs=False``.
+    them :class:`~memory_agents.common.VecNormalizeHistory` goes around the histories.
 
     :param venv: vectorised environments
     :param history_length: observations in a history, H

@@ -65,6 +65,9 @@ class AutoencodingLoss(CompressionLoss):
     ``||old - g(slots)||^2`` per element, averaged over the memories that left (Rae et al. 2019, arXiv 1911.05507,
     section 3.2). The decoder g maps each slot to the memories it stands for, the mirror image of the convolution; it is
     trained by this loss and used nowhere else.
+
+    :param d_model: width of memories
+    :param rate: memories that a slot stands for
     """
 
     def __init__(self, d_model: int, rate: int) -> None:

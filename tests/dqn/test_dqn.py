@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -207,6 +208,17 @@ def test_states_drift_only_when_parameters_change() -> None:
     agent = toy_agent(stored_state=False).learn(240)
     assert agent.state_drift() == 0
     assert agent.replay_buffer.state_bytes_per_transition == 0
+
+
+def test_states_that_a_loaded_agent_begins_with_have_not_drifted(tmp_path: Path) -> None:
+    agent = toy_agent(learning_starts=10**9, sequence_length=8)
+    agent.learn(16 * agent.n_envs)  # as far as the end of a window
+    agent.save(tmp_path / "agent")
+    agent.save_replay_buffer(tmp_path / "buffer")
+    loaded = DQN.load(tmp_path / "agent", env=toy_venv(agent.n_envs), device="cpu")
+    loaded.load_replay_buffer(tmp_path / "buffer")
+    loaded.learn(8 * agent.n_envs, reset_num_timesteps=False)
+    assert loaded.state_drift() < 1e-6
 
 
 def test_the_memorys_own_loss_trains_its_compression(monkeypatch: pytest.MonkeyPatch) -> None:

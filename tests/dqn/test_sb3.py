@@ -85,6 +85,22 @@ def test_a_replay_buffer_of_another_agent_is_refused(
     assert agent.replay_buffer is before
 
 
+def test_a_replay_buffer_too_short_for_the_burn_in_is_refused(tmp_path: Path) -> None:
+    short = toy_agent(burn_in=0, buffer_size=3 * 16, sequence_length=8, batch_size=8).learn(60)
+    short.save_replay_buffer(tmp_path / "buffer")
+    agent = toy_agent(burn_in=8, sequence_length=8, batch_size=8)
+    told = r"burn_in=8 needs a replay buffer with room for 3 windows .* for 2; use burn_in=0 or less, or collect anew"
+    with pytest.raises(ValueError, match=told):
+        agent.load_replay_buffer(tmp_path / "buffer")
+    # Likewise where it is set later; with nothing to replay nothing would be learned.
+    short.burn_in = 8
+    with pytest.raises(ValueError, match=told):
+        short.learn(60)
+    short.burn_in = 0
+    before = short._n_updates
+    assert short.learn(60)._n_updates > before
+
+
 @pytest.mark.parametrize("observation", NESTED)
 def test_nested_observations(observation: str) -> None:
     agent = toy_agent(Toy(observation), batch_size=8, learning_starts=16).learn(48)
