@@ -136,8 +136,10 @@ class OperatorProfiler:
         """What was seen, and the microseconds that each took."""
         events = list(profiler.key_averages())
         if self.on_gpu:
-            # An operator has the time of its kernels, too, and they are there when a graph is replayed.
-            return [(each, each.self_device_time_total) for each in events if each.device_type.name == "CUDA"]
+            # An operator has the time of its kernels, too, and they are there when a graph is replayed; so has what
+            # PyTorch itself marks, as the optimizer's step.
+            kernels = [each for each in events if each.device_type.name == "CUDA" and not each.is_user_annotation]
+            return [(each, each.self_device_time_total) for each in kernels]
         return [(each, each.self_cpu_time_total) for each in events]
 
 

@@ -31,6 +31,7 @@ from memory_agents.common.value_networks import MemoryValuePolicy
 from memory_agents.memory import batch_size as tree_batch_size
 from memory_agents.memory import tree_leaves
 from memory_agents.nn.arguments import check_flags
+from memory_agents.nn.gpu_kernels import unplanned_attention
 from memory_agents.nn.heap import keep_heap
 
 #: How many windows the drift of stored states is read off, and after how many gradient steps anew.
@@ -341,6 +342,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
             actions = explored.reshape(np.shape(actions))
         return actions, state
 
+    @unplanned_attention()
     def train(self, gradient_steps: int, batch_size: int = 100) -> None:
         """
         Learn with the inherited algorithm as soon as there is a whole window, and log how the memory does.

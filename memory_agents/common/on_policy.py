@@ -28,6 +28,7 @@ from memory_agents.common.stock import check_policy_class, check_policy_kwargs, 
 from memory_agents.common.value_networks import MemoryValuePolicy
 from memory_agents.memory import batch_size, tree_select
 from memory_agents.nn.arguments import check_flags, check_integers
+from memory_agents.nn.gpu_kernels import unplanned_attention
 from memory_agents.nn.heap import keep_heap
 
 
@@ -291,6 +292,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
             values = self.policy.predict_values(obs, memory, self._starts(np.zeros(len(cut))))
         rewards[cut] += self.gamma * values.flatten().cpu().numpy()
 
+    @unplanned_attention()
     def train(self) -> None:
         """Learn from the rollout with the inherited algorithm, and log how well its windows agree with acting."""
         self.rollout_buffer.replay = self.policy.replay if self.refresh_states else None

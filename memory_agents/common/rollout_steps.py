@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -115,7 +116,7 @@ def _record(work: Callable[[], None], rehearsal: Callable[[], None]) -> Callable
     kept, before = generator.clone_state(), th.cuda.current_stream()
     stream = th.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(before)
-    graph = th.cuda.CUDAGraph()
+    graph, pool = th.cuda.CUDAGraph(), th.cuda.graph_pool_handle()
     try:
         with th.cuda.stream(stream):
             for _ in range(WARM_UP_STEPS):
@@ -124,13 +125,51 @@ def _record(work: Callable[[], None], rehearsal: Callable[[], None]) -> Callable
                 rehearsal()
         before.wait_stream(stream)
         generator.set_state(kept.get_state())
-        with th.cuda.graph(graph):
+        with _no_garbage(), th.cuda.graph(graph, pool=pool):
             work()
     except BaseException:
         th.cuda.set_stream(before)
         generator.graphsafe_set_state(kept)
+        # Up to PyTorch 2.11 a recording that fails leaves the allocator recording, after which none succeeds; where it
+        # is not, it says so.
+        with suppress(RuntimeError):
+            th._C._cuda_endAllocateToPool(th.cuda.current_device(), pool)
         raise
     return graph.replay
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """While it lasts no graph that nobody holds any more is torn down, which a recording would not survive."""
+    gc.collect()
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@contextmanager
+def _finite(net: th.nn.Module) -> Iterator[list[th.Tensor]]:
+    """
+    While it lasts a network says numbers only, since drawing actions from anything else ends all work on the device.
+
+    :param net: gives the parameters of a distribution, (n_envs, values)
+    :return: for each time, zero for every environment, and NaN where it would have said something else, (n_envs,)
+    """
+    doubts: list[th.Tensor] = []
+
+    def hook(module: th.nn.Module, inputs: Any, outputs: th.Tensor) -> th.Tensor:
+        doubts.append((outputs - outputs).sum(dim=1))
+        return outputs.nan_to_num()
+
+    handle = net.register_forward_hook(hook)
+    try:
+        yield doubts
+    finally:
+        handle.remove()
 
 
 class StepGraph:
@@ -158,13 +197,18 @@ class StepGraph:
         self._parameters = _addresses(policy)
         self._acted: Acted
 
+        def act(state: PolicyState) -> PolicyState:
+            after: PolicyState
+            with _finite(policy.action_net) as doubts:
+                actions, values, log_probs, after = policy(self._inputs[0], state, self._inputs[1], in_place=True)
+            self._acted = Acted(actions, values, log_probs + sum(doubts))
+            return after
+
         def rehearsal() -> None:
-            policy(self._inputs[0], tree_clone(self.state), self._inputs[1], in_place=True)
+            act(tree_clone(self.state))
 
         def work() -> None:
-            *acted, after = policy(self._inputs[0], self.state, self._inputs[1], in_place=True)
-            _copy_(self.state, after)
-            self._acted = Acted(*acted)
+            _copy_(self.state, act(self.state))
 
         with th.no_grad(), static_shapes(), _unvalidated():
             self._replay = record(work, rehearsal, policy.device)
@@ -183,6 +227,9 @@ class StepGraph:
         :param episode_starts: whether an episode starts at this step, (n_envs,) bool
         :return: what the policy says; :attr:`state` is the memory after the step
         """
+        mine = self._inputs[0]
+        if isinstance(mine, dict) and isinstance(obs, dict):
+            obs = {key: obs[key] for key in mine}  # in whatever order the environments have them
         _copy_(self._inputs, (obs, episode_starts))
         self._replay()
         return self._acted

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from memory_agents.nn.arguments import check_integers
+from memory_agents.nn.gpu_kernels import single_precision
 from memory_agents.nn.tracing import is_traced
 
 #: How the outputs of the BiLSTM become one vector.
@@ -77,10 +78,12 @@ class CompressionJudger(nn.Module):
         # In a graph nothing can depend on there being empty slots. Acting, which graphs are made of, judges full ones.
         if not is_traced() and bool(empty.any()):
             packed = pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            packed_outputs, (last, _) = self.lstm(packed)
+            with single_precision(inputs.device):
+                packed_outputs, (last, _) = self.lstm(packed)
             outputs, _ = pad_packed_sequence(packed_outputs, batch_first=True, total_length=rows)
         else:
-            outputs, (last, _) = self.lstm(inputs)
+            with single_precision(inputs.device):
+                outputs, (last, _) = self.lstm(inputs)
         return self._pool(outputs, last, empty)
 
     def _kinds(self, rows: int, device: th.device) -> th.Tensor:

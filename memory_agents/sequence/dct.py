@@ -26,6 +26,7 @@ from memory_agents.memory.compressive.judgement import Choice
 from memory_agents.memory.state import tree_cat, tree_map
 from memory_agents.nn.arguments import check_flags, is_finite
 from memory_agents.nn.evaluating import evaluating
+from memory_agents.nn.gpu_kernels import unplanned_attention
 from memory_agents.sequence.batch import SequenceBatch
 from memory_agents.sequence.model import SequenceModel
 from memory_agents.sequence.training import SequenceTrainer, Update, cross_entropy
@@ -168,6 +169,7 @@ class DCTTrainer:
         #: the judger's own
         self.optimizer = th.optim.Adam(self.judge.parameters(), lr=learning_rate)
 
+    @unplanned_attention()
     def update(self, batch: SequenceBatch) -> DCTUpdate:
         """
         One gradient step of the model, and one of the judger if anything was judged.

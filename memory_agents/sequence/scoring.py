@@ -10,6 +10,7 @@ import torch as th
 
 from memory_agents.nn.arguments import check_integers
 from memory_agents.nn.evaluating import evaluating
+from memory_agents.nn.gpu_kernels import unplanned_attention
 from memory_agents.sequence.batch import SequenceBatch
 from memory_agents.sequence.model import SequenceModel
 from memory_agents.sequence.reading import ReadingRecord
@@ -38,6 +39,7 @@ class Score(NamedTuple):
 
 
 @th.no_grad()
+@unplanned_attention()
 def evaluate(
     model: SequenceModel,
     batches: Iterable[SequenceBatch],

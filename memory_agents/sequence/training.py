@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from memory_agents.nn.arguments import check_integers, is_finite
+from memory_agents.nn.gpu_kernels import unplanned_attention
 from memory_agents.nn.heap import keep_heap
 from memory_agents.nn.mixed_precision import FORMATS
 from memory_agents.sequence.batch import SequenceBatch
@@ -119,6 +120,7 @@ class SequenceTrainer:
         progress = min(1.0, (update - self.warmup) / (self.total - self.warmup))
         return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * progress))
 
+    @unplanned_attention()
     def update(self, batch: SequenceBatch, before: Callable[[SequenceBatch], None] | None = None) -> Update:
         """
         One gradient step; a gradient that has overflowed changes nothing.

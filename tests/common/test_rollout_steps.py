@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import warnings
 from collections.abc import Callable
 
 import pytest
 import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
 from torch.distributions import Distribution
 
 from memory_agents import PPO
@@ -22,7 +25,7 @@ from memory_agents.common.rollout_steps import (
 )
 from memory_agents.memory import memory_registry, static_shapes, tree_leaves
 from memory_agents.memory.building import make_memory
-from tests.ppo.toys import TINY, toy_agent, toy_venv
+from tests.ppo.toys import TINY, Toy, toy_agent, toy_venv
 
 needs_cuda = pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
 
@@ -78,6 +81,54 @@ def test_a_recording_acts_as_the_policy_does(judger: str | None) -> None:
     assert not graph.fits(policy, 4)
     policy.value_net.weight.data = policy.value_net.weight.data.clone()
     assert not graph.fits(policy, 3), "the graph would go on reading where the old numbers lie"
+
+
+@pytest.mark.parametrize("action", ["discrete", "multi_discrete", "multi_binary", "box"])
+def test_a_policy_that_has_diverged_is_told_and_draws_from_numbers(action: str) -> None:
+    """On a device, drawing from what is no number would end all other work there, too."""
+    policy = toy_agent(env=toy_venv(action=action)).policy
+    policy.set_training_mode(False)
+    state, none = policy.unpack_state(policy.initial_state(3)), th.zeros(3, dtype=th.bool)
+    graph = StepGraph(policy, th.randn(3, 3), state, none, replay_on_the_cpu)
+    assert graph(th.randn(3, 3), none).log_probs.isfinite().all()
+    assert not policy.action_net._forward_hooks
+    with th.no_grad():
+        policy.action_net.get_parameter("weight")[0, 0] = math.nan
+    for diverged in (graph, StepGraph(policy, th.randn(3, 3), state, none, replay_on_the_cpu)):
+        acted = diverged(th.randn(3, 3), none)
+        assert acted.actions.isfinite().all()
+        assert acted.log_probs.isnan().all()
+        assert acted.values.isfinite().all()
+
+
+def test_entries_of_observations_are_told_apart_by_name() -> None:
+    class Two(Toy):
+        def __init__(self) -> None:
+            super().__init__()
+            self.observation_space = spaces.Dict(dict.fromkeys("ab", spaces.Box(-1, 1, (2,))))
+
+    policy = toy_agent(env=make_vec_env(Two, 3)).policy
+    policy.set_training_mode(False)
+    state, none = policy.unpack_state(policy.initial_state(3)), th.zeros(3, dtype=th.bool)
+    obs = {"a": th.randn(3, 2), "b": th.randn(3, 2)}
+    graph = StepGraph(policy, obs, state, none, replay_on_the_cpu)
+    expected = policy(obs, state, none)[1]
+    found = graph({"b": obs["b"], "a": obs["a"]}, none).values
+    th.testing.assert_close(found, expected.detach(), atol=1e-5, rtol=1e-5)
+
+
+def test_nothing_is_torn_down_during_a_recording() -> None:
+    assert gc.isenabled()
+    with rollout_steps._no_garbage():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with rollout_steps._no_garbage():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
 
 
 def test_learning_with_recordings_equals_learning_without(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from memory_agents.memory import GRUMemory, LSTMMemory, NBRCMemory, tree_map
 from memory_agents.memory.building import make_memory
 from memory_agents.memory.recurrent import RecurrentMemory, layers
 from memory_agents.memory.recurrent.bistable import BistableLayer, BRCLayer
-from memory_agents.memory.recurrent.layers import GRULayer, LSTMLayer, RecurrentLayer, single_precision
+from memory_agents.memory.recurrent.layers import GRULayer, LSTMLayer, RecurrentLayer
 from memory_agents.memory.recurrent.segments import Segments
 from memory_agents.memory.rounding import ROW_MULTIPLE
 from tests.memory.strategies import recurrent_kwargs
@@ -179,17 +179,6 @@ def test_an_untrained_lstm_keeps_its_cell_and_has_no_other_bias() -> None:
     core = LSTMMemory(3, hidden_size=8)
     bias = core.get_parameter("layers.0.kernel.bias_ih_l0") + core.get_parameter("layers.0.kernel.bias_hh_l0")
     assert bias.tolist() == [0.0] * 8 + [1.0] * 8 + [0.0] * 16
-
-
-@pytest.mark.parametrize("allowed", [True, False])
-def test_kernels_of_a_gpu_compute_as_acting_does(allowed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(th.backends.cudnn, "allow_tf32", allowed)
-    with single_precision(th.device("cuda")):
-        assert not th.backends.cudnn.allow_tf32
-        assert not th.is_autocast_enabled("cuda")
-    assert th.backends.cudnn.allow_tf32 is allowed
-    with single_precision(th.device("cpu")):
-        assert th.backends.cudnn.allow_tf32 is allowed
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import torch as th
 import torch.nn.functional as F
 from torch import nn
 
 from memory_agents.memory.rounding import ROW_MULTIPLE
+from memory_agents.nn.gpu_kernels import single_precision
 
 #: State of one layer: its outputs of the step before first, (batch, hidden_size) each.
 LayerState = tuple[th.Tensor, ...]
@@ -125,26 +124,6 @@ class GRULayer(RecurrentLayer):
         with single_precision(x.device):
             outputs: th.Tensor = self.kernel(x.to(state[0].dtype), state[0][None])[0]
         return outputs
-
-
-@contextmanager
-def single_precision(device: th.device) -> Iterator[None]:
-    """
-    While it lasts the recurrent kernels of a GPU compute as acting does, which multiplies in float32: left to
-    themselves they take TF32, and float16 where autocast asks for bfloat16.
-
-    :param device: where they compute; for others than GPUs nothing changes
-    """
-    if device.type != "cuda":
-        yield
-        return
-    allowed = th.backends.cudnn.allow_tf32
-    th.backends.cudnn.allow_tf32 = False
-    try:
-        with th.autocast("cuda", enabled=False):
-            yield
-    finally:
-        th.backends.cudnn.allow_tf32 = allowed
 
 
 def _weights(kernel: nn.RNNBase) -> tuple[th.Tensor, th.Tensor, th.Tensor, th.Tensor]:
