@@ -26,6 +26,11 @@ class A2C(MemoryOnPolicyAlgorithm, stable_baselines3.A2C):
     :param env: environment, vectorised environment or registered id
     :param learning_rate: default: 2e-3 at the start of ``learn()``, falling linearly to 2e-4 at its end
     :param n_steps: steps per environment and rollout (default: what gives 256 transitions, at least 16)
+    :param gamma: discount factor
+    :param gae_lambda: factor of generalised advantage estimation (of the parent: 1)
+    :param ent_coef: weight of the entropy (of the parent: 0)
+    :param use_rms_prop: whether RMSprop takes the place of Adam (of the parent: it does)
+    :param normalize_advantage: whether advantages are standardised in each rollout (of the parent: not)
     :param kwargs: further arguments of the parent, and ``sequence_length``, ``refresh_states`` and ``judger_kwargs`` of
         :class:`~memory_agents.common.MemoryOnPolicyAlgorithm`. ``refresh_states`` does nothing here, because a rollout
         is learned from once, and is refused

@@ -48,6 +48,11 @@ class MaskablePPO(MemoryOnPolicyAlgorithm, sb3_contrib.MaskablePPO):
     :param n_steps: steps per environment and rollout (default: what gives 2048 transitions, at least 128)
     :param batch_size: transitions per minibatch, a multiple of ``sequence_length`` (default: a quarter of the rollout,
         or the nearest size that divides it into whole windows)
+    :param n_epochs: passes over a rollout
+    :param gamma: discount factor
+    :param gae_lambda: factor of generalised advantage estimation
+    :param ent_coef: weight of the entropy (of the parent: 0)
+    :param vf_coef: weight of the value loss (of the parent: 0.5)
     :param kwargs: further arguments of the parent, and ``sequence_length``, ``refresh_states`` and ``judger_kwargs`` of
         :class:`~memory_agents.common.MemoryOnPolicyAlgorithm`
     :raises TypeError: when the policy has no memory
