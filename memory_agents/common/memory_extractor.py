@@ -23,8 +23,8 @@ from memory_agents.wrappers.history import LENGTH, HistorySpace
 class CompressiveMemoryExtractor(BaseFeaturesExtractor):
     """
     Gives any algorithm of Stable-Baselines3 and sb3-contrib that reads dictionaries (all but ARS and CrossQ; not with
-    ``HerReplayBuffer``, whose goals would need histories of their own) the
-    network of :class:`~memory_agents.common.MemoryActorCriticPolicy`, over histories of observations::
+    ``HerReplayBuffer``, whose goals would need histories of their own) the network of
+    :class:`~memory_agents.common.MemoryActorCriticPolicy`, over histories of observations::
 
         histories -> features extractor, step by step -> memory -> its output at the newest step
 

@@ -218,7 +218,8 @@ class SequenceReplayBuffer(ReplayBuffer):
         :param count: how many at most
         :param env: normalises observations
         :return: ``sequence_length`` steps from window starts on, with the states before them, and the states that were
-            stored after them; spread over time and environments. None where there are none, or states are not stored
+            stored after them; spread over time and environments, without those after which an episode starts. None
+            where there are none, or states are not stored
         """
         # After its last step, the state is stored only when the next one begins.
         per_env = (self.size() - self._first_step - 1) // self.sequence_length
