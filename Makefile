@@ -11,6 +11,7 @@ ARGS ?= list
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow lint type format bench clean
@@ -32,11 +33,11 @@ demo: $(READY) ## Train the compressive memory agent and a memoryless one on obj
 # One thread per worker: PyTorch's own threads would only compete with the other workers.
 test: export OMP_NUM_THREADS = 1
 test: $(READY) ## Run the tests, slow ones left out
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	$(PYTEST)
 
 test-slow: export OMP_NUM_THREADS = 1
 test-slow: $(READY) ## Run the slow tests only
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow
+	$(PYTEST) -m slow
 
 lint: $(READY) ## Check style, formatting, import directions and spelling
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from memory_agents.benchmarks.sequence.characters import AGENTS, CharacterConfig
 from memory_agents.benchmarks.sequence.characters_files import load_evaluator
 from memory_agents.benchmarks.sequence.checkpoint import Checkpoint
 from memory_agents.benchmarks.sequence.runs import Row
-from memory_agents.memory.compressive import CompressiveMemory, LearnedJudge
+from memory_agents.memory.compressive import LearnedJudge, judge_of
 from memory_agents.sequence import (
     DCTTrainer,
     ReadingRecord,
@@ -203,8 +203,7 @@ class CoTraining(Experiment):
         trainer = self.trainer(config.cotrain_learning_rate)
         #: who takes the gradient steps
         self.learner: SequenceTrainer | DCTTrainer = trainer
-        core = self.model.core
-        if isinstance(core, CompressiveMemory) and isinstance(core.judge, LearnedJudge):
+        if isinstance(judge_of(self.model.core), LearnedJudge):
             evaluator = load_evaluator(config)
             if evaluator is None:
                 # Not a copy of the model, whose judger no longer keeps everything.
@@ -218,4 +217,4 @@ class CoTraining(Experiment):
     @property
     def is_judged(self) -> bool:
         """Whether somebody decides over leaving blocks."""
-        return isinstance(self.model.core, CompressiveMemory) and self.model.core.judge is not None
+        return judge_of(self.model.core) is not None

@@ -10,6 +10,7 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
+from stable_baselines3.common.preprocessing import get_obs_shape
 from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs
 from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.patch_gym import _patch_env
@@ -157,17 +158,13 @@ def check_replayable(env: VecEnv) -> None:
     :raises ValueError: when what goes around ``VecNormalize`` makes other observations of those
     """
     normalize = unwrap_vec_normalize(env)
-    if normalize is not None and _shapes(normalize.observation_space) != _shapes(env.observation_space):
+    if normalize is not None and get_obs_shape(normalize.observation_space) != get_obs_shape(env.observation_space):
         raise ValueError(
             f"env makes {env.observation_space} of the observations of its VecNormalize, "
             f"{normalize.observation_space}, but replay buffers keep what VecNormalize is given; put that around "
             "everything else, as VecNormalize(VecTransposeImage(venv)), and with norm_obs_keys=['observation'] where "
             "actions are part of observations"
         )
-
-
-def _shapes(space: spaces.Space[Any]) -> Any:
-    return {key: part.shape for key, part in space.items()} if isinstance(space, spaces.Dict) else space.shape
 
 
 def _entries(observation: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:

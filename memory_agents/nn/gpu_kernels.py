@@ -40,9 +40,10 @@ def unplanned_attention() -> Iterator[None]:
     While it lasts PyTorch's fused attention goes without cuDNN, which it would prefer in bfloat16, and which makes a
     plan for every new shape, for about as long as some hundred windows take: here shapes differ from window to window.
     """
-    allowed = th.backends.cuda.cudnn_sdp_enabled()  # type: ignore[no-untyped-call]
-    th.backends.cuda.enable_cudnn_sdp(False)
+    cuda: Any = th.backends.cuda
+    allowed = cuda.cudnn_sdp_enabled()
+    cuda.enable_cudnn_sdp(False)
     try:
         yield
     finally:
-        th.backends.cuda.enable_cudnn_sdp(allowed)
+        cuda.enable_cudnn_sdp(allowed)

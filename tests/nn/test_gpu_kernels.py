@@ -21,8 +21,8 @@ new_switches = pytest.mark.skipif(not hasattr(th.backends.cudnn, "rnn"), reason=
 @new_switches
 @pytest.mark.parametrize("before", ["none", "tf32", "ieee"])
 def test_recurrent_kernels_compute_in_single_precision(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    rnn: Any = th.backends.cudnn.rnn
-    convolution: Any = th.backends.cudnn.conv  # type: ignore[attr-defined]
+    cudnn: Any = th.backends.cudnn
+    rnn, convolution = cudnn.rnn, cudnn.conv
     monkeypatch.setattr(rnn, "fp32_precision", before)
     kept = convolution.fp32_precision
     with single_precision(th.device("cuda")):
