@@ -160,8 +160,6 @@ judger() {
         judged random $seed '"judger": {"kind": "random", "probability": 0.1}'
         judged discard $seed '"judger": "discard"'
         cues "lstm-s$seed" $seed --policy MemoryPolicy --memory-class lstm
-    done
-    for seed in 0 1 2; do
         judged perplexity $seed '"judger": true' --judger-kwargs "'{\"warmup\": 120000, \"reward\": \"perplexity\"}'"
     done
 }
@@ -172,12 +170,13 @@ judged() {
         --memory-kwargs "'{\"memory_length\": [0, 16], \"compressed_length\": [0, 4], \"compression_rate\": 2, $3}'"
 }
 
+# A decision is paid by what the critic expects after it, so the critic is given as much weight as in Stable-Baselines3.
 # cues NAME SEED OPTION...
 cues() {
     job "judger/$1" --env MemoryAgents/CueStream-v0 --total-timesteps 420000 --seed "$2" --normalize-reward \
         --pretrain-timesteps 120000 --pretrain-env-kwargs "'{\"delay\": [1, 24]}'" \
         --env-kwargs "'{\"delay\": [1, 100], \"length\": 512, \"query_rate\": 0.3}'" \
-        --algorithm-kwargs "'{\"gamma\": 0.9, \"gae_lambda\": 0.5}'" "${@:3}"
+        --algorithm-kwargs "'{\"gamma\": 0.9, \"gae_lambda\": 0.5, \"vf_coef\": 0.5}'" "${@:3}"
 }
 
 # The same agents, asked much later.
