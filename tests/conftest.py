@@ -2,6 +2,7 @@
 
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 import torch as th
@@ -10,6 +11,7 @@ from hypothesis import settings
 from memory_agents import nn
 from memory_agents.memory import memory_registry
 from memory_agents.nn.registry import Registry
+from tests.emulated_device import EMULATED, emulated_device
 
 # Small networks run fastest on one thread, and one thread makes sums reproducible.
 th.set_num_threads(1)
@@ -31,6 +33,19 @@ def pytest_collection_finish() -> None:
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     th.manual_seed(0)
+
+
+NEEDS_CUDA = (pytest.mark.cuda, pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device"))
+
+
+@pytest.fixture(params=["emulated", pytest.param("cuda", marks=NEEDS_CUDA)])
+def device(request: pytest.FixtureRequest) -> Iterator[th.device]:
+    """Devices beside the CPU."""
+    if request.param == "cuda":
+        yield th.device("cuda")
+    else:
+        with emulated_device():
+            yield EMULATED
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, Maska
 from stable_baselines3.common.buffers import DictRolloutBuffer, RolloutBuffer
 
 from memory_agents.common.sequences import SequenceBatch, check_sequence_length
-from memory_agents.memory import tree_bytes, tree_clone, tree_leaves, tree_map, tree_select
+from memory_agents.memory import tree_bytes, tree_clone, tree_drift, tree_leaves, tree_map, tree_select
 
 #: Share of the free memory of a device that the observations of a rollout may take there.
 LARGEST_SHARE = 0.25
@@ -223,13 +223,8 @@ class SequenceRolloutBuffer(RolloutBuffer):
         self._prepare()
         first = np.arange(self.n_envs) * self.windows_per_env
         after = replay(self.sample_windows(first).observations)
-        stored = tree_select(self._window_states, th.as_tensor(first + 1))
-        difference = size = 0.0
-        for new, old in zip(tree_leaves(after), tree_leaves(stored), strict=True):
-            if old.is_floating_point():
-                difference += float((new - old).square().sum())
-                size += float(old.square().sum())
-        return float(np.sqrt(difference / size)) if size else 0.0
+        stored = tree_select(self._window_states, th.as_tensor(first + 1, device=self.device))
+        return tree_drift(after, stored)
 
 
 class SequenceDictRolloutBuffer(SequenceRolloutBuffer, DictRolloutBuffer):

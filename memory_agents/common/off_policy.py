@@ -29,7 +29,7 @@ from memory_agents.common.sequences import check_sequence_length
 from memory_agents.common.stock import check_policy_class, check_policy_kwargs, check_policy_name
 from memory_agents.common.value_networks import MemoryValuePolicy
 from memory_agents.memory import batch_size as tree_batch_size
-from memory_agents.memory import tree_leaves
+from memory_agents.memory import tree_drift
 from memory_agents.nn.arguments import check_flags
 from memory_agents.nn.gpu_kernels import unplanned_attention
 from memory_agents.nn.heap import keep_heap
@@ -380,9 +380,4 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         if windows is None:
             return 0.0
         batch, stored = windows
-        difference = size = 0.0
-        for new, old in zip(tree_leaves(self.policy.network.after(batch)), tree_leaves(stored), strict=True):
-            if old.is_floating_point():
-                difference += float((new - old).square().sum())
-                size += float(old.square().sum())
-        return float(np.sqrt(difference / size)) if size else 0.0
+        return tree_drift(self.policy.network.after(batch), stored)

@@ -114,6 +114,21 @@ def tree_bytes(tree: Any) -> int:
     return sum(leaf.numel() * leaf.element_size() for leaf in tree_leaves(tree))
 
 
+def tree_drift(tree: Any, stored: Any) -> float:
+    """
+    :param tree: a state
+    :param stored: a state of the same structure
+    :return: norm of the difference of their floating point tensors relative to the norm of the stored ones, 0 where
+        that is 0; a device is waited for once
+    """
+    pairs = zip(tree_leaves(tree), tree_leaves(stored), strict=True)
+    sums = [th.stack([(new - old).square().sum(), old.square().sum()]) for new, old in pairs if old.is_floating_point()]
+    if not sums:
+        return 0.0
+    difference, size = th.stack(sums).sum(dim=0, dtype=th.float64).tolist()
+    return float((difference / size) ** 0.5) if size else 0.0
+
+
 def batch_size(tree: Any) -> int:
     """
     :param tree: a state

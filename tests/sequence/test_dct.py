@@ -380,13 +380,13 @@ def test_an_evaluator_that_does_not_fit_names_the_mend() -> None:
         DCTTrainer(SequenceTrainer(model), SequenceModel(9, "lstm"))
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("decisions", ["sample", "batch"])
-def test_cuda_computes_what_the_cpu_computes(decisions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_computes_what_the_cpu_computes(
+    decisions: str, device: th.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = []
-    for device in ("cpu", "cuda"):
-        model = judged_model(decisions=decisions).to(device)
+    for place in (th.device("cpu"), device):
+        model = judged_model(decisions=decisions).to(place)
         # Draws of devices differ.
         monkeypatch.setattr(model, "choose", partial(_likelier, model.choose))
         dct = co_training(model, normalize=True)

@@ -85,18 +85,16 @@ def test_without_a_judger_or_a_record_the_mend_is_named() -> None:
         _ = record.choices
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_decides_what_the_cpu_decides() -> None:
+def test_a_device_decides_what_the_cpu_decides(device: th.device) -> None:
     given, found = text(rows=3, length=48, starts=0.02), []
-    for device in ("cpu", "cuda"):
+    for place in (th.device("cpu"), device):
         record = ReadingRecord()
-        score = evaluate(judged_model().to(device), [given], SEGMENT, record=record)
+        score = evaluate(judged_model().to(place), [given], SEGMENT, record=record)
         assert all(part.device.type == "cpu" for part in record.choices)
         found.append((score, record))
-    (cpu_score, cpu), (cuda_score, cuda) = found
-    assert cuda_score.loss == pytest.approx(cpu_score.loss, abs=1e-4)
-    assert th.equal(cuda.choices.keep, cpu.choices.keep)
-    assert th.equal(cuda.choices.judged, cpu.choices.judged)
-    assert th.equal(cuda.reading_distance, cpu.reading_distance)
-    th.testing.assert_close(cuda.choices.log_prob, cpu.choices.log_prob, atol=1e-4, rtol=1e-4)
+    (score, expected), (there_score, there) = found
+    assert there_score.loss == pytest.approx(score.loss, abs=1e-4)
+    assert th.equal(there.choices.keep, expected.choices.keep)
+    assert th.equal(there.choices.judged, expected.choices.judged)
+    assert th.equal(there.reading_distance, expected.reading_distance)
+    th.testing.assert_close(there.choices.log_prob, expected.choices.log_prob, atol=1e-4, rtol=1e-4)

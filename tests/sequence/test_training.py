@@ -216,16 +216,14 @@ def test_every_core_learns_in_half_precision_or_says_that_it_cannot(name: str) -
     assert all(leaf.dtype in (th.float32, th.int64, th.bool) for leaf in tree_leaves(trainer.state))
 
 
-@pytest.mark.cuda
-@pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
 @EVERY_CORE
-def test_cuda_learns_scores_and_generates_as_the_cpu(name: str) -> None:
+def test_a_device_learns_scores_and_generates_as_the_cpu(name: str, device: th.device) -> None:
     found = []
-    for device in ("cpu", "cuda"):
-        model = make(name).to(device)
+    for place in (th.device("cpu"), device):
+        model = make(name).to(place)
         trainer = SequenceTrainer(model, window=8)
         losses = [trainer.update(batch(seed=seed)).loss for seed in range(3)]
-        added = model.generate(tokens().to(device), 4, temperature=0)
+        added = model.generate(tokens().to(place), 4, temperature=0)
         found.append(([*losses, evaluate(model, [batch()], 7).loss], added.cpu()))
     assert found[1][0] == pytest.approx(found[0][0], abs=1e-3)
     assert th.equal(found[0][1], found[1][1])

@@ -70,11 +70,15 @@ class WindowLayout:
         position = th.arange(segment_length, device=device)
         self.rounds: list[Round] = []
         used = []
-        counts = th.bincount(n_segments).flip(0).cumsum(0).flip(0)[1:].tolist()
-        for r, count in enumerate(counts):
+        # By number of segments: how many lines have as many or more, and which columns end a window with as many. All
+        # is read at once, since on a device every reading waits.
+        exactly = th.bincount(n_segments)
+        at_least = exactly.flip(0).cumsum(0).flip(0)
+        counts, n_ending = th.stack([at_least, th.bincount(ends_in, minlength=len(exactly))]).tolist()
+        endings = th.split(ends_in.argsort(stable=True), n_ending)
+        for r, (count, ending) in enumerate(zip(counts[1:], endings[1:], strict=True)):
             n = count + -count % row_multiple
             tokens = start[:n, None] + r * segment_length + position
-            ending = (ends_in == r + 1).nonzero().squeeze(1)
             self.rounds.append(
                 Round(tokens.clamp(0, n_tokens - 1), number[:n] + r, ending, self.entries[ending]),
             )
