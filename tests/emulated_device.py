@@ -135,6 +135,8 @@ class _Data(TorchFunctionMode):
         if func == th.Tensor.data.__set__ and isinstance(args[0], Away):  # type: ignore[attr-defined]
             args[0].numbers = args[1].numbers
             return None
+        if func is th.Tensor.data_ptr and isinstance(args[0], Away):
+            return args[0].numbers.data_ptr()
         if func is th.Tensor.tolist:
             args = [args[0].cpu()]
         return func(*args, **kwargs)

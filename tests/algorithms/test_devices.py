@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import product
-from typing import Any
+from typing import Any, cast
 from unittest.mock import patch
 
 import numpy as np
@@ -14,9 +14,11 @@ import torch as th
 from stable_baselines3 import PPO as StockPPO
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from memory_agents.common import CompressiveMemoryExtractor, VecHistory
+from memory_agents.common import CompressiveMemoryExtractor, SequenceRolloutBuffer, VecHistory
+from memory_agents.common.rollout_steps import RolloutSteps, StepGraph
 from memory_agents.memory import memory_registry
 from tests.algorithms.agents import ALGORITHMS, SMALL, make, takes, venv
+from tests.common.test_rollout_steps import replay_on_the_cpu
 from tests.dqn.toys import toy_agent as toy_dqn
 from tests.dqn.toys import toy_qrdqn
 from tests.emulated_device import EMULATED, emulated_device
@@ -72,7 +74,7 @@ def pairs(often: Any, *parts: Iterable[Any]) -> list[Any]:
 
 @pytest.mark.parametrize(
     ("name", "memory"),
-    pairs(lambda name, memory: name == "PPO" or memory == "compressive", ALGORITHMS, memory_registry),
+    pairs(lambda name, memory: memory == "compressive", ALGORITHMS, memory_registry),
 )
 def test_every_core_learns_the_same(name: str, memory: str) -> None:
     kwargs = dict(memory_class=memory, memory_kwargs=SMALL.get(memory, {}), share_features_extractor=name == "PPO")
@@ -109,6 +111,25 @@ def test_every_way_to_learn_learns_the_same(kwargs: dict[str, Any]) -> None:
     assert_same_learned(lambda device: make("PPO", device=device, **kwargs), 192)
 
 
+@pytest.mark.parametrize("memory", memory_registry)
+def test_with_all_that_is_done_on_a_gpu_it_learns_the_same(memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are recorded, and rollouts are kept there."""
+    monkeypatch.setattr(StepGraph.__init__, "__defaults__", (replay_on_the_cpu,))
+    monkeypatch.setattr(SequenceRolloutBuffer, "_fits_on_device", lambda buffer: True)
+    kwargs = dict(memory_class=memory, memory_kwargs=SMALL.get(memory, {}))
+    sizes = dict(n_steps=16, sequence_length=8, batch_size=24)
+    agents = []
+
+    def agent(device: Any) -> BaseAlgorithm:
+        agents.append(make("PPO", policy="MemoryPolicy", policy_kwargs=kwargs, device=device, **sizes))
+        agents[-1]._steps = RolloutSteps(agents[-1].policy)
+        agents[-1]._steps._records = device == EMULATED
+        return cast(BaseAlgorithm, agents[-1])
+
+    assert_same_learned(agent)
+    assert [agent._steps._graph is not None for agent in agents] == [False, True]
+
+
 def test_in_half_precision_it_learns_nearly_the_same() -> None:
     kwargs = dict(policy_kwargs=dict(autocast="bfloat16"))
     assert_same_learned(lambda device: make("PPO", device=device, **kwargs), tolerance=0.1)
@@ -132,7 +153,7 @@ def test_off_policy_every_core_learns_the_same(make_agent: Callable[..., Any], m
     assert_same_learned(lambda device: make_agent(policy="MemoryPolicy", policy_kwargs=kwargs, device=device))
 
 
-@pytest.mark.parametrize("memory", pairs(lambda memory: memory in ("compressive", "gru"), memory_registry))
+@pytest.mark.parametrize("memory", pairs(lambda memory: memory == "compressive", memory_registry))
 def test_the_features_extractor_learns_the_same(memory: str) -> None:
     kwargs = dict(
         features_extractor_class=CompressiveMemoryExtractor,

@@ -10,6 +10,7 @@ from memory_agents.memory import (
     tree_bytes,
     tree_cat,
     tree_clone,
+    tree_drift,
     tree_leaves,
     tree_map,
     tree_select,
@@ -46,6 +47,16 @@ def test_a_clone_shares_no_memory() -> None:
     tree = {"a": th.zeros(2)}
     tree_clone(tree)["a"].add_(1)
     assert tree["a"].sum() == 0
+
+
+def test_drift_is_the_difference_relative_to_what_was_stored() -> None:
+    # Norms are those of all floating point leaves together: 5 against 13; numbers of steps are no part of them.
+    stored = {"a": Pair(th.tensor([5]), (th.tensor([[12.0]]), th.tensor([[0.0, 5.0]])))}
+    there = {"a": Pair(th.tensor([7]), (th.tensor([[15.0]]), th.tensor([[4.0, 5.0]])))}
+    assert tree_drift(there, stored) == pytest.approx(5 / 13)
+    assert tree_drift(stored, stored) == 0
+    assert tree_drift({"a": th.ones(2)}, {"a": th.zeros(2)}) == 0
+    assert tree_drift({"a": th.tensor([1])}, {"a": th.tensor([2])}) == 0
 
 
 def test_other_leaves_are_refused() -> None:
