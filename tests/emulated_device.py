@@ -90,8 +90,8 @@ def compute(func: Any, args: Any, kwargs: dict[str, Any], waits: Counter[str]) -
     # Single numbers go along with those of any device.
     here = any(x.dim() and not isinstance(x, Away) for x in given)
     asked = [leaf for leaf in leaves if isinstance(leaf, th.device)]
-    goes = asked[0] == EMULATED if asked else isinstance(given[0], Away) if given else False
     kind = func.overloadpacket
+    goes = asked[0] == EMULATED if asked else away and (kind is not aten.copy_ or isinstance(given[0], Away))
     if kind in COPIES:
         waiting = goes != away or (away and here)
     elif kind in INDEXING:

@@ -57,7 +57,8 @@ def test_the_device_works_with_no_tensor_of_the_cpu() -> None:
             here[th.ones_like(there).long()]
         with pytest.raises((RuntimeError, TypeError)):
             there.numpy()
-        doubled = (there * here[0]).sum()  # single numbers go along
+        doubled = (here[0] * there).sum()  # single numbers go along
+        assert doubled.device == EMULATED
         assert not any("mul" in kind or "sum" in kind for kind in waits)
         waits.clear()
         assert doubled.item() == 9.0
