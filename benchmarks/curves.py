@@ -22,6 +22,8 @@ from memory_agents.benchmarks.progress import read_curve
 #: Characters of a name in the legend, beyond which it goes on in the next line, or does not fit between the curves.
 LEGEND_WIDTH = 80
 LONGEST_NAME_INSIDE = 30
+#: Inches that a line of the legend and its share of the gaps between names take below the curves.
+LINE_HEIGHT = 0.2
 
 
 #: Ends of a band, (points,) each, from the returns of all seeds, (seeds, points).
@@ -66,16 +68,19 @@ def plot_curves(runs: Mapping[str, Sequence[Path]], anchors: Anchors | None, tit
     """
     check_picture(path)
     curves = {name: [_read(folder) for folder in folders] for name, folders in runs.items()}
-    figure = Figure(figsize=(8, 4.8), layout="constrained")
+    names = [textwrap.wrap(name, LEGEND_WIDTH) for name in curves]
+    inside = max(map(len, curves)) <= LONGEST_NAME_INSIDE
+    below = 0.0 if inside else LINE_HEIGHT * sum(map(len, names))
+    figure = Figure(figsize=(8, 4.8 + below), layout="constrained")
     axes = figure.subplots()
-    for name, seeds in curves.items():
-        plot_seeds(axes, textwrap.fill(name, LEGEND_WIDTH), seeds, anchors)
+    for lines, seeds in zip(names, curves.values(), strict=True):
+        plot_seeds(axes, "\n".join(lines), seeds, anchors)
     if anchors is not None:
         plot_anchors(axes, anchors)
     axes.set_title(title)
     axes.set_xlabel("environment steps")
     axes.set_ylabel("return, last 100 episodes" + ("" if anchors is None else " (0 memoryless, 1 optimal)"))
-    if max(map(len, runs)) <= LONGEST_NAME_INSIDE:
+    if inside:
         axes.legend(loc="best", fontsize="small")
     else:
         figure.legend(loc="outside lower center", fontsize="small")

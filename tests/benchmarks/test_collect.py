@@ -250,6 +250,19 @@ def test_long_names_stay_in_the_picture(tmp_path: Path) -> None:
         assert np.flatnonzero(row < 128)[0] < 200
 
 
+def test_long_names_leave_the_curves_their_height(tmp_path: Path) -> None:
+    learned(tmp_path / "a", 0, [0.0, 0.5, 1.0])
+    heights = []
+    for n_names in (1, 5):
+        runs = {f"{number} " + "long " * 30: [tmp_path / "a"] for number in range(n_names)}
+        plot_curves(runs, None, "title", tmp_path / "curves.png")
+        with Image.open(tmp_path / "curves.png") as picture:
+            dark = np.asarray(picture.convert("L")) < 128
+        # The left edge of the axes is the longest dark column.
+        heights.append(int(dark.sum(axis=0).max()))
+    assert heights[1] >= heights[0] > 450
+
+
 def test_curves_need_one_environment(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     finished(tmp_path / "a", 0, 1.0, corridor=5)
     finished(tmp_path / "b", 0, 1.0)
