@@ -19,8 +19,9 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 aten = th.ops.aten
 CPU = th.device("cpu")
-#: It goes by the name of the device whose tensors have no numbers, the only other that PyTorch knows without a driver.
-EMULATED = th.device("meta")
+#: It goes by the name of the device whose tensors have no numbers, the only other that PyTorch knows without a driver;
+#: its index keeps apart what is kept for either.
+EMULATED = th.device("meta", 1)
 
 #: From one device to another.
 COPIES = (aten._to_copy, aten.copy_, aten.to)
