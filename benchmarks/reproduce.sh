@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Trains everything that the tables of results hold: `benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]`.
-# Sections: environments, compression-rate, more-environments, suites, cores, gates, copy-first,
+# Sections: environments, compression-rate, more-environments, suites, cores, gates, half-precision, copy-first,
 # judger, judger-delays (which evaluates the agents of judger), masking, off-policy, algorithmic, characters,
 # characters-mean, characters-short, compressions, denoising; all by default. Each run has one thread; PARALLEL runs
 # go at a time (default 1). A run whose results are there is not repeated, so an interrupted sweep goes on where it stopped.
@@ -9,7 +9,7 @@ set -euo pipefail
 out=${1:?usage: benchmarks/reproduce.sh FOLDER [PARALLEL [SECTION...]]}
 parallel=${2:-1}
 sections=("${@:3}")
-[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates copy-first judger judger-delays masking off-policy algorithmic characters characters-mean characters-short compressions denoising)
+[ ${#sections[@]} -gt 0 ] || sections=(environments compression-rate more-environments suites cores gates half-precision copy-first judger judger-delays masking off-policy algorithmic characters characters-mean characters-short compressions denoising)
 export OMP_NUM_THREADS=1
 
 # job FOLDER ARGUMENTS...: one line for the queue.
@@ -130,6 +130,22 @@ gates() {
 # gate NAME SEED KWARGS
 gate() {
     job "gates/$1-s$2" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 200000 --seed "$2" --memory-kwargs "'$3'"
+}
+
+half-precision() {
+    local seed width
+    for seed in 0 1 2; do
+        for width in 64 128; do
+            precision "width-$width-float32-s$seed" $width $seed
+            precision "width-$width-bfloat16-s$seed" $width $seed --policy-kwargs autocast=bfloat16
+        done
+    done
+}
+
+# precision NAME WIDTH SEED [OPTION...]
+precision() {
+    job "half-precision/$1" --env MemoryAgents/ObjectMatching-v0 --total-timesteps 120000 --seed "$3" \
+        --memory-kwargs d_model="$2" "${@:4}"
 }
 
 # Gradient steps through hundreds of numbers take hundreds of milliseconds, so long sequences get fewer of them. Each

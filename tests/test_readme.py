@@ -84,6 +84,7 @@ def rows_of(*folders: str, table: str = "results", evaluation: str = "evaluation
         ("suites", "results", 2),
         ("cores", "learning", 36),
         ("gates", "stability", 8),
+        ("half-precision", "learning", 4),
         ("judger", "judger", 7),
         ("judger-value-weight", "judger", 2),
         ("masking", "masking", 6),
