@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch as th
 from sb3_contrib import RecurrentPPO
@@ -225,16 +225,27 @@ def median_seconds(finishes: Sequence[Finish], of: Callable[[Finish], float]) ->
     return statistics.median_high([of(finish) if finish.solved else math.inf for finish in finishes])
 
 
+class Racer(NamedTuple):
+    """
+    :param agent: name of the agent
+    :param batch_size: transitions of a minibatch; None where the agent was not given any
+    """
+
+    agent: str
+    batch_size: int | None
+
+
 def race_table(finishes: Sequence[Finish]) -> str:
     """
     :param finishes: what came out
-    :return: a Markdown table, agents by task, and for each task a line that compares the first agent with the quickest
-        RecurrentPPO
+    :return: a Markdown table, agents and their minibatches by task, and for each task a line that compares the first
+        agent with the quickest RecurrentPPO, each with its quickest minibatches
     """
     rows: list[tuple[str, ...]] = [
         (
             "task",
             "agent",
+            "minibatch",
             "seeds",
             "solved",
             "steps, by seed",
@@ -244,16 +255,18 @@ def race_table(finishes: Sequence[Finish]) -> str:
         )
     ]
     lines = []
-    groups: dict[str, dict[str, list[Finish]]] = {}
+    groups: dict[str, dict[Racer, list[Finish]]] = {}
     for finish in finishes:
-        groups.setdefault(finish.task, {}).setdefault(finish.agent, []).append(finish)
-    for task, agents in groups.items():
-        for agent, runs in agents.items():
+        racer = Racer(finish.agent, finish.arguments.get("algorithm_kwargs", {}).get("batch_size"))
+        groups.setdefault(finish.task, {}).setdefault(racer, []).append(finish)
+    for task, racers in groups.items():
+        for racer, runs in racers.items():
             runs.sort(key=lambda run: run.seed)
             rows.append(
                 (
                     task,
-                    agent,
+                    racer.agent,
+                    str(racer.batch_size or "-"),
                     ", ".join(str(run.seed) for run in runs),
                     f"{sum(run.solved for run in runs)} of {len(runs)}",
                     ", ".join(f"{'' if run.solved else '> '}{run.steps:,}" for run in runs),
@@ -262,7 +275,7 @@ def race_table(finishes: Sequence[Finish]) -> str:
                     _shown(runs, lambda run: run.cpu_seconds),
                 )
             )
-        lines += _compared(task, agents)
+        lines += _compared(task, racers)
     return "\n\n".join([markdown(rows), *lines]) + "\n"
 
 
@@ -272,20 +285,25 @@ def _shown(runs: Sequence[Finish], of: Callable[[Finish], float]) -> str:
     return f"{median:.0f}" if math.isfinite(median) else f"> {statistics.median_high([of(run) for run in runs]):.0f}"
 
 
-def _compared(task: str, agents: dict[str, list[Finish]]) -> list[str]:
+def _compared(task: str, racers: dict[Racer, list[Finish]]) -> list[str]:
     """Of the first agent, and of RecurrentPPO the quickest."""
-    first, *others = agents
-    theirs = [name for name in others if agents[name][0].is_recurrent_ppo]
-    if not theirs or agents[first][0].is_recurrent_ppo:
+    first = next(iter(racers)).agent
+    mine = [racer for racer in racers if racer.agent == first]
+    theirs = [racer for racer in racers if racer.agent != first and racers[racer][0].is_recurrent_ppo]
+    if not theirs or racers[mine[0]][0].is_recurrent_ppo:
         return []
 
-    def order(name: str) -> tuple[float, float]:
-        runs = agents[name]
+    def order(racer: Racer) -> tuple[float, float]:
+        runs = racers[racer]
         return median_seconds(runs, lambda run: run.seconds), statistics.median([run.seconds for run in runs])
 
-    best = min(theirs, key=order)
-    mine, its = order(first), order(best)
-    if not math.isfinite(mine[0]):
+    def named(racer: Racer) -> str:
+        others = any(each.agent == racer.agent and each != racer for each in racers)
+        return f"{racer.agent} with minibatches of {racer.batch_size}" if others else racer.agent
+
+    quickest, best = min(mine, key=order), min(theirs, key=order)
+    taken, its = order(quickest), order(best)
+    if not math.isfinite(taken[0]):
         return [f"{task}: {first} did not solve it on most seeds."]
-    ratio = f"{its[0] / mine[0]:.1f} times" if math.isfinite(its[0]) else f"more than {its[1] / mine[0]:.1f} times"
-    return [f"{task}: {best}, the quickest RecurrentPPO, took {ratio} as long as {first} (medians)."]
+    ratio = f"{its[0] / taken[0]:.1f} times" if math.isfinite(its[0]) else f"more than {its[1] / taken[0]:.1f} times"
+    return [f"{task}: {named(best)}, the quickest RecurrentPPO, took {ratio} as long as {named(quickest)} (medians)."]

@@ -55,6 +55,13 @@ def race_all(
         list[str] | None,
         typer.Option(help="Arguments of all agents' algorithms, as ent_coef=0.02 (repeatable) or a JSON object."),
     ] = None,
+    batch_size: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Transitions of a minibatch, as 128,256 (repeatable): every agent is trained with each, and its "
+            "quickest counts. Default: what the agent has."
+        ),
+    ] = None,
     seeds: Annotated[list[str] | None, typer.Option(help="Seeds, as 0,1,2 (repeatable).")] = None,
     budget: Annotated[int, typer.Option(min=1, help="Environment steps after which a run is given up.")] = Rules.budget,
     check_every: Annotated[
@@ -69,7 +76,7 @@ def race_all(
     max_ratio: Annotated[
         float,
         typer.Option(
-            min=1.0, help="Times the seconds in which the first agent solved it, after which another is given up."
+            min=1.0, help="Times the seconds in which the first agent solved it, after which a run is given up."
         ),
     ] = Rules.max_ratio,
     n_envs: Annotated[int, typer.Option(min=1, help="Environments side by side.")] = TrainingConfig.n_envs,
@@ -84,11 +91,11 @@ def race_all(
     device = str(get_device(check_device(device)))
     settings = dict(n_envs=n_envs, total_timesteps=budget, device=device, threads=threads)
     hyperparameters = parse_kwargs("--algorithm-kwargs", algorithm_kwargs or [])
+    sizes: list[int | None] = [*numbers("--batch-size", batch_size, least=2)] or [None]
+    racers = words(policies) or list(RACERS)
     planned = [
-        _plan(name, policy, {**settings, "seed": seed}, hyperparameters, out)
-        for seed, name, policy in product(
-            numbers("--seeds", seeds, least=0) or [0, 1, 2], chosen, words(policies) or list(RACERS)
-        )
+        _plan(name, policy, {**settings, "seed": seed}, hyperparameters, size, out)
+        for seed, name, policy, size in product(numbers("--seeds", seeds, least=0) or [0, 1, 2], chosen, racers, sizes)
     ]
     for run in planned:
         rehearse(run.config)
@@ -96,17 +103,18 @@ def race_all(
     make_folder(out)
     console = Console(stderr=True)
     finished = list[Finish]()
-    firsts: dict[tuple[str, int], Finish] = {}
+    quickest: dict[tuple[str, int], Finish] = {}
     for number, (run, finish) in enumerate(zip(planned, kept, strict=True), start=1):
         key = run.task, run.config.seed
         if finish is None:
             with console.status(f"{number}/{len(planned)} {run.path.stem}"):
-                finish = race(run.task, run.agent, run.config, rules, firsts.get(key))
+                finish = race(run.task, run.agent, run.config, rules, quickest.get(key))
             save_finish(finish, run.path)
             ending = "solved" if finish.solved else "given up"
             typer.echo(f"{run.path.stem}: {ending} after {finish.steps:,} steps, {finish.seconds:.0f} s")
         finished.append(finish)
-        firsts.setdefault(key, finish)
+        if finish.agent == finished[0].agent and finish.solved:
+            quickest[key] = min(finish, quickest.get(key, finish), key=lambda known: known.seconds)
     table = race_table(finished)
     write_whole(out / TABLE_FILE, table)
     make_console().print(table, markup=False, highlight=False, soft_wrap=True)
@@ -121,12 +129,21 @@ class _Planned:
     path: Path
 
 
-def _plan(task: str, policy: str, settings: dict[str, Any], hyperparameters: dict[str, Any], out: Path) -> _Planned:
+def _plan(
+    task: str,
+    policy: str,
+    settings: dict[str, Any],
+    hyperparameters: dict[str, Any],
+    batch_size: int | None,
+    out: Path,
+) -> _Planned:
     agent, arguments = find_learner("--policies", policy)
     env, env_kwargs = TASKS[task]
-    arguments = {**arguments, "algorithm_kwargs": {**arguments.get("algorithm_kwargs", {}), **hyperparameters}}
+    sized, suffix = ({}, "") if batch_size is None else ({"batch_size": batch_size}, f"-b{batch_size}")
+    arguments = {**arguments, "algorithm_kwargs": {**arguments.get("algorithm_kwargs", {}), **hyperparameters, **sized}}
     config = TrainingConfig(env=env, env_kwargs=dict(env_kwargs), **settings, **arguments)
-    return _Planned(task, agent, config, out / f"{task}-{agent}-s{config.seed}.json")
+    name = f"{task}-{agent}{suffix}-s{config.seed}"
+    return _Planned(task, agent, config, out / f"{name}.json")
 
 
 def _kept(run: _Planned, rules: Rules) -> Finish | None:

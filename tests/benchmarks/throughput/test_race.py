@@ -169,12 +169,31 @@ def test_the_first_is_compared_with_the_quickest_recurrent_ppo() -> None:
     runs += [finish("recurrent_ppo_defaults", seed, 600.0, solved=seed == 0) for seed in range(3)]
     runs += [finish("lstm", seed, 1.0) for seed in range(3)]
     heading, _, *rows, _, line = race_table(runs).strip().splitlines()
-    assert heading.startswith("| task | agent | seeds | solved |")
-    assert rows[0] == "| tmaze | compressive | 0, 1, 2 | 3 of 3 | 10,000, 11,000, 12,000 | 10, 11, 12 | 11 | 6 |"
-    assert "| recurrent_ppo_defaults | 0, 1, 2 | 1 of 3 | 600,000, > 600,000, > 600,000 |" in rows[2]
+    assert heading.startswith("| task | agent | minibatch | seeds | solved |")
+    assert rows[0] == "| tmaze | compressive | - | 0, 1, 2 | 3 of 3 | 10,000, 11,000, 12,000 | 10, 11, 12 | 11 | 6 |"
+    assert "| recurrent_ppo_defaults | - | 0, 1, 2 | 1 of 3 | 600,000, > 600,000, > 600,000 |" in rows[2]
     assert rows[2].endswith("| > 600 | > 300 |")
     expected = "recurrent_ppo_256, the quickest RecurrentPPO, took 4.0 times as long as compressive (medians)"
     assert line == f"tmaze: {expected}."
+
+
+def test_agents_are_compared_with_the_minibatches_that_are_their_quickest() -> None:
+    def sized(agent: str, size: int, seconds: float, **known: Any) -> Finish:
+        arguments = {"algorithm_kwargs": {"batch_size": size}}
+        return finish(agent, 0, seconds, arguments=arguments, **known)
+
+    runs = [sized("compressive", 256, 5.0, solved=False), sized("compressive", 512, 10.0)]
+    runs += [sized("recurrent_ppo_256", size, seconds) for size, seconds in ((256, 70.0), (512, 40.0), (1024, 90.0))]
+    *table, _, line = race_table(runs).strip().splitlines()
+    assert [row.split(" | ")[1:4] for row in table[2:]] == [
+        ["compressive", "256", "0"],
+        ["compressive", "512", "0"],
+        ["recurrent_ppo_256", "256", "0"],
+        ["recurrent_ppo_256", "512", "0"],
+        ["recurrent_ppo_256", "1024", "0"],
+    ]
+    expected = "recurrent_ppo_256 with minibatches of 512, the quickest RecurrentPPO, took 4.0 times as long as"
+    assert line == f"tmaze: {expected} compressive with minibatches of 512 (medians)."
 
 
 def test_comparisons_with_those_who_gave_up() -> None:
@@ -245,6 +264,30 @@ def test_the_first_of_a_task_and_seed_bounds_the_others(tmp_path: Path, monkeypa
     assert met == [("tmaze", "gru", 1, ("tmaze", "lstm", 1), 7.0)]
 
 
+def test_every_agent_is_trained_with_every_minibatch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = {("lstm", 64): 9.0, ("lstm", 128): 3.0, ("lstm", 256): 1.0}
+    bounds = {}
+
+    def pretended(task: str, agent: str, config: TrainingConfig, rules: Rules, first: Finish | None) -> Finish:
+        key = agent, config.algorithm_kwargs["batch_size"]
+        bounds[key] = first and first.seconds
+        arguments, solved = asdict(config), key != ("lstm", 256)
+        known: dict[str, Any] = dict(task=task, arguments=arguments, rules=asdict(rules), solved=solved)
+        return finish(agent, config.seed, seconds.get(key, 30.0), **known)
+
+    monkeypatch.setattr(race_cli, "race", pretended)
+    args = ["race", "--task", "tmaze", "--seeds", "0", "--policies", "lstm,recurrent_ppo_256"]
+    assert run([*args, "--batch-size", "64,128", "--batch-size", "256", "--out", str(tmp_path)]) == 0
+    # By the first agent's quickest so far; what was given up does not count.
+    theirs = {("recurrent_ppo_256", size): 3.0 for size in (64, 128, 256)}
+    assert bounds == {("lstm", 64): None, ("lstm", 128): 9.0, ("lstm", 256): 3.0, **theirs}
+    assert (tmp_path / "tmaze-lstm-b128-s0.json").is_file()
+    assert len(list(tmp_path.glob("*.json"))) == 6
+    assert "took 10.0 times as long as lstm with minibatches of 128 (medians)" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [
@@ -254,6 +297,7 @@ def test_the_first_of_a_task_and_seed_bounds_the_others(tmp_path: Path, monkeypa
         (["--success-rate", "1.5"], "--success-rate"),
         (["--device", "gpu"], "--device 'gpu'"),
         (["--max-ratio", "0.5"], "--max-ratio"),
+        (["--batch-size", "1"], "--batch-size '1'"),
         (["--algorithm-kwargs", "ent_coef"], "--algorithm-kwargs 'ent_coef'"),
         (["--algorithm-kwargs", "entropy=0.02"], "entropy"),
     ],
