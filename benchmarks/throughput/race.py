@@ -6,10 +6,11 @@ import json
 import math
 import statistics
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch as th
 from sb3_contrib import RecurrentPPO
@@ -225,16 +226,6 @@ def median_seconds(finishes: Sequence[Finish], of: Callable[[Finish], float]) ->
     return statistics.median_high([of(finish) if finish.solved else math.inf for finish in finishes])
 
 
-class Racer(NamedTuple):
-    """
-    :param agent: name of the agent
-    :param batch_size: transitions of a minibatch; None where the agent was not given any
-    """
-
-    agent: str
-    batch_size: int | None
-
-
 def race_table(finishes: Sequence[Finish]) -> str:
     """
     :param finishes: what came out
@@ -245,7 +236,6 @@ def race_table(finishes: Sequence[Finish]) -> str:
         (
             "task",
             "agent",
-            "minibatch",
             "seeds",
             "solved",
             "steps, by seed",
@@ -255,18 +245,20 @@ def race_table(finishes: Sequence[Finish]) -> str:
         )
     ]
     lines = []
-    groups: dict[str, dict[Racer, list[Finish]]] = {}
+    sizes = {(finish.agent, _batch_size(finish)) for finish in finishes}
+    several = {agent for agent, n_sizes in Counter(agent for agent, _ in sizes).items() if n_sizes > 1}
+    groups: dict[str, dict[str, list[Finish]]] = {}
     for finish in finishes:
-        racer = Racer(finish.agent, finish.arguments.get("algorithm_kwargs", {}).get("batch_size"))
-        groups.setdefault(finish.task, {}).setdefault(racer, []).append(finish)
+        agent = finish.agent
+        name = f"{agent} with minibatches of {_batch_size(finish)}" if agent in several else agent
+        groups.setdefault(finish.task, {}).setdefault(name, []).append(finish)
     for task, racers in groups.items():
-        for racer, runs in racers.items():
+        for name, runs in racers.items():
             runs.sort(key=lambda run: run.seed)
             rows.append(
                 (
                     task,
-                    racer.agent,
-                    str(racer.batch_size or "-"),
+                    name,
                     ", ".join(str(run.seed) for run in runs),
                     f"{sum(run.solved for run in runs)} of {len(runs)}",
                     ", ".join(f"{'' if run.solved else '> '}{run.steps:,}" for run in runs),
@@ -285,25 +277,27 @@ def _shown(runs: Sequence[Finish], of: Callable[[Finish], float]) -> str:
     return f"{median:.0f}" if math.isfinite(median) else f"> {statistics.median_high([of(run) for run in runs]):.0f}"
 
 
-def _compared(task: str, racers: dict[Racer, list[Finish]]) -> list[str]:
-    """Of the first agent, and of RecurrentPPO the quickest."""
-    first = next(iter(racers)).agent
-    mine = [racer for racer in racers if racer.agent == first]
-    theirs = [racer for racer in racers if racer.agent != first and racers[racer][0].is_recurrent_ppo]
-    if not theirs or racers[mine[0]][0].is_recurrent_ppo:
+def _batch_size(run: Finish) -> int | None:
+    """Transitions of a minibatch, where the agent was given a number."""
+    size: int | None = run.arguments.get("algorithm_kwargs", {}).get("batch_size")
+    return size
+
+
+def _compared(task: str, racers: dict[str, list[Finish]]) -> list[str]:
+    """Of the first agent the quickest minibatches, and of RecurrentPPO the quickest of all."""
+    first = next(iter(racers.values()))[0]
+    mine = [name for name, runs in racers.items() if runs[0].agent == first.agent]
+    theirs = [name for name, runs in racers.items() if name not in mine and runs[0].is_recurrent_ppo]
+    if not theirs or first.is_recurrent_ppo:
         return []
 
-    def order(racer: Racer) -> tuple[float, float]:
-        runs = racers[racer]
+    def order(name: str) -> tuple[float, float]:
+        runs = racers[name]
         return median_seconds(runs, lambda run: run.seconds), statistics.median([run.seconds for run in runs])
-
-    def named(racer: Racer) -> str:
-        others = any(each.agent == racer.agent and each != racer for each in racers)
-        return f"{racer.agent} with minibatches of {racer.batch_size}" if others else racer.agent
 
     quickest, best = min(mine, key=order), min(theirs, key=order)
     taken, its = order(quickest), order(best)
     if not math.isfinite(taken[0]):
-        return [f"{task}: {first} did not solve it on most seeds."]
+        return [f"{task}: {first.agent} did not solve it on most seeds."]
     ratio = f"{its[0] / taken[0]:.1f} times" if math.isfinite(its[0]) else f"more than {its[1] / taken[0]:.1f} times"
-    return [f"{task}: {named(best)}, the quickest RecurrentPPO, took {ratio} as long as {named(quickest)} (medians)."]
+    return [f"{task}: {best}, the quickest RecurrentPPO, took {ratio} as long as {quickest} (medians)."]
