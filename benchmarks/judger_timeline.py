@@ -154,17 +154,16 @@ def _heat(record: JudgerRecord) -> tuple[NDArray[np.bool_], NDArray[np.float64]]
     rows, columns = min(ROWS, -(-steps // record.shape.compression_rate)), min(COLUMNS, steps)
     column = np.arange(steps) * columns // steps
     attention = record.slot_attention.mean(axis=1)
+    within = record.shape.slot_stride * np.arange(record.shape.compression_rate)
     held, weights = np.zeros((rows, columns), np.bool_), np.zeros((rows, columns))
     for step in range(steps):
         filled = record.slot_tokens[step] >= 0
-        first = record.slot_tokens[step][filled]
+        tokens = record.slot_tokens[step][filled][:, None] + within
         # Every row that a slot's tokens touch, so that no gaps are left between those of neighbours.
-        low = first * rows // steps
-        high = (first + record.shape.compression_rate - 1).clip(max=steps - 1) * rows // steps
-        sums = np.zeros(rows)
-        for a, b, weight in zip(low, high, attention[step][filled], strict=True):
-            held[a : b + 1, column[step]] = True
-            sums[a : b + 1] += weight
+        touched = np.zeros((len(tokens), rows), np.bool_)
+        np.put_along_axis(touched, tokens.clip(max=steps - 1) * rows // steps, True, axis=1)
+        held[:, column[step]] |= touched.any(axis=0)
+        sums = attention[step][filled] @ touched
         weights[:, column[step]] = np.maximum(weights[:, column[step]], sums)
     return held, weights
 

@@ -53,7 +53,14 @@ def write_inspector(
         "firstAction": list(first_action),
         "rewards": episode.rewards,
         "thoughts": [_thought(thought, layers) for thought in episode.thoughts],
-        "layers": [{"name": f"layer {layer + 1}", "rate": episode.shapes[layer].compression_rate} for layer in layers],
+        "layers": [
+            {
+                "name": f"layer {layer + 1}",
+                "rate": episode.shapes[layer].compression_rate,
+                "stride": episode.shapes[layer].slot_stride,
+            }
+            for layer in layers
+        ],
         "recentLength": max((episode.shapes[layer].memory_length for layer in layers), default=0),
         "blocks": _blocks(episode),
         "important": _important(episode),

@@ -89,7 +89,7 @@ class JudgerRecord:
         made = left * shape.slots_per_block
         oldest = np.where(
             made > 0,
-            np.maximum(made - shape.compressed_length, 0) * shape.compression_rate,
+            shape.first_tokens(np.maximum(made - shape.compressed_length, 0)),
             np.maximum(steps - shape.memory_length, 0),
         )
         return steps - oldest
@@ -116,7 +116,8 @@ class JudgerRecord:
         """
         try:
             with np.load(path) as file:
-                shape = MemoryShape(**{field.name: int(file[field.name]) for field in fields(MemoryShape)})
+                sizes = {field.name: file[field.name].item() for field in fields(MemoryShape) if field.name in file}
+                shape = MemoryShape(**sizes)
                 arrays = {field.name: file[field.name] for field in fields(cls) if field.name != "shape"}
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(

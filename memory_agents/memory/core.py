@@ -169,8 +169,13 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
         :return: outputs, (batch, window, output_dim), the state after the window, packed and detached, and a scalar, or
             ``None`` where there is nothing to minimise
         """
-        outputs, after = self.unroll(x, state, episode_starts)
-        return outputs, self.pack_state(after), None
+        if not (self.has_loss and th.is_grad_enabled()):
+            outputs, after = self.unroll(x, state, episode_starts)
+            return outputs, self.pack_state(after), None
+        outputs, loss = self.unroll_with_loss(x, state, episode_starts)
+        with th.no_grad():
+            _, after = self.unroll(x, state, episode_starts)
+        return outputs, self.pack_state(after), loss
 
     def pack_state(self, state: S) -> S:
         """

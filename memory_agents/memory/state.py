@@ -7,6 +7,8 @@ from typing import Any, TypeVar, cast
 
 import torch as th
 
+from memory_agents.nn.tracing import is_traced
+
 S = TypeVar("S")
 
 
@@ -135,3 +137,16 @@ def batch_size(tree: Any) -> int:
     :return: the size of its first dimension
     """
     return int(next(tree_leaves(tree)).shape[0])
+
+
+def check_batch(state: Any, x: th.Tensor) -> None:
+    """
+    :param state: a state
+    :param x: inputs that go on from it, (batch, ...)
+    :raises ValueError: when it is of another number of batch entries; rows of other entries could be read in silence
+    """
+    if not is_traced() and (size := batch_size(state)) != len(x):
+        raise ValueError(
+            f"the state has {size} batch entries and the inputs have {len(x)}; give the state of as many, or "
+            f"initial_state({len(x)}) to begin with"
+        )

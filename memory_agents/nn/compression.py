@@ -27,6 +27,8 @@ class Compression(nn.Module, ABC):
     needs_usage: ClassVar[bool] = False
     #: Fewest slots of a block; with fewer it would be another compression function.
     least_slots: ClassVar[int] = 1
+    #: Whether slot i of the k of a block stands for its memories i, i + k, i + 2 k, ..., in place of neighbours.
+    interleaved: ClassVar[bool] = False
 
     def __init__(self, d_model: int, rate: int) -> None:
         super().__init__()
@@ -38,7 +40,10 @@ class Compression(nn.Module, ABC):
         :param block: memories in order of time, (..., length, d_model), the length a multiple of the rate
         :return: the memories that each slot stands for, (..., length / rate, rate, d_model)
         """
-        return neighbours(block, self.rate)
+        if not self.interleaved:
+            return neighbours(block, self.rate)
+        *batch, length, d_model = block.shape
+        return block.reshape(*batch, self.rate, length // self.rate, d_model).transpose(-3, -2)
 
     @abstractmethod
     def forward(self, block: th.Tensor, usage: th.Tensor | None = None) -> th.Tensor:
@@ -92,10 +97,7 @@ class DilatedCompression(ConvolutionCompression):
     """
 
     least_slots = 2
-
-    def groups(self, block: th.Tensor) -> th.Tensor:
-        *batch, length, d_model = block.shape
-        return block.reshape(*batch, self.rate, length // self.rate, d_model).transpose(-3, -2)
+    interleaved = True
 
 
 @compression_registry.register("max")

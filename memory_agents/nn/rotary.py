@@ -15,7 +15,8 @@ class RotaryAttention(RelativeAttention):
     """
     Attention with rotary positions (Su et al. 2021, arXiv 2104.09864, section 3.2): queries and keys are turned by
     angles that grow with their times, so that their product depends on the difference of the times alone. A key is
-    turned once, when it is made, and needs no table of positions; a compressed slot has the mean time of its memories.
+    turned once, when it is made, and needs no table of positions; a compressed slot has the mean time of its memories
+    (``"most_used"``, which keeps no times of theirs: of those that others would have made it of).
 
     :param d_model: width of inputs and outputs
     :param n_heads: number of heads

@@ -178,6 +178,8 @@ def attend_window(
     """
     floats = [x for x in (queries, position_logits, keys, values, band.bias) if x is not None]
     written_out = queries.device.type == "cpu" and not dropout and not th.compiler.is_compiling()
+    # Transformations of functions, as torch.func.grad, need operations that they know.
+    written_out = written_out and not th._C._are_functorch_transforms_active()
     if written_out and len({x.dtype for x in floats}) == 1:
         mixed: th.Tensor = WindowAttention.apply(  # type: ignore[no-untyped-call]
             queries, position_logits, keys, values, *band

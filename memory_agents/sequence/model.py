@@ -123,8 +123,7 @@ class SequenceModel(nn.Module):
         :return: what the window gives
         """
         x = self.embed(tokens)
-        state = self.initial_state(len(tokens)) if state is None else state
-        starts = th.zeros_like(tokens, dtype=th.bool) if starts is None else starts
+        state, starts = self._begun(tokens, state, starts)
         outputs, state, loss = self.core.unroll_segment(x, state, starts)
         logits: th.Tensor = self.head(self.dropout(outputs))
         return Segment(logits.float(), state, loss)
@@ -144,10 +143,19 @@ class SequenceModel(nn.Module):
         :return: the state before the window, with its choices, to be given with the same window; and the choices,
             (batch, window) each, empty where the core makes none
         """
-        state = self.initial_state(len(tokens)) if state is None else state
-        starts = th.zeros_like(tokens, dtype=th.bool) if starts is None else starts
+        state, starts = self._begun(tokens, state, starts)
         choices = self.core.choose(self.embedding(tokens), state, starts, deterministic)
         return self.core.with_choices(state, choices), choices
+
+    def _begun(self, tokens: th.Tensor, state: Any, starts: th.Tensor | None) -> tuple[Any, th.Tensor]:
+        """The state and the starts of a window, where none are given."""
+        starts = th.zeros_like(tokens, dtype=th.bool) if starts is None else starts
+        if state is not None:
+            return state, starts
+        # No gradients flow to a state: what a memory has learned to begin with gets them where it starts.
+        starts = starts.clone()
+        starts[:, :1] = True
+        return self.initial_state(len(tokens)), starts
 
     def embed(self, tokens: th.Tensor) -> th.Tensor:
         """

@@ -183,10 +183,10 @@ class LayerReference:
             tokens = [self.memory(token, m + number * b) for token in range(number * b, (number + 1) * b)]
             usage = [sum(self.weights[i]) / len(self.weights[i]) for i in range(number * b, (number + 1) * b)]
             assert self.compress is not None
-            for first, slot in zip(
-                range(number * b, (number + 1) * b, rate), compress(self.compress, rate, tokens, usage), strict=True
-            ):
-                slots.append((sum(range(first, first + rate)) / rate, slot))
+            for i, slot in enumerate(compress(self.compress, rate, tokens, usage)):
+                dilated = isinstance(self.compress, DilatedCompression)
+                inside = range(b)[i :: b // rate] if dilated else range(b)[i * rate : (i + 1) * rate]
+                slots.append((number * b + sum(inside) / rate, slot))
         return slots
 
     def step(self, hidden: th.Tensor) -> th.Tensor:

@@ -129,11 +129,12 @@ def test_decisions_are_made_once_the_slots_are_full(kwargs: dict[str, Any], seed
     th.manual_seed(seed)
     core = CompressiveMemory(3, **kwargs).eval()
     shape = core.shapes[-1]
-    per_block = shape.block_length // shape.compression_rate
+    rate, per_block = shape.compression_rate, shape.slots_per_block
     x, starts = th.randn(1, 60, 3), th.rand(1, 60) < 0.02
     _, states, choices = act(core, x, starts)
     for first, end in episodes(starts[0]):
         slots: list[int] = []
+        first_tokens: list[int] = []
         for t in range(first, end):
             e = t - first
             leaves = e >= shape.memory_length and (e - shape.memory_length) % shape.block_length == 0
@@ -145,13 +146,15 @@ def test_decisions_are_made_once_the_slots_are_full(kwargs: dict[str, Any], seed
             if keep:
                 block = (e - shape.memory_length) // shape.block_length
                 slots += range(block * per_block, (block + 1) * per_block)
+                dilated = kwargs["compression"] == "dilated"
+                first_tokens += [block * shape.block_length + i * (1 if dilated else rate) for i in range(per_block)]
             newest = slots[-shape.compressed_length :]
             judgement = states[t + 1].judgement[0]
             assert int(judgement.made) == len(slots)
             rows = [(len(slots) - len(newest) + i) % shape.compressed_length for i in range(len(newest))]
             assert judgement.numbers[0, rows].tolist() == newest
             # The oldest token that any slot stands for, or the first one of all while there are no slots.
-            oldest = newest[0] * shape.compression_rate if newest else 0
+            oldest = first_tokens[-shape.compressed_length :][0] if newest else 0
             assert int(choices.reading_distance[0, t]) == e - oldest
 
 

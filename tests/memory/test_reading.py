@@ -18,20 +18,30 @@ SIZES: dict[str, Any] = dict(
 )
 
 
-def tokens_of_slots(kept: list[int]) -> list[int]:
+def tokens_of_slots(kept: list[int], dilated: bool) -> list[int]:
     """First tokens of the slots made of these blocks, the newest N from the newest to the oldest, -1 for empty ones."""
-    first = [block * BLOCK + RATE * i for block in kept for i in range(BLOCK // RATE)]
+    first = [block * BLOCK + (i if dilated else RATE * i) for block in kept for i in range(BLOCK // RATE)]
     return (first[::-1] + N * [-1])[:N]
 
 
 @pytest.mark.parametrize("positions", list(position_registry))
 @pytest.mark.parametrize(
-    "options", [{}, {"judger": {"kind": "random"}}, {"judger": True}, {"recurrence_delay": 2}], ids=str
+    "options",
+    [
+        {},
+        {"judger": {"kind": "random"}},
+        {"judger": True},
+        {"judger": True, "compression": "dilated"},
+        {"recurrence_delay": 2},
+        {"compression": "dilated"},
+    ],
+    ids=str,
 )
 def test_weights_tell_what_the_step_reads(
     positions: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memory = CompressiveMemory(3, **SIZES, positions=positions, **options).eval()
+    dilated = options.get("compression") == "dilated"
     attended: list[tuple[th.Tensor, th.Tensor]] = []
     attend = RelativeAttention.attend_once
 
@@ -60,7 +70,7 @@ def test_weights_tell_what_the_step_reads(
             weights = th.cat([reading.slots, reading.recent], dim=1)
             assert (weights >= 0).all()
             th.testing.assert_close(weights.sum(dim=1), th.ones(2))
-            assert reading.slot_tokens.tolist() == [tokens_of_slots(blocks) for blocks in kept]
+            assert reading.slot_tokens.tolist() == [tokens_of_slots(blocks, dilated) for blocks in kept]
             assert (reading.slots[reading.slot_tokens < 0] == 0).all()
             for env in range(2):
                 e = int(token[env])

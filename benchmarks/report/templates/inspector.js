@@ -27,14 +27,14 @@ function attention(at, layer) {
   const readings = (episode.thoughts[at] || {}).a || [];
   const chosen = layer < 0 ? readings.map((_, index) => index) : [layer];
   for (const index of chosen) {
-    const rate = episode.layers[index].rate, share = 1 / (1000 * chosen.length);
+    const { rate, stride } = episode.layers[index], share = 1 / (1000 * chosen.length);
     readings[index].r.forEach((weight, distance) => {
       recent[at - distance] += weight * share;
     });
     for (const [first, weight] of readings[index].s) {
-      const end = Math.min(first + rate, last);
-      for (let token = first; token < end; token++) slots[token] += (weight * share) / (end - first);
-      items.push({ from: first, to: end - 1, weight: weight * share, slot: true });
+      const tokens = Array.from({ length: rate }, (_, number) => first + number * stride).filter((token) => token < last);
+      for (const token of tokens) slots[token] += (weight * share) / tokens.length;
+      items.push({ from: first, to: tokens[tokens.length - 1], weight: weight * share, slot: true });
     }
   }
   recent.forEach((weight, token) => {

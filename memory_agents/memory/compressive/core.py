@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch as th
 from torch import nn
@@ -20,7 +20,7 @@ from memory_agents.memory.compressive.reading import Reading, read_off
 from memory_agents.memory.compressive.shape import MemoryShape, memory_shapes
 from memory_agents.memory.compressive.window_layout import WindowLayout, token_numbers
 from memory_agents.memory.core import MemoryCore, memory_registry
-from memory_agents.memory.state import per_entry, tree_clone, tree_leaves, tree_map
+from memory_agents.memory.state import check_batch, per_entry, tree_clone, tree_leaves, tree_map
 from memory_agents.nn import CompressionLoss, GatedBlock, compression_loss_registry, compression_registry
 from memory_agents.nn.arguments import check_flags, check_integers
 from memory_agents.nn.evaluating import evaluating
@@ -162,8 +162,8 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             if compression_loss is not None
         )
         self.norm = nn.LayerNorm(d_model) if final_norm else nn.Identity()
-        #: the layers, from the inputs to the outputs
-        self.layers = self._make_layers()
+        self._known_layers = self._make_layers()
+        self._parts_of_layers = self._parts()
 
     @property
     def is_told(self) -> bool:
@@ -177,17 +177,27 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     def has_loss(self) -> bool:
         return len(self.compression_losses) > 0
 
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, from the inputs to the outputs, of the modules that there are now."""
+        # Replaced ones must not go on computing; what a compiler makes must not change what is kept.
+        if not th.compiler.is_compiling() and (parts := self._parts()) != self._parts_of_layers:
+            self._known_layers, self._parts_of_layers = self._make_layers(), parts
+        return self._known_layers
+
+    def _parts(self) -> list[nn.Module]:
+        return [*self.blocks, *self.compressions, *self.compression_losses]
+
     def _make_layers(self) -> list[Layer]:
         compressors = iter(self._compressors)
         return [
             Layer(
                 shape,
-                block,
+                cast(GatedBlock, block),
                 next(compressors) if shape.compressed_length else None,
                 self.recurrence_delay or 0 if shape.memory_length else 0,
             )
             for shape, block in zip(self.shapes, self.blocks, strict=True)
-            if isinstance(block, GatedBlock)
         ]
 
     @property
@@ -243,6 +253,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
     ) -> tuple[CompressiveState, dict[MemoryShape, StepLayout], tuple[th.Tensor, ...], list[th.Tensor]]:
         """A step up to where blocks leave: state, layouts, what the judge is told, inputs of the layers, the output."""
+        check_batch(state, x)
         if not state.layers[0].cache:
             state = self.unpack_state(state)
         if is_traced():
@@ -393,6 +404,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
     ) -> tuple[dict[MemoryShape, WindowLayout], list[LayerWindow]]:
         """The window's layout for each shape of memory, and what every layer gives."""
+        check_batch(state, x)
         layouts = {
             shape: WindowLayout(shape, state.steps, episode_starts, *state.judgement) for shape in set(self.shapes)
         }

@@ -129,7 +129,7 @@ class Judging:
         """
         n = self.shape.compressed_length
         oldest = numbers.gather(1, (made - made.clamp_max(n)) % n)
-        first = th.where(made > 0, oldest * self.shape.compression_rate, tokens - self.shape.memory_length)
+        first = th.where(made > 0, self.shape.first_tokens(oldest), tokens - self.shape.memory_length)
         return tokens - first.clamp_min(0)
 
     def leaving_steps(self, tokens: th.Tensor) -> list[int]:

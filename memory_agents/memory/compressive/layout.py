@@ -42,6 +42,8 @@ class StateLayout:
             made, numbers = judgement.made[:, None], judgement.numbers
         #: whether the episode has written a row, (batch, K)
         self.written = th.cat([slots < made, rows < seen], dim=1)
+        #: numbers of the slots, (batch, N); meant for written rows alone
+        self.numbers = numbers
         tokens = seen - 1 - (seen - 1 - rows) % ring
         #: when its content was, in tokens, (batch, K); meant for written rows alone
         self.times = th.cat([shape.slot_times(numbers), tokens.double()], dim=1) if n else tokens

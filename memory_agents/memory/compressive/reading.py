@@ -17,7 +17,9 @@ class Reading(NamedTuple):
     has 0.
 
     :param slots: weights of the compressed slots from the newest to the oldest, (batch, N)
-    :param slot_tokens: number of the first token that each of them stands for, -1 where it is empty, (batch, N) int64
+    :param slot_tokens: number of the first token that each of them stands for, -1 where it is empty, (batch, N) int64;
+        with ``compression="most_used"``, which keeps some tokens of a block and not their numbers, as if it kept as
+        many in a row for each as others do
     :param recent: weights of the recent memory by distance, the step's token itself first, (batch, M + 1)
     """
 
@@ -39,6 +41,5 @@ def read_off(weights: th.Tensor, shape: MemoryShape, layout: StepLayout, judgeme
     weights = weights.gather(1, by_row)
     recent, slots = weights[:, : shape.ring_length], weights[:, shape.ring_length :]
     state = StateLayout(shape, tokens, *judgement)
-    middle = (shape.compression_rate - 1) / 2
-    first = th.where(state.written[:, :n], state.times[:, :n] - middle, -1).long()
+    first = th.where(state.written[:, :n], shape.first_tokens(state.numbers), -1)
     return Reading(slots, first.gather(1, by_row[:, shape.ring_length :]) if n else first, recent)

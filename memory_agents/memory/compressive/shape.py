@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch as th
 
 from memory_agents.nn import compression_registry
 from memory_agents.nn.arguments import check_integers
+
+#: Integers: a tensor, or an array of NumPy.
+Numbers = TypeVar("Numbers", bound=Any)
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class MemoryShape:
     :param compressed_length: N, slots of compressed memory; 0 for none
     :param compression_rate: c, tokens per slot
     :param block_length: B, tokens that leave the recent memory together
+    :param interleaved: whether slot i of the k of a block stands for its tokens i, i + k, i + 2 k, ..., in place of c
+        tokens in a row
     :raises ValueError: when the sizes do not fit together
     """
 
@@ -27,6 +33,7 @@ class MemoryShape:
     compressed_length: int
     compression_rate: int
     block_length: int
+    interleaved: bool = False
 
     def __post_init__(self) -> None:
         m, n, c, b = self.memory_length, self.compressed_length, self.compression_rate, self.block_length
@@ -77,12 +84,27 @@ class MemoryShape:
         """
         return (tokens - (self.memory_length - self.block_length + 1)).clamp_min(0) // self.block_length
 
+    @property
+    def slot_stride(self) -> int:
+        """Tokens from one that a slot stands for to the next."""
+        return self.slots_per_block if self.interleaved else 1
+
+    def first_tokens(self, numbers: Numbers) -> Numbers:
+        """
+        :param numbers: numbers of slots, any shape
+        :return: the number of the first token that each stands for
+        """
+        first: Numbers = numbers * self.compression_rate
+        if self.interleaved:
+            first = numbers // self.slots_per_block * self.block_length + numbers % self.slots_per_block
+        return first
+
     def slot_times(self, numbers: th.Tensor) -> th.Tensor:
         """
         :param numbers: numbers of slots, any shape
-        :return: the mean number of the tokens that each stands for, in the order of both, float64
+        :return: the mean number of the tokens that each stands for, float64
         """
-        return numbers.double() * self.compression_rate + (self.compression_rate - 1) / 2
+        return self.first_tokens(numbers).double() + self.slot_stride * (self.compression_rate - 1) / 2
 
     def block_leaves(self, tokens: th.Tensor) -> th.Tensor:
         """
@@ -113,14 +135,17 @@ def memory_shapes(
     :return: sizes of the memories of every layer
     :raises ValueError: when they do not fit together
     """
-    least_block = compression_rate * getattr(compression_registry[compression], "least_slots", 1)
+    function = compression_registry[compression]
+    least_block = compression_rate * getattr(function, "least_slots", 1)
+    interleaved = getattr(function, "interleaved", False)
     pairs = zip(
         _per_layer("memory_length", memory_length, n_layers),
         _per_layer("compressed_length", compressed_length, n_layers),
         strict=True,
     )
     shapes = tuple(
-        MemoryShape(m, n, compression_rate, _block_length(block_length, m, n, least_block)) for m, n in pairs
+        MemoryShape(m, n, compression_rate, _block_length(block_length, m, n, least_block), interleaved)
+        for m, n in pairs
     )
     for shape in shapes:
         if shape.compressed_length and shape.block_length < least_block:

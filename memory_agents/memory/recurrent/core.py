@@ -11,7 +11,7 @@ from torch import nn
 from memory_agents.memory.core import MemoryCore, memory_registry
 from memory_agents.memory.recurrent.layers import GRULayer, LayerState, LSTMLayer, RecurrentLayer
 from memory_agents.memory.recurrent.segments import Segments
-from memory_agents.memory.state import tree_map
+from memory_agents.memory.state import check_batch, tree_map
 from memory_agents.nn.arguments import check_integers
 
 
@@ -78,6 +78,7 @@ class RecurrentMemory(MemoryCore[S]):
 
     @th.no_grad()
     def step_(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> tuple[th.Tensor, S]:
+        check_batch(state, x)
         starts = episode_starts[:, None, None]
         parts = [part.masked_fill(starts, 0) for part in state]
         after: list[LayerState] = []
@@ -108,6 +109,7 @@ class RecurrentMemory(MemoryCore[S]):
 
     def _unroll(self, x: th.Tensor, state: S, segments: Segments) -> list[list[th.Tensor]]:
         """Per layer its outputs, segment beside segment."""
+        check_batch(state, x)
         pieces = segments.split(x)
         outputs = []
         for number, layer in enumerate(self._layers):

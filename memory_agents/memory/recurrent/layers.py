@@ -91,10 +91,12 @@ class LSTMLayer(RecurrentLayer):
         # The kernel tells the cell only at the end of a sequence, where shorter segments have run on. But the gates
         # follow from the outputs, and with them known c' = f c + i g is a sum over products of forget gates.
         hidden, cell = state
-        starts = episode_starts[:, :, None]
+        x, y, starts = x.to(cell.dtype), y.to(cell.dtype), episode_starts[:, :, None]
         w_x, w_h, b_x, b_h = _weights(self.kernel)
         before = th.cat([hidden[:, None], y[:, :-1]], dim=1).masked_fill(starts, 0)
-        i, f, g, _ = (F.linear(x, w_x, b_x) + F.linear(before, w_h, b_h)).chunk(4, dim=-1)
+        # Products of hundreds of gates: whatever format autocast asks for, they need all digits.
+        with th.autocast(x.device.type, enabled=False):
+            i, f, g, _ = (F.linear(x, w_x, b_x) + F.linear(before, w_h, b_h)).chunk(4, dim=-1)
         forget = th.sigmoid(f).masked_fill(starts, 0)
         kept = th.cat([forget, th.ones_like(forget[:, :1])], dim=1).flip(1).cumprod(1).flip(1)
         written = th.sigmoid(i) * th.tanh(g)

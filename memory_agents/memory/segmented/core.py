@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch as th
 import torch.nn.functional as F
 from torch.utils.checkpoint import checkpoint
@@ -10,7 +12,8 @@ from memory_agents.memory.segmented.layers import SegmentLayers
 from memory_agents.memory.segmented.layout import Round, WindowLayout
 from memory_agents.memory.segmented.state import Segment, SegmentedState
 from memory_agents.memory.segmented.view import TokenView
-from memory_agents.memory.state import per_entry, tree_clone, tree_leaves, tree_map, tree_select
+from memory_agents.memory.state import check_batch, per_entry, tree_clone, tree_leaves, tree_map, tree_select
+from memory_agents.nn.evaluating import evaluating
 from memory_agents.nn.tracing import is_traced
 
 
@@ -39,7 +42,7 @@ class SegmentedMemory(SegmentLayers):
         """The state of one batch entry before the first step of an episode."""
         # Without gradients, too, a view of a parameter asks for them.
         memory = self.initial_memory().detach().expand(self.row_multiple, -1, -1)
-        caches = [(keys[:1], values[:1]) for keys, values in self.memory_keys(memory)]
+        caches = [(keys[:1], values[:1]) for keys, values in self._acting_keys(memory)]
         tokens = (0, 0, 0, self.n_rows)
         recent = memory.new_zeros(1, self.n_rows, self.output_dim)
         return SegmentedState(
@@ -50,6 +53,11 @@ class SegmentedMemory(SegmentLayers):
             tuple(F.pad(values, tokens) for _, values in caches),
         )
 
+    def _acting_keys(self, memory: th.Tensor) -> list[tuple[th.Tensor, th.Tensor]]:
+        """Keys and values of memories for acting, which drops nothing, whatever mode this is in."""
+        with evaluating(self) if self.training and not is_traced() else nullcontext():
+            return self.memory_keys(memory)
+
     def pack_state(self, state: SegmentedState) -> SegmentedState:
         return state._replace(keys=(), values=())
 
@@ -59,7 +67,7 @@ class SegmentedMemory(SegmentLayers):
         used = self.xl_memory + state.steps[:, None] % self.segment_length
         unwritten = (row >= used) | ((row < self.xl_memory) & (state.steps[:, None] < self.segment_length))
         keys, values = [], []
-        for layer, (memory_keys, memory_values) in enumerate(self.memory_keys(state.memory)):
+        for layer, (memory_keys, memory_values) in enumerate(self._acting_keys(state.memory)):
             token_keys, token_values = self.token_keys(layer, state.recent[layer])
             keys.append(th.cat([memory_keys, token_keys.masked_fill(unwritten[:, None, :, None], 0)], dim=2))
             values.append(th.cat([memory_values, token_values.masked_fill(unwritten[:, None, :, None], 0)], dim=2))
@@ -69,6 +77,7 @@ class SegmentedMemory(SegmentLayers):
 
     @th.no_grad()
     def step_(self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor) -> tuple[th.Tensor, SegmentedState]:
+        check_batch(state, x)
         if not state.keys:
             state = self.unpack_state(state)
         if is_traced():
@@ -145,6 +154,7 @@ class SegmentedMemory(SegmentLayers):
         self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor, final: SegmentedState | None
     ) -> th.Tensor:
         """Outputs; the state after the window is written over ``final``."""
+        check_batch(state, x)
         layout = WindowLayout(self.segment_length, state.steps, episode_starts, self.row_multiple)
         tokens: th.Tensor = self.input(x).flatten(0, 1).to(x.dtype)
         begins = ~layout.continuing[:, None, None]
