@@ -131,6 +131,21 @@ class _Inspection:
         rest, state = self.learn(self.x[:, cut:], self.starts[:, cut:], state)
         self.same(rest, learned[:, cut:], "a window can be cut in two, but outputs of unroll() differ then")
         self.same_states(state, acted_state, "a window can be cut in two, but states after unroll() differ then")
+        self.all_ways_of_learning_agree()
+
+    def all_ways_of_learning_agree(self) -> None:
+        (y, after), core = self.runs["unroll"], self.core
+        window = self.x, core.initial_state(BATCH), self.starts
+        segment, state, _ = core.unroll_segment(*window)
+        outputs = {
+            "unroll_outputs": core.unroll_outputs(*window),
+            "unroll_with_loss": core.unroll_with_loss(*window)[0],
+            "unroll_segment": segment,
+        }
+        law = "all ways of learning agree, but {}() and unroll() differ"
+        for method, found in outputs.items():
+            self.same(found, y, law.format(f"outputs of {method}"))
+        self.same_states(state, after, law.format("states after unroll_segment"))
 
     def an_episode_start_forgets(self) -> None:
         start, starts = self.steps // 2, self.none[:1].clone()

@@ -178,6 +178,22 @@ class Growing(Leaky):
         return {**state, "seen": state["seen"][:, :0]}
 
 
+class OtherOutputs(Leaky):
+    def unroll_outputs(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> th.Tensor:
+        return 1.01 * super().unroll_outputs(x, state, episode_starts)
+
+
+class OtherLoss(Leaky):
+    def unroll_with_loss(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        outputs = self.unroll_outputs(x, state, episode_starts)
+        return outputs + 0.01, outputs.mean()
+
+
+class OtherSegments(Leaky):
+    def unroll_segment(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any, None]:
+        return self.unroll_outputs(x, state, episode_starts), self.initial_state(len(x)), None
+
+
 @pytest.mark.parametrize(
     ("core", "error", "complaint"),
     [
@@ -198,6 +214,9 @@ class Growing(Leaky):
             AssertionError,
             r"states after step\(\) and unroll\(\) differ \(largest difference 0.01",
         ),
+        (OtherOutputs, AssertionError, r"outputs of unroll_outputs\(\) and unroll\(\) differ"),
+        (OtherLoss, AssertionError, r"outputs of unroll_with_loss\(\) and unroll\(\) differ"),
+        (OtherSegments, AssertionError, r"states after unroll_segment\(\) and unroll\(\) differ"),
         (OnlyWholeWindows, AssertionError, r"a window can be cut in two, but outputs of unroll\(\) differ then"),
         (NeverForgetting, AssertionError, r"at an episode start everything before it is forgotten, but step\(\) remem"),
         (ForgettingOnlyTheFirst, AssertionError, r"nothing crosses .* to another, but with step\(\) something does"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.memory import reference
 from tests.memory.strategies import compressive_kwargs, run_steps
 
 SMALL: dict[str, Any] = dict(memory_length=6, compressed_length=4, compression_rate=2, d_model=8, n_heads=2)
+LOSSY: dict[str, Any] = dict(**SMALL, compression_loss="autoencoding", compression_gradient="both")
 
 
 @given(kwargs=compressive_kwargs(every=True), seed=st.integers(0, 2**16), steps=st.integers(1, 24))
@@ -31,6 +33,38 @@ def test_step_and_unroll_equal_the_reference(kwargs: dict[str, Any], seed: int, 
         learned, _ = core.unroll(x, core.initial_state(1), starts)
     th.testing.assert_close(acted, expected, atol=1e-9, rtol=1e-9)
     th.testing.assert_close(learned, expected, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("compression", ["convolution", "dilated", "max"])
+def test_turned_keys_of_slots_have_the_times_of_what_they_stand_for(compression: str) -> None:
+    kwargs: dict[str, Any] = {**SMALL, "memory_length": 9, "compressed_length": 7, "compression_rate": 3}
+    th.manual_seed(0)
+    core = CompressiveMemory(3, **kwargs, block_length=9, compression=compression, positions="rotary").double()
+    x, starts = th.randn(1, 50, 3).double(), th.zeros(1, 50, dtype=th.bool)
+    with th.no_grad():
+        expected = reference.run(core, x[0], starts[0])[None]
+    th.testing.assert_close(core.unroll_outputs(x, core.initial_state(1), starts), expected, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("part", ["blocks", "compressions", "compression_losses"])
+def test_modules_can_be_replaced(part: str) -> None:
+    core, x, starts = CompressiveMemory(3, **LOSSY), th.randn(2, 30, 3), th.zeros(2, 30, dtype=th.bool)
+
+    def found() -> tuple[th.Tensor, th.Tensor]:
+        y, loss = core.unroll_with_loss(x, core.initial_state(2), starts)
+        assert loss is not None
+        return y, loss
+
+    before = found()
+    modules = getattr(core, part)
+    modules[0] = deepcopy(modules[0])
+    assert all(map(th.equal, found(), before))
+    for parameter in modules[0].parameters():
+        parameter.data.add_(0.1)
+    assert not all(map(th.equal, found(), before))
+    outputs, loss = found()
+    (outputs.sum() + loss).backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is not None for parameter in modules[0].parameters())
 
 
 def influence(core: CompressiveMemory, steps: int) -> list[bool]:

@@ -243,6 +243,32 @@ def test_packed_states_unpack_to_themselves(name: str) -> None:
 
 
 @every_core
+def test_functions_of_parameters_can_be_transformed(name: str) -> None:
+    """As by those who learn to learn."""
+    th.manual_seed(0)
+    core = make_memory(name, 3, {}).double()
+    x, starts = th.randn(2, 12, 3).double(), th.zeros(2, 12, dtype=th.bool)
+
+    class Unrolled(th.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.core = core
+
+        def forward(self) -> th.Tensor:
+            return core.unroll_outputs(x, core.initial_state(2), starts).square().sum()
+
+    def loss(parameters: dict[str, th.Tensor]) -> th.Tensor:
+        found: th.Tensor = th.func.functional_call(unrolled, parameters, ())
+        return found
+
+    unrolled = Unrolled()
+    parameters: dict[str, th.Tensor] = dict(unrolled.named_parameters())
+    expected = th.autograd.grad(unrolled(), list(parameters.values()), allow_unused=True, materialize_grads=True)
+    for found, gradient in zip(th.func.grad(loss)(parameters).values(), expected, strict=True):
+        th.testing.assert_close(found, gradient)
+
+
+@every_core
 def test_acting_costs_the_same_for_ever(name: str) -> None:
     """The state is as large at step 3,000 as at step 0, and a step calls as many operations."""
     core = make_memory(name, 3, {})

@@ -196,6 +196,18 @@ def test_kernels_are_asked_to(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert met == ["cpu", "done"] * (len(met) // 2) != []
 
 
+def test_the_cell_after_a_window_has_all_digits_whatever_products_have() -> None:
+    th.manual_seed(0)
+    layer = layers.LSTMLayer(3, 8)
+    list(layer.kernel.parameters())[2].data[8:16] = 6.0  # forgets next to nothing, so that differences add up
+    x, state, starts = th.randn(2, 200, 3), (th.randn(2, 8), th.randn(2, 8)), th.zeros(2, 200, dtype=th.bool)
+    y = layer.sequence(x.transpose(0, 1), state).transpose(0, 1)
+    _, exact = layer.final_state(x, y, state, starts)
+    with th.autocast("cpu", th.bfloat16):
+        _, cell = layer.final_state(x, y, state, starts)
+    th.testing.assert_close(cell, exact, atol=1e-5, rtol=1e-5)
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not th.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("name", ["lstm", "gru"])

@@ -11,7 +11,7 @@ import torch as th
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory_agents.memory import RecurrentTransformerMemory
+from memory_agents.memory import RecurrentTransformerMemory, tree_leaves
 from memory_agents.memory.segmented.layout import WindowLayout
 from memory_agents.nn import GatedBlock, LearnedPositionAttention, SinusoidalAttention, gate_registry
 from tests.memory.reference import run_block, sinusoid
@@ -312,6 +312,16 @@ def test_dropout_is_for_training_alone() -> None:
     assert th.equal(core.unroll_outputs(x, state, starts), y)
     core.train()
     assert not th.allclose(core.unroll_outputs(x, state, starts), y, atol=1e-3)
+
+
+def test_what_acting_begins_with_drops_nothing_in_training_mode_either() -> None:
+    core, x, starts = make(dropout=0.5, n_layers=2), th.randn(1, 12, 3), no_starts(1, 12)
+    _, state = core.unroll(x, core.initial_state(1), starts)
+    states = core.initial_state(1), core.unpack_state(core.pack_state(state))
+    core.train()
+    again = core.initial_state(1), core.unpack_state(core.pack_state(state))
+    assert core.training
+    assert all(map(th.equal, tree_leaves(states), tree_leaves(again)))
 
 
 @pytest.mark.parametrize("kwargs", [dict(dropout=0.5), dict(dropout=0.5, bptt_depth=2)])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch as th
 
-from memory_agents.memory import memory_registry, tree_leaves
+from memory_agents.memory import GRUMemory, memory_registry, tree_leaves
 from memory_agents.sequence import SequenceBatch, SequenceModel, evaluate
 
 #: Sizes at which every core is quick, and whose windows cut segments and blocks in two.
@@ -124,6 +124,57 @@ def test_the_cores_own_loss_comes_through() -> None:
     assert loss is not None
     assert loss.item() > 0
     assert make().segment(tokens()).loss is None
+
+
+class Tidy(GRUMemory):
+    """With a loss of its own, and nothing said of segments."""
+
+    has_loss = True
+
+    def unroll_with_loss(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, th.Tensor]:
+        outputs = self.unroll_outputs(x, state, episode_starts)
+        return outputs, outputs.square().mean()
+
+
+def test_the_own_loss_of_a_core_of_ones_own_comes_through() -> None:
+    model, x = SequenceModel(7, Tidy, dict(hidden_size=12)), tokens()
+    segment = model.segment(x)
+    assert segment.loss is not None
+    (gradient,) = th.autograd.grad(segment.loss, model.embedding.weight)
+    assert gradient.any()
+    plain = SequenceModel(7, "gru", dict(hidden_size=12))
+    plain.load_state_dict(model.state_dict())
+    logits, state = plain(x)
+    assert th.equal(segment.logits, logits)
+    assert all(map(th.equal, tree_leaves(segment.state), tree_leaves(state)))
+    with th.no_grad():
+        assert model.segment(x).loss is None
+
+
+@pytest.mark.parametrize("name", ["rmt", "block_recurrent"])
+def test_the_initial_memory_learns_from_the_first_window(name: str) -> None:
+    model, whole = make(name), tokens()
+    logits, state = model(whole)
+    logits.square().sum().backward()
+    gradient = dict(model.core.named_parameters())["initial_table"].grad
+    assert gradient is not None
+    assert gradient.any()
+    starts = th.zeros_like(whole, dtype=th.bool)
+    model(whole, state, starts)
+    model(whole, None, starts)
+    assert not starts.any()
+
+
+@EVERY_CORE
+@pytest.mark.parametrize("rows", [1, 4])
+def test_states_of_another_batch_are_refused(name: str, rows: int) -> None:
+    model = make(name)
+    _, state = model(tokens(rows))
+    complaint = f"the state has {rows} batch entries and the inputs have 2; give the state of as many"
+    with pytest.raises(ValueError, match=complaint):
+        model(tokens(2), state)
+    with pytest.raises(ValueError, match=complaint):
+        model.core.step(th.randn(2, 10), model.core.unpack_state(state), th.zeros(2, dtype=th.bool))
 
 
 @pytest.mark.parametrize(
