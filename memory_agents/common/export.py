@@ -43,7 +43,8 @@ class ActingStep(nn.Module):
         them to the logits
     :param vec_normalize: statistics with which observations are normalised first
     :raises TypeError: when the policy has no memory of this library
-    :raises ValueError: when an output is unknown, or the memory draws its choices
+    :raises ValueError: when an output is unknown, the memory draws its choices, or what is normalised is not what the
+        policy reads
     """
 
     def __init__(
@@ -77,7 +78,13 @@ class ActingStep(nn.Module):
                 # What is not normalised reaches the policy as it takes it, images channels first.
                 keys = self.vec_normalize.norm_obs_keys or ()
                 taken: Any = policy.observation_space
-                raw = spaces.Dict({key: raw[key] if key in keys else taken[key] for key in taken})
+                raw = spaces.Dict({key: raw[key] if key in keys else taken[key] for key in taken if key in raw.spaces})
+            if _form(raw) != _form(policy.observation_space):
+                raise ValueError(
+                    f"vec_normalize normalises observations of {raw}, but the policy reads {policy.observation_space}: "
+                    "another wrapper stands around VecNormalize. Put VecNormalize around that one, or export without "
+                    "vec_normalize and normalise observations yourself"
+                )
             self.observation_space = raw
         if isinstance(self.observation_space, spaces.Dict):
             self.keys: tuple[str, ...] = tuple(self.observation_space)
@@ -251,6 +258,11 @@ def export_onnx(
     path = Path(path)
     program.save(path)
     return path
+
+
+def _form(space: spaces.Space[Any]) -> Any:
+    """Shapes, by names of the entries."""
+    return {key: _form(part) for key, part in space.items()} if isinstance(space, spaces.Dict) else space.shape
 
 
 def _step(agent: BaseAlgorithm | BasePolicy, outputs: Sequence[str], vec_normalize: VecNormalize | None) -> ActingStep:

@@ -110,12 +110,12 @@ class JudgerTraining:
         for _, _, judge in self.judges:
             judge.warming_up.fill_(warmup > 0)
 
-    def begin_rollout(self, num_timesteps: int) -> None:
+    def begin_rollout(self, collected: int) -> None:
         """
-        :param num_timesteps: environment steps so far; the judgers begin to judge once the warm-up is over, and do not
-            stop where another ``learn()`` counts steps from 0
+        :param collected: environment steps so far, of all calls of ``learn()``; the judgers begin to judge once the
+            warm-up is over
         """
-        if num_timesteps >= self.warmup:
+        if collected >= self.warmup:
             for _, _, judge in self.judges:
                 judge.warming_up.fill_(False)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +13,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 from stable_baselines3.common.preprocessing import get_obs_shape
 from stable_baselines3.common.type_aliases import GymEnv, PyTorchObs
-from stable_baselines3.common.vec_env import VecEnv, unwrap_vec_normalize
+from stable_baselines3.common.vec_env import VecEnv, VecNormalize, unwrap_vec_normalize
 from stable_baselines3.common.vec_env.patch_gym import _patch_env
 
 #: Between the names of a nested entry. A dot would not do: networks of PyTorch refuse it in names.
@@ -165,6 +166,28 @@ def check_replayable(env: VecEnv) -> None:
             "everything else, as VecNormalize(VecTransposeImage(venv)), and with norm_obs_keys=['observation'] where "
             "actions are part of observations"
         )
+
+
+def original_next_observations(normalize: VecNormalize, dones: np.ndarray, infos: Sequence[dict[str, Any]]) -> Any:
+    """
+    What followed the latest step, as it was before it was normalised. Stable-Baselines3's algorithms would put the last
+    observation of an episode into an array of its own type while it is still normalised, which leaves nothing of
+    integers, and none where an observation is a single number.
+
+    :param normalize: the environments
+    :param dones: whether an episode ended with the step, (n_envs,)
+    :param infos: of the step
+    :return: observations, (n_envs, ...): the last of the episode where it ended, not the first of the next
+    """
+    found = deepcopy(normalize.get_original_obs())
+    for env, (done, info) in enumerate(zip(dones, infos, strict=True)):
+        if not done or info.get("terminal_observation") is None:
+            continue
+        last: Any = normalize.unnormalize_obs(info["terminal_observation"])
+        pairs = [(found[key], last[key]) for key in found] if isinstance(found, dict) else [(found, last)]
+        for array, entry in pairs:
+            array[env] = np.rint(entry) if np.issubdtype(array.dtype, np.integer) else entry
+    return found
 
 
 def _entries(observation: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:

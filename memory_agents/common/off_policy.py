@@ -21,7 +21,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from memory_agents.common.collecting import collecting
 from memory_agents.common.defaults import DEFAULT_REPLAY_WINDOWS, default_train_freq
-from memory_agents.common.observations import check_replayable, readable
+from memory_agents.common.observations import check_replayable, original_next_observations, readable
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.replay_buffers import SequenceDictReplayBuffer, SequenceReplayBuffer, least_windows
 from memory_agents.common.rewards import check_rewards
@@ -180,12 +180,13 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
     def load_replay_buffer(self, path: str | Path | BufferedIOBase, truncate_last_traj: bool = True) -> None:
         """
         Replay from here on what was saved by ``save_replay_buffer``, of this agent or of one with an equal memory. It
-        is read with this agent's ``burn_in``, ``n_steps`` and ``gamma``.
+        is read with this agent's ``burn_in``, ``n_steps`` and ``gamma``. The environments begin new episodes when
+        learning goes on, since what is collected next does not follow from what was loaded.
 
         :param path: the file
         :param truncate_last_traj: not used
-        :raises ValueError: when it was saved by an agent with another memory, other windows, or in another number of
-            environments, or is too short for ``burn_in``
+        :raises ValueError: when it was saved by an agent with another memory, other windows or other spaces, or in
+            another number of environments, or is too short for ``burn_in``
         """
         before = self.replay_buffer
         super().load_replay_buffer(path, truncate_last_traj)
@@ -194,6 +195,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         except ValueError:
             self.replay_buffer = before
             raise
+        self._last_obs = None
 
     def _check_replay_buffer(self, buffer: ReplayBuffer) -> None:
         if not isinstance(buffer, SequenceReplayBuffer):
@@ -205,6 +207,13 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
                 raise ValueError(
                     f"path holds transitions of an agent with {name}={theirs!r}, but this one has {name}={mine!r}; "
                     f"{mend}, or collect anew"
+                )
+        for name in ("observation_space", "action_space"):
+            mine, theirs = getattr(self, name), getattr(buffer, name)
+            if mine != theirs:
+                raise ValueError(
+                    f"path holds transitions of another {name}, {theirs}, than this agent's, {mine}; make the agent "
+                    "with the same environment, or collect anew"
                 )
         self._check_burn_in(buffer)
         if not buffer.holds_states_like(self.policy.pack_state(self.policy.initial_state(self.n_envs))):
@@ -315,7 +324,14 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
         infos: list[dict[str, Any]],
     ) -> None:
         check_rewards(reward)
-        super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+        normalize = self._vec_normalize_env
+        if normalize is None:
+            super()._store_transition(replay_buffer, buffer_action, new_obs, reward, dones, infos)
+        else:
+            original: Any = self._last_original_obs
+            next_obs = original_next_observations(normalize, dones, infos)
+            replay_buffer.add(original, next_obs, buffer_action, normalize.get_original_reward(), dones, infos)
+            self._last_obs, self._last_original_obs = new_obs, normalize.get_original_obs()
         self._last_episode_starts = dones
 
     def predict(

@@ -75,6 +75,8 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
     judger_training: JudgerTraining | None = None
     _memory_state: PolicyState | None = None
     _steps: RolloutSteps | None = None
+    #: environment steps of all calls of ``learn()``, each of which may count from 0
+    _collected = 0
 
     def __init__(
         self,
@@ -199,7 +201,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         self.policy.set_training_mode(False)
         rollout_buffer.reset()
         if self.judger_training is not None:
-            self.judger_training.begin_rollout(self.num_timesteps)
+            self.judger_training.begin_rollout(self._collected)
         if self.use_sde:
             self.policy.reset_noise(env.num_envs)
         state = self._memory_state
@@ -230,6 +232,7 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
             rewards = rewards.astype(np.float32)
             self._memory_state = state
             self.num_timesteps += env.num_envs
+            self._collected += env.num_envs
 
             callback.update_locals(locals())
             if not callback.on_step():

@@ -62,20 +62,25 @@ class OnnxAgent:
             before is then forgotten
         :return: the action, as the environment takes it
         :raises ValueError: when observations are not of the shape that the agent reads, or are of another number of
-            environments than before
+            environments than before, or than it was exported for
         """
         inputs, vectorized = self._inputs(observation)
-        n_envs = len(next(iter(inputs.values())))
-        starts = np.broadcast_to(np.asarray(episode_start, dtype=bool).reshape(-1), n_envs)
-        if self.state is None:
-            self.state, starts = self.initial_state(n_envs), np.ones(n_envs, dtype=bool)
-        n_before = len(next(iter(self.state.values())))
+        n_envs, exported = len(next(iter(inputs.values()))), self.metadata["n_envs"]
+        if exported not in (None, n_envs):
+            raise ValueError(
+                f"observation is of {n_envs} environments, but the agent was exported for {exported}; give as many, or "
+                "export it without n_envs"
+            )
+        starts, state = np.broadcast_to(np.asarray(episode_start, dtype=bool).reshape(-1), n_envs), self.state
+        if state is None:
+            state, starts = self.initial_state(n_envs), np.ones(n_envs, dtype=bool)
+        n_before = len(next(iter(state.values())))
         if n_before != n_envs:
             raise ValueError(
                 f"observation is of {n_envs} environments, the memory of {n_before}; call reset() when their number "
                 "changes"
             )
-        told, self.state = self.step(inputs, self.state, starts)
+        told, self.state = self.step(inputs, state, starts)
         self.outputs = told if vectorized else {name: value[0] for name, value in told.items()}
         return self.outputs["action"]
 

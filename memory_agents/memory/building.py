@@ -41,4 +41,5 @@ def make_memory(
                 raise TypeError(
                     f"memory_kwargs has {name!r}, which {cls.__name__} does not know; known: {', '.join(known)}"
                 )
-    return cls(input_dim, **memory_kwargs)
+    # Of some spaces Stable-Baselines3 makes a number of NumPy.
+    return cls(int(input_dim), **memory_kwargs)

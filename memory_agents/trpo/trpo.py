@@ -92,6 +92,11 @@ class TRPO(MemoryOnPolicyAlgorithm, sb3_contrib.TRPO):
                 "compression_gradient='both' lets a loss move what actions depend on, and TRPO moves that within its "
                 "trust region only; use compression_gradient='auxiliary', or another algorithm"
             )
+        if self.policy.learning_mode.compiled:
+            raise ValueError(
+                "policy_kwargs has compile=True, but TRPO needs derivatives of derivatives, and compiled programs have "
+                "none; use compile=False"
+            )
         if any(dropout_of(module) for module in self.policy.modules()):
             raise ValueError(
                 "dropout makes two looks at one policy differ, and TRPO compares the policy with itself; use dropout=0"
@@ -132,6 +137,10 @@ class TRPO(MemoryOnPolicyAlgorithm, sb3_contrib.TRPO):
         )
 
 
+#: Modules that drop something while they learn.
+DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
+
+
 def both_gradients(memory: nn.Module) -> bool:
     """
     :param memory: a memory
@@ -145,5 +154,5 @@ def dropout_of(module: nn.Module) -> float:
     :param module: a module
     :return: the probability with which it drops something while it learns
     """
-    rate = module.p if isinstance(module, nn.Dropout) else getattr(module, "dropout", 0.0)
+    rate = module.p if isinstance(module, DROPOUTS) else getattr(module, "dropout", 0.0)
     return float(rate) if isinstance(rate, int | float) else 0.0

@@ -237,7 +237,8 @@ def make_batched(
     :param n_envs: Number of copies.
     :param seed: Seed of the first copy, those of the others follow it; None seeds them from the operating system.
     :param monitor: Whether the info of an episode's last step tells its return, length and time, as ``Monitor`` does.
-    :param kwargs: Arguments of the environment; ``max_episode_steps`` cuts episodes, as in ``gymnasium.make``.
+    :param kwargs: Arguments of the environment; ``max_episode_steps`` cuts episodes, as in ``gymnasium.make``:
+        None where it does by default, -1 never.
     :raises TypeError: If the environment's arguments are in a dictionary ``env_kwargs``.
     :raises ValueError: If the environment cannot be played so, or an argument is out of bounds.
     """
@@ -261,7 +262,11 @@ def make_batched(
             "Stable-Baselines3."
         )
     arguments = {**spec.kwargs, **kwargs}
-    max_episode_steps = arguments.pop("max_episode_steps", spec.max_episode_steps)
+    max_episode_steps = arguments.pop("max_episode_steps", None)
+    if max_episode_steps is None:
+        max_episode_steps = spec.max_episode_steps
+    elif max_episode_steps == -1:
+        max_episode_steps = None
     n_envs = check_integer("n_envs", n_envs, 1)
     batched: BatchedEnv = creator(num_envs=n_envs, max_episode_steps=max_episode_steps, **arguments)
     batched.spec = deepcopy(spec)

@@ -7,15 +7,16 @@ import importlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch as th
-from stable_baselines3.common.vec_env import VecNormalize
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize
 
-from memory_agents import PPO, common, export_onnx, export_step
+from memory_agents import PPO, VecPreviousActionReward, common, export_onnx, export_step
 from memory_agents.common.export import ActingStep
 from memory_agents.memory import MemoryCore, memory_registry, tree_leaves
 from tests.ppo.toys import ACTIONS, OBSERVATIONS, TINY, toy_agent, toy_venv
@@ -273,12 +274,36 @@ def test_an_onnx_agent_says_what_does_not_fit(onnx: Path) -> None:
     assert acting.metadata["n_envs"] == 2
     obs = np.zeros((2, 3), np.float32)
     np.testing.assert_array_equal(acting.act(obs), agent.predict(obs, deterministic=True)[0])
-    with pytest.raises(ValueError, match="observation is of 1 environments, the memory of 2; call reset"):
+    with pytest.raises(
+        ValueError, match="is of 1 environments, but the agent was exported for 2; give as many, or exp"
+    ):
         acting.act(obs[0])
     with pytest.raises(ValueError, match=r"observation has shape \(2, 4\), the agent reads \(3,\) or \(n_envs, ...\)"):
         acting.act(np.zeros((2, 4)))
     with pytest.raises(ValueError, match="the agent reads"):
         acting.act({"x": obs})
+    # What was refused is forgotten, also where it came first.
+    acting.reset()
+    with pytest.raises(ValueError, match="exported for 2"):
+        acting.act(obs[0])
+    assert acting.act(obs).shape == (2,)
+    export_onnx(agent, onnx)
+    acting = onnx_agent(onnx)
+    acting.act(obs)
+    with pytest.raises(ValueError, match="observation is of 1 environments, the memory of 2; call reset"):
+        acting.act(obs[0])
+
+
+@pytest.mark.parametrize("around", [VecPreviousActionReward, lambda venv: VecFrameStack(venv, 2)])
+def test_what_is_normalised_must_be_what_the_policy_reads(around: Callable[[VecEnv], VecEnv]) -> None:
+    normalize = VecNormalize(toy_venv(3))
+    agent = agent_of("gru", around(normalize))
+    with pytest.raises(ValueError, match=r"another wrapper stands around VecNormalize. Put VecNormalize around that"):
+        export_step(agent, vec_normalize=normalize)
+    export_step(agent)
+    keys = ["observation"] if around is VecPreviousActionReward else None
+    mended = VecNormalize(around(toy_venv(3)), norm_obs_keys=keys)
+    export_step(agent_of("gru", mended), vec_normalize=mended)
 
 
 def test_the_deployed_part_needs_numpy_and_onnxruntime_only(onnx: Path) -> None:

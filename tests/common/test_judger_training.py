@@ -292,3 +292,15 @@ def test_a_warm_up_that_is_over_does_not_begin_again(tmp_path: Path) -> None:
     assert not warming_up(loaded)
     assert not warming_up(loaded.learn(96))
     assert not warming_up(toy_agent(policy_kwargs=policy_kwargs, judger_kwargs=dict(warmup=0)))
+
+
+def test_a_warm_up_goes_on_from_one_call_of_learn_to_the_next(tmp_path: Path) -> None:
+    agent = toy_agent(policy_kwargs=dict(memory_kwargs={"judger": True}), judger_kwargs=dict(warmup=250))
+    for _ in range(2):
+        agent.learn(96)  # counts its steps from 0
+    agent.save(tmp_path / "agent")
+    for learner in (agent, PPO.load(tmp_path / "agent", env=toy_venv(), device="cpu")):
+        for still in (True, False):
+            learner.learn(96)
+            assert learner.judger_training is not None
+            assert learner.judger_training.warming_up == still

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -246,6 +247,47 @@ def test_what_goes_around_normalisation_would_not_be_replayed(observation: str) 
     env = VecNormalize(VecPreviousActionReward(toy_venv(observation=observation)), norm_obs_keys=keys)
     agent = toy_agent(env, batch_size=8, learning_starts=16).learn(48)
     assert agent._n_updates > 0
+
+
+@pytest.mark.parametrize("observation", ["box", "number", "integers", "discrete", "dict"])
+@pytest.mark.parametrize("norm_obs", [True, False])
+def test_last_observations_are_stored_as_they_were(observation: str, norm_obs: bool) -> None:
+    if norm_obs and observation == "discrete":
+        return  # VecNormalize refuses it
+    seen: list[list[Any]] = [[] for _ in range(3)]
+    inside = toy_venv(observation=observation, truncate=True)
+    step_wait = inside.step_wait
+
+    def listening() -> Any:
+        found = step_wait()
+        for env, info in enumerate(found[3]):
+            seen[env] += [deepcopy(info["terminal_observation"])] if found[2][env] else []
+        return found
+
+    inside.step_wait = listening  # type: ignore[method-assign]
+    keys = ["x"] if observation == "dict" else None
+    buffer = collected(toy_agent(VecNormalize(inside, norm_obs=norm_obs, norm_obs_keys=keys, clip_obs=1e9)))
+    for env, observations in enumerate(seen):
+        ends = (buffer.dones[: buffer.pos, env] > 0).nonzero()[0]
+        assert len(ends) == len(observations) > 3
+        for end, expected in zip(ends, observations, strict=True):
+            stored: Any = buffer.next_observations
+            pairs = [(stored, expected)]
+            if isinstance(stored, dict):
+                pairs = [(stored[key], expected[key]) for key in stored]
+            for values, last in pairs:
+                found = values[end, env].reshape(np.shape(last))
+                if np.issubdtype(values.dtype, np.integer):
+                    np.testing.assert_array_equal(found, last)
+                else:
+                    np.testing.assert_allclose(found, last, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(memory_registry))
+def test_every_memory_reads_choices(name: str) -> None:
+    env = toy_venv(observation="multi_discrete")
+    agent = toy_agent(env, policy="MemoryPolicy", policy_kwargs=dict(memory_class=name, memory_kwargs={}), batch_size=8)
+    assert agent.learn(96)._n_updates > 0
 
 
 def test_observations_and_rewards_are_normalised_when_replayed() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from stable_baselines3.common.callbacks import EvalCallback
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.evaluation import evaluate_policy
@@ -18,7 +19,7 @@ from memory_agents import DQN, FlatDictObservation
 from memory_agents.dqn import MemoryPolicy
 from memory_agents.memory import memory_registry, tree_leaves
 from tests.dqn.toys import all_windows, collected, parameters, toy_agent
-from tests.ppo.toys import NESTED, OBSERVATIONS, TINY, Toy, toy_venv
+from tests.ppo.toys import ACTIONS, NESTED, OBSERVATIONS, TINY, Toy, toy_venv
 
 
 def assert_same_play(first: Any, second: Any, env: Any) -> None:
@@ -83,6 +84,37 @@ def test_a_replay_buffer_of_another_agent_is_refused(
     with pytest.raises(ValueError, match=message):
         agent.load_replay_buffer(tmp_path / "buffer")
     assert agent.replay_buffer is before
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [(dict(observation="discrete"), "observation_space, Box"), (dict(action="wide"), "action_space")],
+)
+def test_a_replay_buffer_of_other_spaces_is_refused(
+    env: dict[str, Any], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ACTIONS, "wide", spaces.Discrete(4))
+    first = toy_agent()
+    collected(first)
+    first.save_replay_buffer(tmp_path / "buffer")
+    with pytest.raises(
+        ValueError, match=rf"path holds transitions of another {message}.*; make the agent with the same"
+    ):
+        toy_agent(toy_venv(**env)).load_replay_buffer(tmp_path / "buffer")
+
+
+def test_what_is_collected_after_loading_begins_new_episodes(tmp_path: Path) -> None:
+    first = toy_agent()
+    collected(first, steps=40)
+    first.save_replay_buffer(tmp_path / "buffer")
+    agent = toy_agent(toy_venv(seed=5))
+    collected(agent, steps=31)
+    agent.load_replay_buffer(tmp_path / "buffer")
+    agent.learn(24 * agent.n_envs, reset_num_timesteps=False)
+    buffer = agent.replay_buffer
+    assert buffer.pos == 64
+    assert buffer.episode_starts[40].all()
+    assert not buffer.episode_starts[39:42].all()
 
 
 def test_a_replay_buffer_too_short_for_the_burn_in_is_refused(tmp_path: Path) -> None:

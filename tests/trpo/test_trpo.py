@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 from sb3_contrib.common.utils import flat_grad
 from stable_baselines3.common.distributions import kl_divergence
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from torch import nn
 
 from memory_agents import TRPO
 from memory_agents.memory import memory_registry
@@ -158,6 +161,22 @@ def test_sub_sampling_needs_windows(factor: Any) -> None:
 def test_memories_that_do_not_fit(memory_kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make("TRPO", policy_kwargs=dict(memory_kwargs={**TINY, **memory_kwargs}))
+
+
+def test_compiled_programs_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"compile=True, but TRPO needs derivatives of derivatives.*use compile=False"):
+        make("TRPO", policy_kwargs=dict(compile=True))
+
+
+@pytest.mark.parametrize("dropout", [nn.Dropout(0.1), nn.Dropout2d(0.1), nn.AlphaDropout(0.1)])
+def test_networks_of_ones_own_that_drop_something_are_refused(dropout: nn.Module) -> None:
+    class Dropping(FlattenExtractor):
+        def __init__(self, observation_space: spaces.Space[Any]) -> None:
+            super().__init__(observation_space)
+            self.dropout = dropout
+
+    with pytest.raises(ValueError, match="use dropout=0"):
+        make("TRPO", policy_kwargs=dict(features_extractor_class=Dropping))
 
 
 def test_refreshed_states_change_what_the_critic_learns() -> None:

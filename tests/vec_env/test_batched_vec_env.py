@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from copy import deepcopy
+from itertools import product
 from typing import Any
 
 import gymnasium as gym
@@ -128,6 +129,17 @@ def test_options_of_single_resets_are_refused() -> None:
     env.set_options({"low": 1})
     with pytest.raises(ValueError, match=r"options=\['low'\] are for the reset of single environments"):
         env.reset()
+
+
+def test_limits_mean_what_they_mean_to_gymnasium() -> None:
+    control, maze = "MemoryAgents/PendulumNoVelocity-v0", "MemoryAgents/TMaze-v0"
+    for env_id, given in product((control, maze), (None, -1, 9)):
+        single = gym.make(env_id, max_episode_steps=given)
+        batched = make_batched(env_id, 1, max_episode_steps=given)
+        assert single.spec is not None
+        expected = None if single.spec.max_episode_steps == -1 else single.spec.max_episode_steps
+        assert batched.batched.max_episode_steps == expected
+    assert make_batched(control, 1, max_episode_steps=None).batched.max_episode_steps == 200
 
 
 def test_the_monitor_can_be_left_out() -> None:
