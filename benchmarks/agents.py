@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -238,6 +239,12 @@ def make_agent(config: TrainingConfig, venv: VecEnv) -> BaseAlgorithm:
             # So Stable-Baselines3 and PyTorch refuse arguments, too; of the user's own code it is a bug, for
             # which the traceback is needed.
             raise
+        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if unknown is not None and unknown[1] in config.algorithm_kwargs:
+            raise UsageError(
+                f"--algorithm-kwargs has {unknown[1]!r}, which --algorithm {config.algorithm!r} does not know; leave "
+                "it out, or look at how it is spelt"
+            ) from error
         asked = f"--policy {config.policy!r}"
         if config.algorithm != TrainingConfig.algorithm:
             asked = f"--algorithm {config.algorithm!r} with {asked}"
@@ -287,7 +294,7 @@ def _memoryless(
         extractor = default_features_extractor(channel_first.observation_space)
         policy_kwargs = {"features_extractor_class": extractor, **policy_kwargs}
         policy = "MultiInputPolicy" if isinstance(venv.observation_space, gym.spaces.Dict) else MEMORYLESS
-    defaults = dict(policy_kwargs=policy_kwargs, **algorithm.hyperparameters(venv.num_envs))
+    defaults = dict(policy_kwargs=policy_kwargs, **algorithm.hyperparameters(venv.num_envs, config.algorithm_kwargs))
     return make(
         policy,
         channel_first,

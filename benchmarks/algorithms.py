@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,7 @@ from memory_agents.common.defaults import (
     default_learning_rate,
     default_train_freq,
 )
-
-#: Steps per environment and rollout of the baseline without memory.
-MEMORYLESS_STEPS = 128
+from memory_agents.common.sequences import rollout_sizes
 
 
 def has_memory_of_ours(algorithm: type[BaseAlgorithm]) -> bool:
@@ -39,19 +37,31 @@ class Algorithm:
     :param remembering: for policies with memory
     :param memoryless: the stock algorithm, for the baseline without memory
     :param hyperparameters: what the stock algorithm needs to have the defaults of the other one; called with the number
-        of environments. What is left beside memory are its own layers and, off-policy, that it has no ``double_q``
+        of environments and the arguments that are given. What is left beside memory are its own layers and, off-policy,
+        that it has no ``double_q``
     """
 
     remembering: type[BaseAlgorithm]
     memoryless: type[BaseAlgorithm]
-    hyperparameters: Callable[[int], dict[str, Any]]
+    hyperparameters: Callable[[int, Mapping[str, Any]], dict[str, Any]]
 
 
-def _ppo(n_envs: int) -> dict[str, Any]:
+def _sizes(algorithm: type[MemoryOnPolicyAlgorithm], n_envs: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Rollouts and minibatches as large as those of the algorithm with memory."""
+    asked = [given.get(name) for name in ("n_steps", "sequence_length", "batch_size")]
+    usual = dict(rollout_size=algorithm.rollout_size, shortest=algorithm.shortest_rollout)
+    try:
+        sizes = rollout_sizes(n_envs, *asked, **usual)
+    except ValueError:
+        # Without windows more sizes will do, and what will not the stock algorithm says.
+        sizes = rollout_sizes(n_envs, None, None, None, **usual)
+    return dict(n_steps=sizes.n_steps, batch_size=sizes.batch_size)
+
+
+def _ppo(n_envs: int, given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(
         learning_rate=default_learning_rate(),
-        n_steps=MEMORYLESS_STEPS,
-        batch_size=MEMORYLESS_STEPS * n_envs // 4,
+        **_sizes(PPO, n_envs, given),
         n_epochs=DEFAULT_EPOCHS,
         gamma=0.99,
         gae_lambda=0.95,
@@ -60,10 +70,10 @@ def _ppo(n_envs: int) -> dict[str, Any]:
     )
 
 
-def _a2c(n_envs: int) -> dict[str, Any]:
+def _a2c(n_envs: int, given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(
         learning_rate=default_learning_rate(),
-        n_steps=A2C.shortest_rollout * max(1, A2C.rollout_size // n_envs // A2C.shortest_rollout),
+        n_steps=_sizes(A2C, n_envs, given)["n_steps"],
         gamma=0.99,
         gae_lambda=0.95,
         ent_coef=0.01,
@@ -72,11 +82,11 @@ def _a2c(n_envs: int) -> dict[str, Any]:
     )
 
 
-def _trpo(n_envs: int) -> dict[str, Any]:
-    return dict(n_steps=MEMORYLESS_STEPS, batch_size=MEMORYLESS_STEPS * n_envs // 4)
+def _trpo(n_envs: int, given: Mapping[str, Any]) -> dict[str, Any]:
+    return _sizes(TRPO, n_envs, given)
 
 
-def _q_learning(n_envs: int) -> dict[str, Any]:
+def _q_learning(n_envs: int, given: Mapping[str, Any]) -> dict[str, Any]:
     names = ("learning_rate", "buffer_size", "learning_starts", "target_update_interval", "exploration_fraction")
     parameters = inspect.signature(MemoryOffPolicyAlgorithm).parameters
     return dict(
@@ -106,13 +116,13 @@ class Baseline:
     :param policy: what ``--policy`` takes
     :param dict_policy: what that is where observations are dictionaries
     :param hyperparameters: what it needs to have the defaults of this library's PPO; called with the number of
-        environments
+        environments and the arguments that are given
     """
 
     algorithm: type[BaseAlgorithm]
     policy: str
     dict_policy: str
-    hyperparameters: Callable[[int], dict[str, Any]]
+    hyperparameters: Callable[[int, Mapping[str, Any]], dict[str, Any]]
 
 
 #: Further algorithms by name.

@@ -171,10 +171,9 @@ def inspect(
 
 def _agent(run: Path, env_kwargs: list[str] | None, device: str, seed: int | None) -> tuple[Any, Any, int]:
     """The run's arguments with those changed that were given, its agent, and the seed of the first episode."""
-    from memory_agents.benchmarks.agents import load_agent
     from memory_agents.benchmarks.config import load_config
     from memory_agents.benchmarks.evaluation import check_spaces, evaluation_seed
-    from memory_agents.benchmarks.evaluation_again import AGENT_FILE
+    from memory_agents.benchmarks.evaluation_again import AGENT_FILE, trained_agent
 
     config = load_config(run)
     config = replace(
@@ -182,7 +181,7 @@ def _agent(run: Path, env_kwargs: list[str] | None, device: str, seed: int | Non
     )
     if not (run / AGENT_FILE).is_file():
         raise UsageError(f"{run} has no {AGENT_FILE}, so there is nobody to play; train with memory-bench train")
-    agent = load_agent(config, run / AGENT_FILE)
+    agent = trained_agent(run, config)
     check_spaces(agent, config)
     return config, agent, evaluation_seed(config.seed) if seed is None else seed
 

@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from memory_agents.benchmarks.agents import make_env
-from memory_agents.benchmarks.arguments import UsageError, check_device, check_name
+from memory_agents.benchmarks.arguments import UsageError, check_name
 from memory_agents.benchmarks.sweeps.plan import Choice, plan
 from memory_agents.benchmarks.sweeps.suite_file import load_suite
+from memory_agents.benchmarks.training import rehearse
 from memory_agents.benchmarks.tuning import SPACES, tune
 
 #: How many of the best trials are shown.
@@ -51,8 +51,7 @@ def tune_suite(
     (run,) = plan(loaded, out, Choice(["compressive"], None if env is None else [env], [seed], budget, device))
     base = replace(run.config, algorithm=algorithm, threads=1 if run.config.threads is None else run.config.threads)
     # Every trial would fail by these.
-    check_device(base.device)
-    make_env(base).close()
+    rehearse(base)
     study, failed = tune(base, trials, out, typer.echo)
 
     finished = sorted(

@@ -148,7 +148,9 @@ def plot_seeds(
     grid, returns = common_grid(curves)
     if anchors is not None:
         returns = anchors.normalize(returns)
-    (line,) = axes.plot(grid, returns.mean(axis=0), label=name, **{"linewidth": 2, **style})
+    # A line needs two points to be seen.
+    marker = {"marker": "o"} if len(grid) == 1 else {}
+    (line,) = axes.plot(grid, returns.mean(axis=0), label=name, **{"linewidth": 2, **marker, **style})
     if len(curves) == 1:
         return [line]
     return [line, axes.fill_between(grid, *band(returns), color=line.get_color(), alpha=0.15, linewidth=0)]

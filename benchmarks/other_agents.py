@@ -132,7 +132,7 @@ def make_other(kind: type[BaseAlgorithm], config: TrainingConfig, venv: VecEnv, 
         policy_kwargs = dict(env=config.env, env_kwargs=dict(config.env_kwargs), seed=config.seed)
     elif config.algorithm in BASELINES:
         baseline: Baseline = BASELINES[config.algorithm]
-        arguments = {**baseline.hyperparameters(venv.num_envs), **arguments}
+        arguments = {**baseline.hyperparameters(venv.num_envs, arguments), **arguments}
         extractor = default_features_extractor(kind._wrap_env(venv).observation_space)
         extractor = PlainFlatten if extractor is FlattenExtractor else extractor
         policy_kwargs = {"features_extractor_class": extractor, **policy_kwargs}

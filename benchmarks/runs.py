@@ -68,7 +68,7 @@ def read_runs(runs: Iterable[Path], evaluation: str = EVALUATION_FILE) -> list[R
 
 
 def _read_run(folder: Path, file: Path) -> Run:
-    evaluation = _read_evaluation(file)
+    evaluation = read_evaluation(file)
     if file.name == EVALUATION_FILE:
         if "train_steps" not in evaluation:
             raise UsageError(
@@ -85,7 +85,12 @@ def _read_run(folder: Path, file: Path) -> Run:
     return Run(folder, config, {**training.evaluation, **evaluation}, training)
 
 
-def _read_evaluation(path: Path) -> dict[str, Any]:
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """
+    :param path: ``evaluation.json``, or the file of an evaluation after the run
+    :return: its content
+    :raises UsageError: when it is another file
+    """
     try:
         evaluation: Any = json.loads(path.read_text())
     except (OSError, ValueError) as error:

@@ -168,6 +168,15 @@ def train_in(
         raise
 
 
+def has_diverged(error: ValueError) -> bool:
+    """
+    :param error: what acting has ended with
+    :return: whether it is because actions are no numbers: what PyTorch's distributions say of it, or, where they do not
+        look at numbers, this library
+    """
+    return any(told in str(error) for told in ("found invalid values", "training has diverged"))
+
+
 def note_failure(folder: Path, config: TrainingConfig, reason: str) -> None:
     """
     Write ``failure.txt``, and ``config.json`` where it is missing, by which reports tell what it was that failed.
@@ -200,8 +209,8 @@ def _train(folder: Path, config: TrainingConfig, progress: bool, callbacks: list
             agent.set_env(venv)
             agent.learn(stage.total_timesteps, callbacks, progress_bar=progress, reset_num_timesteps=False, **log)
     except ValueError as error:
-        # Training that blows up is a result like any other: what PyTorch says to actions that are not numbers.
-        if "found invalid values" not in str(error):
+        # Training that blows up is a result like any other.
+        if not has_diverged(error):
             raise
         broken_off = True
     finally:
@@ -210,9 +219,16 @@ def _train(folder: Path, config: TrainingConfig, progress: bool, callbacks: list
     seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
     save_agent(agent, folder / "agent.zip")
 
-    evaluation = Evaluation((), anchors(config)) if broken_off else evaluate(agent, config)
+    evaluation = Evaluation((), anchors(config))
     if not broken_off:
-        record_run(agent, config, folder, evaluation_seed(config.seed))
+        try:
+            evaluation = evaluate(agent, config)
+            record_run(agent, config, folder, evaluation_seed(config.seed))
+        except ValueError as error:
+            # It has blown up in its last update.
+            if not has_diverged(error):
+                raise
+            broken_off = True
     save_evaluation(
         evaluation,
         folder,

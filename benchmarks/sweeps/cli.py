@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from memory_agents.benchmarks.arguments import BrokenCodeError, UsageError, check_name, numbers, words
+from memory_agents.benchmarks.arguments import BrokenCodeError, UsageError, check_name, described, numbers, words
 from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
 from memory_agents.benchmarks.sweeps.check import check_run, play_and_check
 from memory_agents.benchmarks.sweeps.display import Display
@@ -128,6 +128,10 @@ def check(
             complaints, score = play_and_check(config, run.environment)
         except BrokenCodeError as error:
             complaints, score = [f"{run.environment}: {error}"], None
+        except UsageError:
+            raise
+        except (Exception, SystemExit) as error:
+            complaints, score = [f"{run.environment}: {described(error)}; mend the environment"], None
         typer.echo(f"{run.environment} {run.agent}: score {number(score)}{'' if not complaints else '  WRONG'}")
         wrong += complaints
     for line in wrong:

@@ -104,7 +104,7 @@ class Display:
         else:
             self._steps_ended += run.config.total_timesteps
         how = {
-            FAILED: f"FAILED after {duration(seconds)}: {outcome.message.strip().rpartition(chr(10))[2]}",
+            FAILED: f"FAILED after {duration(seconds)}: {_said(outcome.message)}",
             KEPT: f"{score}, by another process",
         }.get(outcome.status, f"{score}, {duration(seconds)}")
         self.say(f"[{self.ended}/{self.total}] {run.title}: {how}; left {self._of_all()['left']}")
@@ -146,3 +146,11 @@ class Display:
             "rate": f"{rate:,.0f}" if made else "-",
             "left": duration(max(0, self._steps_asked - made) / rate if made else None),
         }
+
+
+def _said(message: str) -> str:
+    """Of a traceback the line that tells what was raised, also where more follow; of anything else the last line."""
+    lines = message.strip().splitlines()
+    frames = [number for number, line in enumerate(lines) if line.startswith("  File ")]
+    after = [line for line in lines[frames[-1] :] if not line.startswith(" ")] if frames else []
+    return next(iter(after), lines[-1] if lines else "")

@@ -79,7 +79,7 @@ def profile(
         search_batches=False,
         seed=seed,
     )
-    subject = conditions.subject(policy)
+    subject = conditions.subject(policy, "--policy")
     # A refused argument shall leave no folder behind.
     make(subject)[1].close()
     make_folder(out)

@@ -10,6 +10,7 @@ from sb3_contrib import RecurrentPPO
 from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
 from torch import nn
 
+from memory_agents.benchmarks.agents import policy_names
 from memory_agents.benchmarks.algorithms import BASELINES
 from memory_agents.benchmarks.arguments import UsageError, suggestions
 from memory_agents.benchmarks.config import SCRIPTED
@@ -66,7 +67,7 @@ def _recurrent(policy: str = BASELINES[RECURRENT].policy, **policy_kwargs: Any) 
 def _own_defaults(**replaced: Any) -> dict[str, Any]:
     """sb3-contrib's own hyperparameters, in place of those of this library's PPO, which its agents get here."""
     known = inspect.signature(RecurrentPPO).parameters
-    replaceable = BASELINES[RECURRENT].hyperparameters(1)
+    replaceable = BASELINES[RECURRENT].hyperparameters(1, {})
     return {**{name: known[name].default for name in replaceable}, **replaced}
 
 
@@ -96,10 +97,14 @@ def find_learner(where: str, name: str) -> tuple[str, dict[str, Any]]:
     try:
         label, arguments = find_agent(where, name)
     except UsageError:
-        near = suggestions(name, [*PEERS, *named_agents()])
-        if ":" in name or not any(each in PEERS for each in near):
+        if ":" in name:
             raise
-        raise UsageError(f"{where} {name!r} is unknown; did you mean {' or '.join(near)}?") from None
+        learners = [each for each, known in named_agents().items() if known.get("algorithm") != SCRIPTED]
+        near = suggestions(name, [*PEERS, *learners, *policy_names()])
+        hint = (
+            f"did you mean {' or '.join(near)}?" if near else f"use {', '.join([*learners, *PEERS])}, or module:Class"
+        )
+        raise UsageError(f"{where} {name!r} is unknown; {hint}") from None
     if arguments.get("algorithm") == SCRIPTED:
         raise UsageError(f"{where} {name!r} follows a script and learns nothing; choose an agent that learns")
     return label, arguments

@@ -80,14 +80,15 @@ class Conditions:
     n_epochs: int = DEFAULT_EPOCHS
     seed: int = 0
 
-    def subject(self, name: str) -> Subject:
+    def subject(self, name: str, where: str = "--policies") -> Subject:
         """
         :param name: an agent's name
+        :param where: the option that it comes from, for messages
         :return: the agent under these conditions. Its learning rate is zero, so that all the work of learning is done
             and yet every rollout is played, and learned from, by the same network: repeats differ by noise alone
         :raises UsageError: when the agent is unknown
         """
-        label, arguments = find_learner("--policies", name)
+        label, arguments = find_learner(where, name)
         known: dict[str, Any] = {"n_steps": self.window, "learning_rate": 0.0}
         # An algorithm of the user's own has its own hyperparameters, and perhaps not these.
         is_foreign = ":" in arguments.get("algorithm", "")

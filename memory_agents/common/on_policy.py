@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -92,6 +93,9 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
     ) -> None:
         check_policy_name(type(self), policy)
         check_policy_kwargs(policy_kwargs, kwargs)
+        makers = (vars(cls)["__init__"] for cls in type(self).__mro__ if "__init__" in vars(cls))
+        if "batch_size" in kwargs and not any("batch_size" in signature(maker).parameters for maker in makers):
+            raise TypeError(f"{type(self).__name__} has no batch_size, it learns from whole rollouts; leave it out")
         sizes = rollout_sizes(
             env.num_envs if isinstance(env, VecEnv) else 1,
             n_steps,

@@ -23,12 +23,12 @@ def sample_ppo(trial: Any, n_actions: int, n_envs: int, additional_args: dict[st
     """
     :param trial: a trial of Optuna
     :param n_actions: not needed here
-    :param n_envs: not needed here
+    :param n_envs: number of environments, which a minibatch has no more windows than fit in a rollout of
     :param additional_args: not needed here
     :return: hyperparameters of PPO with memory
     """
     drawn = {**_draw_on_policy(trial), **_draw_entropy(trial)}
-    drawn["batch_windows_pow"] = trial.suggest_int("batch_windows_pow", 0, 3)
+    drawn["batch_windows_pow"] = _draw_batch(trial, drawn, n_envs)
     drawn["n_epochs"] = trial.suggest_categorical("n_epochs", [2, 4, 8, 16])
     drawn["clip_range"] = trial.suggest_categorical("clip_range", [0.1, 0.2, 0.3])
     return ppo_hyperparams(drawn)
@@ -38,12 +38,12 @@ def sample_trpo(trial: Any, n_actions: int, n_envs: int, additional_args: dict[s
     """
     :param trial: a trial of Optuna
     :param n_actions: not needed here
-    :param n_envs: not needed here
+    :param n_envs: number of environments, which a minibatch has no more windows than fit in a rollout of
     :param additional_args: not needed here
     :return: hyperparameters of TRPO with memory
     """
     drawn = _draw_on_policy(trial)
-    drawn["batch_windows_pow"] = trial.suggest_int("batch_windows_pow", 0, 3)
+    drawn["batch_windows_pow"] = _draw_batch(trial, drawn, n_envs)
     drawn["n_critic_updates"] = trial.suggest_categorical("n_critic_updates", [5, 10, 20])
     drawn["cg_max_steps"] = trial.suggest_categorical("cg_max_steps", [5, 10, 20])
     drawn["target_kl"] = trial.suggest_categorical("target_kl", [0.001, 0.005, 0.01, 0.02, 0.05])
@@ -131,6 +131,13 @@ def _draw_on_policy(trial: Any) -> dict[str, Any]:
         "sequence_length_pow": trial.suggest_int("sequence_length_pow", 5, 7),
         "n_windows_pow": trial.suggest_int("n_windows_pow", 0, 2),
     }
+
+
+def _draw_batch(trial: Any, drawn: dict[str, Any], n_envs: int) -> int:
+    """Windows of a minibatch, as a power of two: at most those of a rollout."""
+    windows = n_envs * 2 ** drawn["n_windows_pow"]
+    power: int = trial.suggest_int("batch_windows_pow", 0, min(3, windows.bit_length() - 1))
+    return power
 
 
 def _draw_entropy(trial: Any) -> dict[str, Any]:

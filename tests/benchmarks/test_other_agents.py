@@ -89,6 +89,29 @@ def test_recurrent_ppo_has_the_hyperparameters_of_ppo() -> None:
     assert agent.lr_schedule(0.5) == ours.lr_schedule(0.5)
 
 
+@pytest.mark.parametrize("n_envs", [1, 4, 8, 16, 24])
+@pytest.mark.parametrize(
+    "given", [{}, {"n_steps": 16}, {"n_steps": 64}, {"n_steps": 256}, {"batch_size": 256}], ids=str
+)
+@pytest.mark.parametrize("algorithm", ["PPO", "RecurrentPPO", "A2C", "TRPO"])
+def test_baselines_learn_from_as_much_as_what_they_are_compared_with(
+    algorithm: str, given: dict[str, int], n_envs: int
+) -> None:
+    if algorithm == "A2C" and "batch_size" in given:
+        return  # it has none
+    asked: dict[str, Any] = dict(n_envs=n_envs, algorithm_kwargs=given)
+    ours = made(config(**asked, algorithm="PPO" if algorithm == "RecurrentPPO" else algorithm))
+    policy = "MlpLstmPolicy" if algorithm == "RecurrentPPO" else "MlpPolicy"
+    theirs = made(config(**asked, algorithm=algorithm, policy=policy))
+    assert theirs.n_steps == ours.n_steps
+    assert getattr(theirs, "batch_size", None) == getattr(ours, "batch_size", None)
+
+
+def test_baselines_take_sizes_of_which_no_windows_can_be_made() -> None:
+    agent = made(config(policy="MlpPolicy", algorithm_kwargs={"n_steps": 31, "batch_size": 62}))
+    assert (agent.n_steps, agent.batch_size) == (31, 62)
+
+
 @pytest.mark.parametrize("env", ["CartPole-v1", "MemoryAgents/TMaze-v0", "MemoryAgents/RepeatFirst-v0"])
 def test_recurrent_ppo_is_trained_and_loaded(env: str, tmp_path: Path) -> None:
     small = dict(policy_kwargs={"lstm_hidden_size": 8}, algorithm_kwargs={"n_steps": 32, "n_epochs": 1})
@@ -195,6 +218,8 @@ def test_the_policys_own_arguments_reach_it(own_module: str) -> None:
         (dict(policy="MlpPolicy", algorithm_kwargs={"learning_rate": "abc"}), "cannot be made: .*learning rate.*abc"),
         (dict(policy="MlpPolicy", policy_kwargs={"net_arch": [-5]}), "cannot be made: .*negative dimension -5"),
         (dict(algorithm_kwargs={"n_steps": 0}), "n_steps"),
+        (dict(algorithm_kwargs={"gama": 1}), "--algorithm-kwargs has 'gama', which --algorithm 'PPO' does not know"),
+        (dict(algorithm="A2C", algorithm_kwargs={"batch_size": 3}), "A2C has no batch_size, .* whole rollouts; leave"),
         (dict(policy="no_such:Policy"), "No module named 'no_such'.*stand in its folder"),
         (dict(algorithm="own_agents:Plain"), "no subclass of BaseAlgorithm; use own_agents:"),
         (dict(algorithm="own_agents:Theirs"), "--policy 'CompressiveMemoryPolicy' is unknown; use MlpPolicy"),
@@ -205,7 +230,7 @@ def test_the_policys_own_arguments_reach_it(own_module: str) -> None:
         (dict(algorithm="RecurrentPPO", policy="GTrXLPolicy"), "use MlpLstmPolicy"),
         (
             dict(algorithm="own_agents:Theirs", policy="MlpPolicy", algorithm_kwargs={"n_epochs": 2}),
-            "--algorithm 'own_agents:Theirs' with --policy 'MlpPolicy' cannot be made: .*n_epochs",
+            "--algorithm-kwargs has 'n_epochs', which --algorithm 'own_agents:Theirs' does not know; leave it out",
         ),
         (
             dict(algorithm="RecurrentPPO", policy="MlpLstmPolicy", memory_kwargs={"a": 1}),

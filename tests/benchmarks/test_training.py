@@ -14,6 +14,7 @@ import torch as th
 from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor, VecNormalize
 
 from memory_agents import PPO
+from memory_agents.benchmarks import training
 from memory_agents.benchmarks.agents import load_agent, make_agent, make_training_env, make_vec_env, policy_names
 from memory_agents.benchmarks.algorithms import ALGORITHMS
 from memory_agents.benchmarks.arguments import UsageError
@@ -24,6 +25,7 @@ from memory_agents.benchmarks.evaluation import Anchors, Episode, Evaluation, an
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.progress import read_curve
 from memory_agents.benchmarks.training import train
+from memory_agents.common.rollout_steps import check_finite
 from tests.ppo.toys import Toy
 
 TINY = ["--n-envs", "2", "--total-timesteps", "300", "--eval-episodes", "3", "--device", "cpu", "--seed", "5"]
@@ -181,8 +183,30 @@ def test_training_that_blows_up_is_a_result(policy: str, tmp_path: Path, capsys:
     assert summary["mean_return"] is summary["normalized_return"] is summary["success_rate"] is None
     assert (tmp_path / "agent.zip").exists()
     assert len((tmp_path / "evaluation.csv").read_text().splitlines()) == 1
+    for looking in (["evaluate"], ["inspect", "--out", str(tmp_path / "page.html")]):
+        capsys.readouterr()
+        assert run([looking[0], str(tmp_path), *looking[1:]]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "diverged in training, so that its agent cannot act" in line
     assert run(["collect", str(tmp_path), "--table", "stability"]) == 0
     assert "| 1 of 1 |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+def test_training_that_blows_up_in_its_last_update_is_a_result(
+    on_device: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if on_device:  # where distributions do not look at numbers
+        monkeypatch.setattr(training, "evaluate", lambda *args: check_finite(th.full((2, 3), th.nan)))
+    args = ["train", *TMAZE, *TINY, "--out", str(tmp_path), "--no-progress", "--total-timesteps", "64"]
+    args += ["--algorithm-kwargs", '{"n_steps": 32, "n_epochs": 1, "batch_size": 64}']
+    args += ["--algorithm-kwargs", "learning_rate=1e30", "--algorithm-kwargs", "max_grad_norm=1e30"]
+    assert run([*args, *memory_args("CompressiveMemoryPolicy")]) == 0
+    summary = json.loads((tmp_path / "evaluation.json").read_text())
+    assert summary["train_broken_off"] is True
+    assert summary["train_steps"] == 64
+    assert summary["episodes"] == 0
+    assert not (tmp_path / "failure.txt").exists()
 
 
 def test_other_errors_of_training_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +243,7 @@ def test_checkpoints_are_agents_of_their_time(tmp_path: Path) -> None:
         assert [line.split(",")[:2] for line in one[2:]] == [line.split(",")[:2] for line in other[2:]]
 
     args = ["train", *TMAZE, *TINY, "--policy", "MlpPolicy", "--no-progress", "--out", str(tmp_path / "asked")]
+    args += ["--algorithm-kwargs", "n_steps=128"]
     assert run([*args, "--checkpoint-freq", "500"]) == 0
     assert [path.name for path in (tmp_path / "asked" / "checkpoints").iterdir()] == ["500.zip"]
     assert run([*args, "--overwrite"]) == 0

@@ -191,6 +191,22 @@ def test_an_environment_that_cannot_be_made_leaves_no_search(
     assert not (tmp_path / "search").exists()
 
 
+def test_what_no_trial_could_train_leaves_no_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "search"
+    assert run(["tune", "smoke", "--env", "RepeatFirst", "--algorithm", "MaskablePPO", "--out", str(out)]) == 2
+    assert "--algorithm 'MaskablePPO' asks which actions are valid" in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("algorithm", ["PPO", "MaskablePPO", "TRPO"])
+def test_minibatches_are_no_larger_than_rollouts(algorithm: str) -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
+    for n_envs in (1, 4):
+        for _ in range(30):
+            drawn = SPACES[algorithm](study.ask(), 0, n_envs, {})
+            assert drawn["batch_size"] <= n_envs * drawn["n_steps"]
+
+
 @pytest.mark.parametrize("name", ["tu ne?x", "a{b}%20#c"])
 def test_a_search_stays_in_its_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Pruning, "_on_step", lambda pruning: True)

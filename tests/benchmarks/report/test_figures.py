@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from memory_agents.benchmarks.curves import lowest_to_highest, plot_seeds
@@ -44,6 +45,16 @@ def test_curves_have_bands_of_confidence(comparison: Comparison) -> None:
     assert heights.max() <= (0.5 + 0.008) / 0.5 + 1e-9
     assert "CompressiveMemoryPolicy ends at 1.01" in picture.alt
     assert "TMaze-v0" in picture.alt
+
+
+def test_a_single_point_is_seen() -> None:
+    axes = Figure().subplots()
+    (line,) = plot_seeds(axes, "a", [([64], [0.5])], None)
+    assert isinstance(line, Line2D)
+    assert line.get_marker() == "o"
+    (line,) = plot_seeds(axes, "a", [([64, 128], [0.5, 1.0])], None)
+    assert isinstance(line, Line2D)
+    assert line.get_marker() == "None"
 
 
 def test_a_band_is_what_it_is_asked_to_be() -> None:

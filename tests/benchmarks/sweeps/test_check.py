@@ -10,6 +10,7 @@ from memory_agents.benchmarks.evaluation import Anchors
 from memory_agents.benchmarks.sweeps.check import check_run, complaint
 from memory_agents.benchmarks.sweeps.worker import Task, run_one
 from memory_agents.envs import TMaze
+from memory_agents.envs.batched.tmaze import BatchedTMaze
 from tests.benchmarks.sweeps.small import SMALL, small_runs
 
 ANCHORS = Anchors(optimal=1.0, memoryless=0.5, random=0.25)
@@ -62,6 +63,21 @@ def test_a_wrong_anchor_is_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "TMaze oracle: score 1.000\n" in captured.out
     assert captured.out.endswith("  WRONG\n")
     assert captured.err.startswith("TMaze: its random play has a mean return of ")
+
+
+def test_a_broken_environment_does_not_stop_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def step(self: TMaze, action: object) -> None:
+        raise RuntimeError("my goal")
+
+    monkeypatch.setattr(TMaze, "step", step)
+    monkeypatch.setattr(BatchedTMaze, "_play", step)
+    assert run(["check", "smoke", "--episodes", "3"]) == 1
+    captured = capsys.readouterr()
+    assert "TMaze oracle: score -  WRONG\n" in captured.out
+    assert "RepeatFirst oracle: score 1.000\n" in captured.out
+    assert captured.err.startswith("TMaze: RuntimeError: my goal; mend the environment\n")
 
 
 def test_runs_of_a_sweep_are_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,6 +53,15 @@ def test_durations_are_read_at_a_glance() -> None:
     ]  # fmt: skip
 
 
+#: Of an error with a message of several lines.
+FAILURE = """Traceback (most recent call last):
+  File "a.py", line 1, in <module>
+    f()
+ValueError: [x]
+        [nan]])
+"""
+
+
 def test_lines_where_there_is_no_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
@@ -67,7 +76,7 @@ def test_lines_where_there_is_no_terminal(tmp_path: Path, monkeypatch: pytest.Mo
         display.look()
         display.end(runs[0], Outcome(runs[0].folder, DONE), "return 1.00, score 1.00")
         display.begin(runs[1])
-        display.end(runs[1], Outcome(runs[1].folder, FAILED, "Traceback ...\nValueError: [x]\n"), "")
+        display.end(runs[1], Outcome(runs[1].folder, FAILED, FAILURE), "")
         display.begin(runs[2])
         display.end(runs[2], Outcome(runs[2].folder, KEPT), "return 0.50")
     assert out.getvalue().splitlines() == [

@@ -114,6 +114,8 @@ def test_their_own_hyperparameters() -> None:
     [
         ("recurrent_ppo_lopless", "did you mean recurrent_ppo_loopless"),
         ("comprssive", "did you mean compressive"),
+        ("zzz", "use compressive, .*, recurrent_ppo, recurrent_ppo_256, .*, or module:Class"),
+        ("random_", "is unknown; use compressive"),
         ("oracle", "follows a script and learns nothing"),
         ("nowhere:Policy", "cannot be imported"),
     ],
