@@ -144,7 +144,7 @@ def memory_shapes(
         strict=True,
     )
     shapes = tuple(
-        MemoryShape(m, n, compression_rate, _block_length(block_length, m, n, least_block), interleaved)
+        MemoryShape(m, n, compression_rate, _block_length(block_length, m, n, least_block), interleaved and n > 0)
         for m, n in pairs
     )
     for shape in shapes:
