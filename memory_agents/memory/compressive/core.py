@@ -179,8 +179,11 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, from the inputs to the outputs, of the modules that there are now."""
-        # Replaced ones must not go on computing; what a compiler makes must not change what is kept.
+        """
+        The layers, from the inputs to the outputs, of the modules that there are now. Acting steps go on with those that
+        there were when their state was made or unpacked, as they do with caches of parameters.
+        """
+        # What a compiler makes must not change what is kept.
         if not th.compiler.is_compiling() and (parts := self._parts()) != self._parts_of_layers:
             self._known_layers, self._parts_of_layers = self._make_layers(), parts
         return self._known_layers
@@ -244,7 +247,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
             layout = layouts[judging.shape]
             judgement = judging.decide_(state.judgement[0], state.layers[-1], layout, told, deterministic)
             state = state._replace(judgement=(judgement,))
-        for layer, part in zip(self.layers, state.layers, strict=True):
+        for layer, part in zip(self._known_layers, state.layers, strict=True):
             layer.compress_(part, layouts[layer.shape])
         state.steps.add_(1)
         return self.norm(hidden[-1]), state
@@ -264,7 +267,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         layouts = {shape: StepLayout(shape, state.steps, *state.judgement) for shape in set(self.shapes)}
         x, told = (x, ()) if self.judging is None else self.judging.told(x)
         hidden: list[th.Tensor] = [self.input(x)]
-        for layer, part in zip(self.layers, state.layers, strict=True):
+        for layer, part in zip(self._known_layers, state.layers, strict=True):
             hidden.append(layer.step_(hidden[-1], part, layouts[layer.shape]))
         return state, layouts, told, hidden
 
