@@ -180,8 +180,8 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     @property
     def layers(self) -> list[Layer]:
         """
-        The layers, from the inputs to the outputs, of the modules that there are now. Acting steps go on with those that
-        there were when their state was made or unpacked, as they do with caches of parameters.
+        The layers, from the inputs to the outputs, of the modules that there are now. Acting steps go on with those
+        that there were when their state was made or unpacked, as they do with caches of parameters.
         """
         # What a compiler makes must not change what is kept.
         if not th.compiler.is_compiling() and (parts := self._parts()) != self._parts_of_layers:
