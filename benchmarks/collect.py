@@ -13,7 +13,7 @@ from typing import Any
 from memory_agents.benchmarks.config import TrainingConfig
 from memory_agents.benchmarks.evaluation import Anchors
 from memory_agents.benchmarks.labels import arguments_of, in_brackets, told_besides
-from memory_agents.benchmarks.progress import has_collapsed, read_curve, steps_to
+from memory_agents.benchmarks.progress import has_collapsed, read_learning, steps_to
 from memory_agents.benchmarks.runs import Run, group_by_seed
 from memory_agents.benchmarks.tables import number
 
@@ -132,7 +132,7 @@ def _steps_to_threshold(group: list[Run], threshold: float) -> str:
     anchors = _training_anchors(group)
     if anchors is None:
         return "-"
-    steps = [steps_to(anchors.denormalize(threshold), run.folder) for run in group]
+    steps = [steps_to(anchors.denormalize(threshold), run.folder, _pretrained(run)) for run in group]
     return ", ".join("-" if count is None else f"{count / 1000:.0f}k" for count in steps)
 
 
@@ -140,7 +140,7 @@ def _training_mean(group: list[Run], threshold: float) -> str:
     anchors = _training_anchors(group)
     if anchors is None:
         return "-"
-    returns = [read_curve(run.folder)[1] for run in group]
+    returns = [read_learning(run.folder, _pretrained(run))[1] for run in group]
     return ", ".join(number(anchors.normalize(fmean(values)) if values else None, 2) for values in returns)
 
 
@@ -148,9 +148,15 @@ def _diverged(group: list[Run], threshold: float) -> str:
     anchors = _training_anchors(group)
     broken_off = [run.evaluation.get("train_broken_off", False) for run in group]
     collapsed = [
-        anchors is not None and has_collapsed(anchors.denormalize(0.5), anchors.memoryless, run.folder) for run in group
+        anchors is not None
+        and has_collapsed(anchors.denormalize(0.5), anchors.memoryless, run.folder, _pretrained(run))
+        for run in group
     ]
     return f"{sum(map(any, zip(broken_off, collapsed, strict=True)))} of {len(group)}"
+
+
+def _pretrained(run: Run) -> int:
+    return run.trained.config.pretrain_timesteps
 
 
 def _training_anchors(group: list[Run]) -> Anchors | None:

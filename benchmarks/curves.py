@@ -122,7 +122,9 @@ def common_grid(
     """
     # Seeds may end their first episode in different rollouts: from the last of these on there is a mean over all.
     first = max(steps[0] for steps, _ in curves)
-    grid = np.array([step for step in max((steps for steps, _ in curves), key=len) if step >= first], np.float64)
+    # Neither may one that was broken off set the end.
+    longest = max((steps for steps, _ in curves), key=lambda steps: (steps[-1], len(steps)))
+    grid = np.array([step for step in longest if step >= first], np.float64)
     return grid, np.array([np.interp(grid, steps, values) for steps, values in curves])
 
 

@@ -37,28 +37,44 @@ def read_curve(folder: Path) -> tuple[list[int], list[float]]:
     return [int(row[STEPS]) for row in rows], [float(row[MEAN_RETURN]) for row in rows]
 
 
-def steps_to(level: float, folder: Path) -> int | None:
+def read_learning(folder: Path, pretrain_timesteps: int) -> tuple[list[int], list[float]]:
+    """
+    :param folder: a run's folder
+    :param pretrain_timesteps: steps that came first, in an easier environment
+    :return: what :func:`read_curve` says of what came after them
+    :raises UsageError: when nothing was logged
+    """
+    steps, returns = read_curve(folder)
+    # They end with the rollout in which their number is reached.
+    begin = next((n for n, step in enumerate(steps, 1) if step >= pretrain_timesteps), 0) if pretrain_timesteps else 0
+    return steps[begin:], returns[begin:]
+
+
+def steps_to(level: float, folder: Path, pretrain_timesteps: int = 0) -> int | None:
     """
     How soon a return was reached, with the sampled actions of training. The mean is over the last 100 episodes (as many
     as there were, before), and it is looked at once per rollout, which is the precision of the answer.
 
     :param level: a return
     :param folder: a run's folder
+    :param pretrain_timesteps: steps that came first, in an easier environment, whose returns do not count
     :return: environment steps, over all environments side by side, up to the end of the first rollout in which the mean
         return was this level or more; None when it never was
     :raises UsageError: when nothing was logged
     """
-    return next((steps for steps, mean in zip(*read_curve(folder), strict=True) if mean >= level), None)
+    curve = read_learning(folder, pretrain_timesteps)
+    return next((steps for steps, mean in zip(*curve, strict=True) if mean >= level), None)
 
 
-def has_collapsed(learned: float, forgotten: float, folder: Path) -> bool:
+def has_collapsed(learned: float, forgotten: float, folder: Path, pretrain_timesteps: int = 0) -> bool:
     """
     :param learned: a return that tells that something has been learned
     :param forgotten: a lower return, which tells that it has been forgotten
     :param folder: a run's folder
+    :param pretrain_timesteps: steps that came first, in an easier environment, whose returns do not count
     :return: whether the mean return while training once was more than ``learned``, and less than ``forgotten`` at the
         end, or at the end was no number
     :raises UsageError: when nothing was logged
     """
-    returns = read_curve(folder)[1]
+    returns = read_learning(folder, pretrain_timesteps)[1]
     return bool(returns) and (isnan(returns[-1]) or (max(returns) > learned and returns[-1] < forgotten))

@@ -207,6 +207,8 @@ def _train(folder: Path, config: TrainingConfig, progress: bool, callbacks: list
             venv = make_training_env(stage, folder / MONITOR_FILES[-1])
             venv.seed(config.seed)
             agent.set_env(venv)
+            # What is logged from here on is of this environment alone.
+            agent.ep_info_buffer = agent.ep_success_buffer = None
             agent.learn(stage.total_timesteps, callbacks, progress_bar=progress, reset_num_timesteps=False, **log)
     except ValueError as error:
         # Training that blows up is a result like any other.

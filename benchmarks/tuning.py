@@ -125,6 +125,10 @@ def tune(base: TrainingConfig, trials: int, folder: Path, progress: Callable[[st
         run = folder / "trials" / f"{trial.number:04d}"
         try:
             result = train(config, run, progress=False, overwrite=True, callback=pruning)
+        except KeyboardInterrupt:
+            # Optuna notes that it has failed; the next search begins it anew.
+            trial.study.enqueue_trial(trial.params)
+            raise
         except (Exception, SystemExit) as error:
             # Arguments that are refused have left nothing so far.
             note_failure(run, config, traceback.format_exc())

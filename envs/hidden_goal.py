@@ -56,11 +56,14 @@ class HiddenGoal(MemoryEnv):
       1.6%, which is the gain of the best order were jumps between cells free. (With an odd ``size`` a closed tour must
       leave out a cell, and the oracle goes there last.)
     - Memoryless: a walk around the same tour for ever. No deterministic policy beats it at sizes 2 and 3 (all were
-      tried, at several horizons), and gradient ascent over stochastic policies ended near deterministic ones. On larger
-      grids simulated annealing over deterministic policies found irregular ones, in which outer cells lead to a shorter
-      loop, that are a little better: they reach 6.18 instead of 5.93 by default, a score of 0.01, and at most a score
-      of 0.03 in ten settings with horizons from the number of cells upwards.
+      tried, at horizons from the number of cells upwards), and gradient ascent over stochastic policies ended near
+      deterministic ones. On larger grids simulated annealing over deterministic policies found irregular ones, in which
+      outer cells lead to a shorter loop, that are a little better: they reach 6.18 instead of 5.93 by default, a score
+      of 0.01, and at most a score of 0.03 in ten settings with horizons from the number of cells upwards.
     - Random: a Markov chain over cells for every goal.
+
+    With fewer steps than cells the first two do not hold: whoever walks in short loops, or searches the middle first,
+    then finds goals that the tour does not come to in time, and has more.
 
     :param size: Cells along each side, 2 to 20.
     :param horizon: Steps of an episode.

@@ -55,7 +55,9 @@ class VelocityMask(
     """
 
     def __init__(self, env: gym.Env[NDArray[Any], Any], *, velocities: Sequence[int] | None = None) -> None:
-        RecordConstructorArgs.__init__(self, velocities=velocities)
+        # As JSON gives it back.
+        recorded = list(velocities) if isinstance(velocities, Iterable) else velocities
+        RecordConstructorArgs.__init__(self, velocities=recorded)
         gym.ObservationWrapper.__init__(self, env)
         space = env.observation_space
         if not isinstance(space, spaces.Box) or len(space.shape) != 1:

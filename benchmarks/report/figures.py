@@ -133,9 +133,10 @@ def _normalised_curves(
         curves = [curve for run in comparison.cells[agent, task.name] if (curve := measures.curve(run))]
         if not curves:
             return []
-        grid, returns = common_grid(curves)
-        found.append((grid / grid[-1], task.anchors.normalize(returns)))
-    return found
+        found.append(common_grid(curves))
+    # All agents of a task have its budget; whoever was broken off has not used all of it.
+    budget = max(grid[-1] for grid, _ in found)
+    return [(grid / budget, task.anchors.normalize(returns)) for grid, returns in found]
 
 
 def interval_picture(

@@ -38,9 +38,12 @@ def reached(run: Run, level: float) -> Reached | None:
     """
     :param run: a run
     :param level: a return
-    :return: when the mean return of the last 100 training episodes first was this or more; None when it never was
+    :return: when the mean return of the last 100 training episodes first was this or more, those of an easier
+        environment that came first left out; None when it never was
     """
     seconds: float | None = 0.0
+    begin = run.trained.config.pretrain_timesteps
+    later = not begin
     before = 0.0
     for row in _rows(run):
         if not row.get(ELAPSED):
@@ -50,8 +53,9 @@ def reached(run: Run, level: float) -> Reached | None:
             # The clock starts anew when training goes on in another environment.
             seconds += now - before if now >= before else now
             before = now
-        if row.get(STEPS) and row.get(MEAN_RETURN) and float(row[MEAN_RETURN]) >= level:
+        if later and row.get(STEPS) and row.get(MEAN_RETURN) and float(row[MEAN_RETURN]) >= level:
             return Reached(int(row[STEPS]), seconds)
+        later = later or bool(row.get(STEPS) and int(row[STEPS]) >= begin)
     return None
 
 

@@ -20,6 +20,8 @@ TASK = (
 EITHER = ("n_envs", "normalize_reward", "algorithm_kwargs")
 #: What a player who learns nothing shares with those who do.
 WITHOUT_LEARNING = ("env", "env_kwargs", "eval_episodes")
+#: What the play of one who learns nothing follows from.
+PLAYED = ("algorithm", "policy", "policy_kwargs", "n_stack", *WITHOUT_LEARNING, "seed")
 
 DEFAULTS = {entry.name: entry.default for entry in fields(TrainingConfig)}
 

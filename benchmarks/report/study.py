@@ -15,7 +15,7 @@ from memory_agents.benchmarks.config import CONFIG_FILE, TrainingConfig, load_co
 from memory_agents.benchmarks.evaluation import EVALUATION_FILE, ROUNDING, Anchors
 from memory_agents.benchmarks.labels import folder_labels
 from memory_agents.benchmarks.output import FAILURE_FILE
-from memory_agents.benchmarks.report.sorting import Sorting, agent_names, task_names
+from memory_agents.benchmarks.report.sorting import PLAYED, Sorting, agent_names, task_names
 from memory_agents.benchmarks.report.statistics import ENOUGH_RUNS, interquartile_mean
 from memory_agents.benchmarks.runs import Run, find_runs, read_runs
 from memory_agents.benchmarks.sequence.regression import FIGURES_FILE
@@ -196,11 +196,17 @@ def _not_begun(roots: Iterable[Path], known: Container[Path]) -> list[Problem]:
 
 
 def _once_each(runs: Iterable[Run]) -> tuple[list[Run], list[Problem]]:
-    """Two runs of the same arguments and seed are one: counted twice they would pass for certainty."""
+    """
+    Two runs of the same arguments and seed are one: counted twice they would pass for certainty. So are two of a player
+    who learns nothing wherever what he plays is the same.
+    """
     first: dict[str, Run] = {}
     repeated = []
     for run in runs:
-        kept = first.setdefault(json.dumps(asdict(run.config), sort_keys=True), run)
+        arguments = asdict(run.config)
+        if not run.config.total_timesteps:
+            arguments = {name: arguments[name] for name in PLAYED}
+        kept = first.setdefault(json.dumps(arguments, sort_keys=True), run)
         if kept is not run:
             repeated.append(Problem(run.folder, run.config, f"same arguments and seed as {kept.folder}, which counts"))
     return list(first.values()), repeated

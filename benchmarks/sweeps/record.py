@@ -7,10 +7,13 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.collect import collect, markdown
 from memory_agents.benchmarks.config import CONFIG_FILE, hardware, versions
+from memory_agents.benchmarks.dotted import import_from_here
 from memory_agents.benchmarks.files import write_whole
 from memory_agents.benchmarks.output import make_folder
 from memory_agents.benchmarks.provenance import commit, source_hashes
@@ -78,7 +81,12 @@ def other_code(runs: Sequence[PlannedRun]) -> list[str]:
         written = json.loads((run.folder / CONFIG_FILE).read_text())
         commits[written.get("commit")] += 1
         then = written.get("sources", {})
-        current = source_hashes(run.config.policy, run.config.algorithm, run.config.env)
+        names = [run.config.policy, run.config.algorithm, run.config.env, run.config.memory_class or ""]
+        for module in then:
+            # Where nothing is left to do nobody has imported it; one that is gone has changed no result.
+            with suppress(UsageError):
+                import_from_here("sources", module)
+        current = source_hashes(*names)
         modules.update(module for module in current if then.get(module, current[module]) != current[module])
     mend = "choose another --out to have all of one"
     return [

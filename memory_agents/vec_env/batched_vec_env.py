@@ -269,10 +269,27 @@ def make_batched(
         max_episode_steps = None
     n_envs = check_integer("n_envs", n_envs, 1)
     batched: BatchedEnv = creator(num_envs=n_envs, max_episode_steps=max_episode_steps, **arguments)
+    around = [wrapper.name for wrapper in spec.additional_wrappers if wrapper.name not in _wrappers(batched.env)]
+    if around:
+        raise ValueError(
+            f"env_id={spec.id!r} is a specification with {', '.join(around)} around the environment, which copies that "
+            "are played all at once lack: use make_vec_env of Stable-Baselines3, or leave it out and put a vectorised "
+            "form around them, such as VecPreviousActionReward or VecHistory."
+        )
     batched.spec = deepcopy(spec)
     batched.spec.kwargs, batched.spec.max_episode_steps = arguments, max_episode_steps
     batched.env.unwrapped.spec = batched.spec
     vec_env = BatchedVecEnv(batched, monitor=monitor)
     if seed is not None:
         vec_env.seed(seed)
+        vec_env.action_space.seed(seed)
     return vec_env
+
+
+def _wrappers(env: gym.Env[Any, Any]) -> set[str]:
+    """Return the names of the wrappers that an environment has of its own."""
+    found = set()
+    while isinstance(env, gym.Wrapper):
+        found.add(type(env).__name__)
+        env = env.env
+    return found

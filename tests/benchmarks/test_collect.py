@@ -17,7 +17,7 @@ from memory_agents.benchmarks.collect import collect
 from memory_agents.benchmarks.config import TrainingConfig, save_config
 from memory_agents.benchmarks.curves import plot_curves, plot_seeds
 from memory_agents.benchmarks.labels import labels
-from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, read_curve
+from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, has_collapsed, read_curve, read_learning, steps_to
 from memory_agents.benchmarks.runs import find_runs, read_runs
 
 
@@ -352,3 +352,16 @@ def test_scores_say_nothing_of_the_clock(tmp_path: Path, capsys: pytest.CaptureF
     headings, _, row = capsys.readouterr().out.splitlines()
     assert headings.endswith("| normalised return, by seed | steps |")
     assert row.endswith("| 1.00 | 1.00 | 1.00 | 1,000 |")
+
+
+def test_what_was_learned_in_an_easier_environment_first_does_not_count(tmp_path: Path) -> None:
+    rows = [(2048, 0.9), (4096, 1.0), (6144, 0.1), (8192, 0.2), (10240, 0.6)]
+    text = "\n".join([f"{STEPS},{MEAN_RETURN}", *(f"{steps},{value}" for steps, value in rows)])
+    (tmp_path / "progress.csv").write_text(text)
+    assert steps_to(0.5, tmp_path) == 2048
+    assert steps_to(0.5, tmp_path, pretrain_timesteps=3000) == 10240
+    assert steps_to(0.9, tmp_path, pretrain_timesteps=4096) is None
+    assert has_collapsed(0.8, 0.7, tmp_path)
+    assert not has_collapsed(0.8, 0.7, tmp_path, pretrain_timesteps=4000)
+    assert read_learning(tmp_path, 4096)[1] == [0.1, 0.2, 0.6]
+    assert read_learning(tmp_path, 0)[0] == [steps for steps, _ in rows]

@@ -165,6 +165,22 @@ def test_a_trial_that_fails_does_not_stop_the_search(
     assert "trial 2: score " in capsys.readouterr().out
 
 
+def test_a_trial_that_was_interrupted_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tuning, "train", interrupt)
+    base = TrainingConfig("MemoryAgents/TMaze-v0", n_envs=2, total_timesteps=64, eval_episodes=2, device="cpu")
+    with pytest.raises(KeyboardInterrupt):
+        tuning.tune(base, 1, tmp_path, print)
+    monkeypatch.setattr(tuning, "train", lambda *args, **kwargs: SimpleNamespace(evaluation=None))
+    monkeypatch.setattr(tuning, "score", lambda evaluation: 0.5)
+    study, failed = tuning.tune(base, 1, tmp_path, print)
+    assert not failed
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+    assert study.trials[0].params == study.trials[1].params
+
+
 def test_a_search_without_any_success_fails(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.error import DependencyNotInstalled
 from gymnasium.wrappers import FlattenObservation, TimeAwareObservation
 
@@ -111,3 +112,12 @@ def test_rendering(env_id: str) -> None:
     else:
         assert np.asarray(env.render()).dtype == np.uint8
     env.close()
+
+
+@pytest.mark.parametrize("name", ["Acrobot", "CartPole", "MountainCarContinuous", "Pendulum"])
+def test_specifications_survive_json(name: str) -> None:
+    env = gym.make(f"MemoryAgents/{name}NoVelocity-v0")
+    assert env.spec is not None
+    again = gym.make(EnvSpec.from_json(env.spec.to_json()))
+    assert again.observation_space == env.observation_space
+    assert again.spec == env.spec

@@ -20,6 +20,7 @@ from memory_agents import PPO, BatchedVecEnv, make_batched
 from memory_agents.envs import TMaze
 from memory_agents.envs.batched.tmaze import BatchedTMaze
 from memory_agents.vec_env.batched_vec_env import _dictionaries
+from memory_agents.wrappers import PreviousActionReward
 
 MAZE = "MemoryAgents/TMaze-v0"
 STREAM = "MemoryAgents/CopyFirst-v0"
@@ -129,6 +130,26 @@ def test_options_of_single_resets_are_refused() -> None:
     env.set_options({"low": 1})
     with pytest.raises(ValueError, match=r"options=\['low'\] are for the reset of single environments"):
         env.reset()
+
+
+def test_seeds_reach_actions_as_those_of_make_vec_env_do() -> None:
+    drawn = []
+    for make in (make_batched, make_vec_env, make_batched):
+        env = make(MAZE, 2, seed=3)
+        drawn.append([env.action_space.sample() for _ in range(20)])
+    assert drawn[0] == drawn[1] == drawn[2]
+    assert len(set(map(int, drawn[0]))) > 1
+
+
+def test_wrappers_of_a_specification_are_not_left_out_in_silence() -> None:
+    wrapped = PreviousActionReward(gym.make(MAZE, corridor=3))
+    assert wrapped.spec is not None
+    with pytest.raises(ValueError, match=r"specification with PreviousActionReward around .* VecPreviousActionReward"):
+        make_batched(wrapped.spec, 2)
+    # What an environment has of its own stays.
+    control = gym.make("MemoryAgents/CartPoleNoVelocity-v0")
+    assert control.spec is not None
+    assert make_batched(control.spec, 2).observation_space == control.observation_space
 
 
 def test_limits_mean_what_they_mean_to_gymnasium() -> None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from PIL import Image
 
-from memory_agents.benchmarks.curves import lowest_to_highest, plot_seeds
+from memory_agents.benchmarks.curves import common_grid, lowest_to_highest, plot_seeds
 from memory_agents.benchmarks.report import figures, palette
 from memory_agents.benchmarks.report.statistics import Estimate
 from memory_agents.benchmarks.report.study import Comparison, read_study
@@ -157,3 +157,9 @@ def test_contrast_by_hand() -> None:
 def test_agents_look_different() -> None:
     looks = [(palette.series(index), palette.dash(index)) for index in range(30)]
     assert len(set(looks)) == 30
+
+
+def test_a_run_that_broke_off_does_not_set_the_end() -> None:
+    grid, returns = common_grid([([1, 2, 3], [0.0, 0.5, 1.0]), ([4, 8], [0.0, 2.0])])
+    assert grid.tolist() == [4, 8]
+    assert returns.tolist() == [[1.0, 1.0], [0.0, 2.0]]

@@ -209,6 +209,18 @@ def test_a_run_counts_once(tmp_path: Path) -> None:
     assert "same arguments and seed" in problem.reason
 
 
+def test_a_play_of_one_who_learns_nothing_counts_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainingConfig, "__post_init__", lambda self: None)
+    finished(tmp_path / "learner", 0.5, total_timesteps=1_000)
+    script: dict[str, Any] = dict(policy="Random", algorithm="Scripted", total_timesteps=0)
+    for device, n_envs, seed in (("auto", 16, 0), ("cpu", 16, 0), ("cpu", 8, 0), ("cpu", 16, 1)):
+        finished(tmp_path / f"{device}-{n_envs}-{seed}", 0.0, seed, device=device, n_envs=n_envs, **script)
+    (comparison,) = read_study([tmp_path]).comparisons
+    random = next(agent for agent in comparison.agents if agent.startswith("Random"))
+    assert len(comparison.runs(random)) == 2
+    assert len(read_study([tmp_path]).problems) == 2
+
+
 def test_runs_that_broke_off_or_have_no_anchors_have_no_score(tmp_path: Path) -> None:
     finished(tmp_path / "a", None, env=TMAZE)
     finished(tmp_path / "b", 0.5, 1, env=TMAZE)

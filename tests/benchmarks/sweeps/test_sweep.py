@@ -5,6 +5,8 @@ import json
 import re
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -12,12 +14,14 @@ import stable_baselines3
 from rich.console import Console
 
 from memory_agents.benchmarks.cli import run
+from memory_agents.benchmarks.config import save_config
 from memory_agents.benchmarks.run_lock import hold
 from memory_agents.benchmarks.sweeps import cli as commands
 from memory_agents.benchmarks.sweeps import sweep as sweeping
 from memory_agents.benchmarks.sweeps.display import Display
 from memory_agents.benchmarks.sweeps.engine import Engine
 from memory_agents.benchmarks.sweeps.plan import PlannedRun
+from memory_agents.benchmarks.sweeps.record import other_code
 from memory_agents.benchmarks.sweeps.sweep import sweep, unfinished
 from memory_agents.benchmarks.sweeps.worker import Outcome, Task
 from tests.benchmarks.sweeps.small import SMALL, HereEngine, small_runs
@@ -246,5 +250,24 @@ def test_changed_agents_of_ones_own_are_told(
         assert "Note" not in capsys.readouterr().out
     own.write_text(own.read_text() + "# improved\n")
     assert run(args) == 0
-    assert "Note: changing_agents was another one when 2 of the finished runs were made" in capsys.readouterr().out
+    for _ in range(2):
+        assert run(args) == 0
+        assert "Note: changing_agents was another one when 2 of the finished runs were made" in capsys.readouterr().out
+        # As in a process that has nothing left to do.
+        sys.modules.pop("changing_agents", None)
     sys.modules.pop("changing_agents", None)
+
+
+def test_changed_memories_of_ones_own_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "changing_memory.py"
+    own.write_text("from memory_agents.memory import GRUMemory as Mine\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    import_module("changing_memory")
+    run_ = replace(small_runs(tmp_path)[0], folder=tmp_path)
+    config = replace(run_.config, policy="MemoryPolicy", memory_class="changing_memory:Mine")
+    save_config(config, tmp_path)
+    assert not other_code([replace(run_, config=config)])
+    own.write_text(own.read_text() + "# improved\n")
+    (note,) = other_code([replace(run_, config=config)])
+    assert note.startswith("changing_memory was another one when 1 of the finished runs were made")
+    sys.modules.pop("changing_memory", None)
