@@ -12,7 +12,12 @@ import typer
 from memory_agents.benchmarks.arguments import numbers, parse_kwargs
 from memory_agents.benchmarks.cli_measuring import Threads
 from memory_agents.benchmarks.sequence.options import Device, Out, Seeds
-from memory_agents.benchmarks.sequence.regression import LEARNING_RATES, RegressionConfig, run_regression
+from memory_agents.benchmarks.sequence.regression import (
+    LEARNING_RATES,
+    RegressionConfig,
+    make_regressor,
+    run_regression,
+)
 from memory_agents.benchmarks.sequence.regression_report import (
     check_task,
     plot_regressions,
@@ -113,6 +118,9 @@ def _run(configs: list[RegressionConfig], out: Path, threads: int | None) -> Non
     if threads is not None:
         th.set_num_threads(threads)
     check_task(out, configs[0].task)
+    # What one of them refuses shall not come out after the others have been trained.
+    for config in configs:
+        make_regressor(config)
     in_turn(configs, lambda config: run_regression(config, out), typer.echo)
     groups = regression_groups(out)
     typer.echo(regression_table(groups))
