@@ -148,7 +148,10 @@ def test_commands_of_checked_in_results_still_run(tmp_path: Path, capsys: pytest
         (["--memory-class", "ltsm"], ["--memory-class 'ltsm'", "lstm"]),
         (["--memory-class", "gru", "--memory-kwargs", "width=4"], ["width", "hidden_size"]),
         (["--memory-class", "gru", "--memory-kwargs", "hidden_size=0"], ["hidden_size", "0"]),
-        (["--memory-class", "gru,compressive", "--memory-kwargs", "hidden_size=4", "--length", "2"], ["hidden_size"]),
+        (
+            ["--memory-class", "gru", "--memory-class", "compressive", "--memory-kwargs", "hidden_size=4"],
+            ["hidden_size"],
+        ),
         (["--memory-class", "gru", "--length", "0"], ["--length 0"]),
         (["--memory-class", "gru", "--gradient-steps", "0"], ["--gradient-steps 0"]),
         (["--memory-class", "gru", "--batch-size", "-1"], ["--batch-size -1"]),
