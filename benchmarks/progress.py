@@ -46,7 +46,8 @@ def read_learning(folder: Path, pretrain_timesteps: int) -> tuple[list[int], lis
     """
     steps, returns = read_curve(folder)
     # They end with the rollout in which their number is reached.
-    begin = next((n for n, step in enumerate(steps, 1) if step >= pretrain_timesteps), 0) if pretrain_timesteps else 0
+    ends = (n for n, step in enumerate(steps, 1) if step >= pretrain_timesteps)
+    begin = next(ends, len(steps)) if pretrain_timesteps else 0
     return steps[begin:], returns[begin:]
 
 

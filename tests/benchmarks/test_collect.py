@@ -365,3 +365,5 @@ def test_what_was_learned_in_an_easier_environment_first_does_not_count(tmp_path
     assert not has_collapsed(0.8, 0.7, tmp_path, pretrain_timesteps=4000)
     assert read_learning(tmp_path, 4096)[1] == [0.1, 0.2, 0.6]
     assert read_learning(tmp_path, 0)[0] == [steps for steps, _ in rows]
+    # Broken off before it came to the other.
+    assert read_learning(tmp_path, 20_000) == ([], [])
