@@ -9,7 +9,7 @@ from stable_baselines3.common.policies import BasePolicy
 
 from memory_agents.benchmarks.agents import MEMORYLESS, policy_names
 from memory_agents.benchmarks.algorithms import BASELINES, has_memory_of_ours
-from memory_agents.benchmarks.arguments import UsageError, suggestions
+from memory_agents.benchmarks.arguments import check_name
 from memory_agents.benchmarks.config import SCRIPTED, TrainingConfig
 from memory_agents.benchmarks.dotted import load_class
 from memory_agents.memory import memory_registry
@@ -61,12 +61,8 @@ def find_agent(where: str, name: str) -> tuple[str, dict[str, Any]]:
     named = named_agents()
     if name in named:
         return name, named[name]
-    if name in policy_names():
-        return name, {"policy": name}
-    known = [*named, *policy_names()]
-    near = suggestions(name, known)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"use {', '.join(named)}, or module:Class"
-    raise UsageError(f"{where} {name!r} is unknown; {hint}")
+    check_name(where, name, [*named, *policy_names()], f"use {', '.join(named)}, or module:Class")
+    return name, {"policy": name}
 
 
 def _foreign(where: str, dotted: str) -> dict[str, Any]:

@@ -81,12 +81,11 @@ def other_code(runs: Sequence[PlannedRun]) -> list[str]:
         written = json.loads((run.folder / CONFIG_FILE).read_text())
         commits[written.get("commit")] += 1
         then = written.get("sources", {})
-        names = [run.config.policy, run.config.algorithm, run.config.env, run.config.memory_class or ""]
         for module in then:
             # Where nothing is left to do nobody has imported it; one that is gone has changed no result.
             with suppress(UsageError):
                 import_from_here("sources", module)
-        current = source_hashes(*names)
+        current = source_hashes(run.config.policy, run.config.algorithm, run.config.env, run.config.memory_class or "")
         modules.update(module for module in current if then.get(module, current[module]) != current[module])
     mend = "choose another --out to have all of one"
     return [

@@ -12,7 +12,7 @@ from torch import nn
 
 from memory_agents.benchmarks.agents import policy_names
 from memory_agents.benchmarks.algorithms import BASELINES
-from memory_agents.benchmarks.arguments import UsageError, suggestions
+from memory_agents.benchmarks.arguments import UsageError, check_name
 from memory_agents.benchmarks.config import SCRIPTED
 from memory_agents.benchmarks.sweeps.named_agents import find_agent, named_agents
 
@@ -94,17 +94,12 @@ def find_learner(where: str, name: str) -> tuple[str, dict[str, Any]]:
     """
     if name in PEERS:
         return name, PEERS[name]
-    try:
-        label, arguments = find_agent(where, name)
-    except UsageError:
-        if ":" in name:
-            raise
-        learners = [each for each, known in named_agents().items() if known.get("algorithm") != SCRIPTED]
-        near = suggestions(name, [*PEERS, *learners, *policy_names()])
-        hint = (
-            f"did you mean {' or '.join(near)}?" if near else f"use {', '.join([*learners, *PEERS])}, or module:Class"
-        )
-        raise UsageError(f"{where} {name!r} is unknown; {hint}") from None
+    named = named_agents()
+    if ":" not in name and name not in named:
+        learners = [each for each, known in named.items() if known.get("algorithm") != SCRIPTED]
+        mend = f"use {', '.join([*learners, *PEERS])}, or module:Class"
+        check_name(where, name, [*PEERS, *learners, *policy_names()], mend)
+    label, arguments = find_agent(where, name)
     if arguments.get("algorithm") == SCRIPTED:
         raise UsageError(f"{where} {name!r} follows a script and learns nothing; choose an agent that learns")
     return label, arguments

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from typing import Any
 
 import gymnasium as gym
@@ -179,7 +178,7 @@ def original_next_observations(normalize: VecNormalize, dones: np.ndarray, infos
     :param infos: of the step
     :return: observations, (n_envs, ...): the last of the episode where it ended, not the first of the next
     """
-    found = deepcopy(normalize.get_original_obs())
+    found = normalize.get_original_obs()  # a copy
     for env, (done, info) in enumerate(zip(dones, infos, strict=True)):
         if not done or info.get("terminal_observation") is None:
             continue
