@@ -62,9 +62,9 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
     :param features_extractor_class: default: picked from the observation space: NatureCNN for images from 64 x 64 up,
         :class:`~memory_agents.common.SmallCNN` for smaller ones, one for each entry of a dictionary
         (:class:`~memory_agents.common.CombinedFeatures`), flat for all else
-    :param action_gain: gain of the orthogonal matrix from which the action net starts (default: 1). What learning to act
-        tells the memory at first is in proportion to it: with Stable-Baselines3's 0.01 a memory that actor and critic
-        share learns for a long time what the critic needs, before it learns what the actor does
+    :param action_gain: gain of the orthogonal matrix from which the action net starts (default: 1). The gradients that
+        the actor sends to the memory are at first in proportion to it: with Stable-Baselines3's 0.01 a memory that
+        actor and critic share learns for a long time what the critic needs before it learns what the actor does
     :param memory_class: registered name of a memory core, or a subclass of :class:`~memory_agents.memory.MemoryCore`
     :param memory_kwargs: its keyword arguments
     :param optimizer_class: class of the optimizer

@@ -69,6 +69,7 @@ POLICY_OPTIONS: dict[str, dict[str, Any]] = {
     "features_extractor_class": dict(features_extractor_class=Halving),
     "activation_fn": dict(net_arch=[8], activation_fn=th.nn.ReLU),
     "ortho_init": dict(ortho_init=False),
+    "action_gain": dict(action_gain=0.5),
     "optimizer_class": dict(optimizer_class=th.optim.SGD),
     "optimizer_kwargs": dict(optimizer_kwargs=dict(eps=1e-3)),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,12 @@ def test_a_policy_alone_is_saved_with_its_sizes(observation: str, memory: dict[s
     assert all(th.equal(a, b) for a, b in zip(tree_leaves(state), tree_leaves(loaded_state), strict=True))
 
 
+def test_a_policy_alone_is_saved_with_its_gain(tmp_path: Path) -> None:
+    toy_agent(policy_kwargs=dict(action_gain=0.3)).policy.save(str(tmp_path / "policy"))
+    loaded = MemoryPolicy.load(str(tmp_path / "policy"), device="cpu")
+    assert loaded.action_gain == 0.3
+
+
 def test_arguments_of_image_networks() -> None:
     env = toy_venv(2, observation="image")
     wide = toy_agent(env, policy_kwargs=dict(features_extractor_kwargs=dict(features_dim=32)))
@@ -152,14 +159,31 @@ def test_activation_functions(activation: type[nn.Module]) -> None:
     assert kinds == [nn.Linear, activation, nn.Linear, activation]
 
 
-@pytest.mark.parametrize("ortho_init", [True, False])
-def test_orthogonal_initialisation(ortho_init: bool) -> None:
-    policy = toy_agent(policy_kwargs=dict(ortho_init=ortho_init, net_arch=[8])).policy
-    head: Any = policy.action_net
-    weight = head.weight.detach()
+@pytest.mark.parametrize(("options", "gain"), [({}, 1.0), (dict(action_gain=0.01), 0.01), (dict(action_gain=3), 3.0)])
+def test_the_action_net_is_orthogonal_with_the_gain_asked_for(options: dict[str, Any], gain: float) -> None:
+    policy = toy_agent(policy_kwargs=dict(net_arch=[8], **options)).policy
+    actor, critic = policy.action_net.get_parameter("weight"), policy.value_net.get_parameter("weight")
+    th.testing.assert_close(actor @ actor.T, gain**2 * th.eye(len(actor)), atol=1e-6 * gain**2, rtol=1e-5)
+    th.testing.assert_close(critic @ critic.T, th.ones(1, 1))
+
+
+def test_without_orthogonal_initialisation_nets_are_pytorchs() -> None:
+    policy = toy_agent(policy_kwargs=dict(ortho_init=False, net_arch=[8])).policy
+    weight = policy.action_net.get_parameter("weight")
     product = weight @ weight.T
-    orthogonal = th.allclose(product, 0.01**2 * th.eye(len(weight)), atol=1e-8)
-    assert orthogonal is ortho_init
+    assert not th.allclose(product, product[0, 0] * th.eye(len(weight)), rtol=1e-3, atol=1e-3)
+    assert 0.05 < weight.abs().max() <= 8**-0.5
+
+
+@pytest.mark.parametrize("gain", [0.0, -1.0, float("nan"), float("inf"), True, "1"])
+def test_a_gain_that_is_no_positive_number_is_refused(gain: Any) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"action_gain is {gain!r}; give a positive number, or None")):
+        toy_agent(policy_kwargs=dict(action_gain=gain))
+
+
+def test_a_gain_of_no_consequence_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"action_gain=1\.0 is for ortho_init=True; leave one of the two out"):
+        toy_agent(policy_kwargs=dict(action_gain=1.0, ortho_init=False))
 
 
 def test_the_noise_begins_as_wide_as_asked_for() -> None:
