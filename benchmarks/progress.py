@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from math import isnan
+from collections.abc import Mapping, Sequence
+from math import inf, isnan
 from pathlib import Path
 
 from memory_agents.benchmarks.arguments import UsageError
@@ -32,9 +33,20 @@ def read_curve(folder: Path) -> tuple[list[int], list[float]]:
         when no episode ended
     :raises UsageError: when nothing was logged
     """
-    # Until the first episode ends there is no mean to write.
-    rows = [row for row in read_progress(folder) if row.get(STEPS) and row.get(MEAN_RETURN)]
-    return [int(row[STEPS]) for row in rows], [float(row[MEAN_RETURN]) for row in rows]
+    return read_learning(folder, 0)
+
+
+def pretrained_for(rows: Sequence[Mapping[str, str]], pretrain_timesteps: int) -> float:
+    """
+    :param rows: what was logged
+    :param pretrain_timesteps: steps that were to come first, in an easier environment
+    :return: environment steps after which it is of the other environment: a whole number of rollouts, infinite where
+        training broke off before
+    """
+    if not pretrain_timesteps:
+        return 0
+    steps = (int(row[STEPS]) for row in rows if row.get(STEPS))
+    return next((step for step in steps if step >= pretrain_timesteps), inf)
 
 
 def read_learning(folder: Path, pretrain_timesteps: int) -> tuple[list[int], list[float]]:
@@ -44,11 +56,15 @@ def read_learning(folder: Path, pretrain_timesteps: int) -> tuple[list[int], lis
     :return: what :func:`read_curve` says of what came after them
     :raises UsageError: when nothing was logged
     """
-    steps, returns = read_curve(folder)
-    # They end with the rollout in which their number is reached.
-    ends = (n for n, step in enumerate(steps, 1) if step >= pretrain_timesteps)
-    begin = next(ends, len(steps)) if pretrain_timesteps else 0
-    return steps[begin:], returns[begin:]
+    rows = read_progress(folder)
+    begin = pretrained_for(rows, pretrain_timesteps)
+    # Until the first episode ends there is no mean to write.
+    points = [
+        (int(row[STEPS]), float(row[MEAN_RETURN]))
+        for row in rows
+        if row.get(STEPS) and row.get(MEAN_RETURN) and int(row[STEPS]) > begin
+    ]
+    return [steps for steps, _ in points], [mean for _, mean in points]
 
 
 def steps_to(level: float, folder: Path, pretrain_timesteps: int = 0) -> int | None:

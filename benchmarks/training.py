@@ -248,15 +248,20 @@ class LogSteps(BaseCallback):
     """Has an off-policy algorithm log every 2048 steps, and not every so many episodes."""
 
     def _on_training_start(self) -> None:
-        self.next = self.num_timesteps + LOG_STEPS
+        self.logged, self.next = self.num_timesteps, self.num_timesteps + LOG_STEPS
 
     def _on_step(self) -> bool:
-        if isinstance(self.model, OffPolicyAlgorithm) and self.num_timesteps >= self.next:
-            self.model.dump_logs()
+        if self.num_timesteps >= self.next:
+            self._log()
             self.next += LOG_STEPS
         return True
 
     def _on_training_end(self) -> None:
+        if self.num_timesteps > self.logged:
+            self._log()
+
+    def _log(self) -> None:
+        self.logged = self.num_timesteps
         if isinstance(self.model, OffPolicyAlgorithm):
             self.model.dump_logs()
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.evaluation import Anchors
-from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, read_curve, read_progress
+from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, pretrained_for, read_curve, read_progress
 from memory_agents.benchmarks.runs import Run
 
 ELAPSED, STATE_BYTES = "time/time_elapsed", "memory/state_bytes_per_transition"
@@ -42,10 +42,10 @@ def reached(run: Run, level: float) -> Reached | None:
         environment that came first left out; None when it never was
     """
     seconds: float | None = 0.0
-    begin = run.trained.config.pretrain_timesteps
-    later = not begin
+    rows = _rows(run)
+    begin = pretrained_for(rows, run.trained.config.pretrain_timesteps)
     before = 0.0
-    for row in _rows(run):
+    for row in rows:
         if not row.get(ELAPSED):
             seconds = None
         elif seconds is not None:
@@ -53,9 +53,10 @@ def reached(run: Run, level: float) -> Reached | None:
             # The clock starts anew when training goes on in another environment.
             seconds += now - before if now >= before else now
             before = now
-        if later and row.get(STEPS) and row.get(MEAN_RETURN) and float(row[MEAN_RETURN]) >= level:
+        if not (row.get(STEPS) and row.get(MEAN_RETURN)) or int(row[STEPS]) <= begin:
+            continue
+        if float(row[MEAN_RETURN]) >= level:
             return Reached(int(row[STEPS]), seconds)
-        later = later or bool(row.get(STEPS) and int(row[STEPS]) >= begin)
     return None
 
 

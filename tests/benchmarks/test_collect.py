@@ -346,6 +346,16 @@ def test_scripted_players_have_no_curve(tmp_path: Path, capsys: pytest.CaptureFi
     assert "learn nothing" in capsys.readouterr().err
 
 
+def test_what_memoryless_play_has_is_not_forgotten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, last in (("a", 0.45), ("b", 0.35)):
+        learned(tmp_path / name, ord(name), [0.96, last])
+        figures = json.loads((tmp_path / name / "evaluation.json").read_text())
+        figures["anchors"] = {"optimal": 1.0, "memoryless": 0.4, "random": 0.1}
+        (tmp_path / name / "evaluation.json").write_text(json.dumps(figures))
+    assert run(["collect", str(tmp_path), "--table", "stability"]) == 0
+    assert "| 1 of 2 |" in capsys.readouterr().out
+
+
 def test_scores_say_nothing_of_the_clock(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     learned(tmp_path / "a", 0, [1.0])
     assert run(["collect", str(tmp_path), "--table", "scores"]) == 0

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from memory_agents.benchmarks.agents import make_env
+from memory_agents.benchmarks.agents import make_agent, make_env, make_training_env
 from memory_agents.benchmarks.cli import run
 from memory_agents.benchmarks.config import TrainingConfig, load_config
+from memory_agents.benchmarks.evaluation import evaluate
 from memory_agents.benchmarks.judger_timeline import draw_timeline
 from memory_agents.benchmarks.labels import labels
 from memory_agents.benchmarks.runs import read_runs
@@ -176,3 +177,25 @@ def test_records_of_agents_that_mask_take_valid_actions_only(tmp_path: Path) -> 
     finally:
         gym.registry.pop("Masked-v0")
     assert len(JudgerRecord.load(tmp_path / "run" / "judger.npz")) > 2
+
+
+def test_what_is_sampled_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One evaluation of the likeliest actions, and, as the memory is judged, another of drawn ones."""
+    config = TrainingConfig(
+        "MemoryAgents/CueStream-v0",
+        {"delay": 3, "length": 12},
+        memory_kwargs={"judger": "discard", "n_layers": 1, "d_model": 8, "n_heads": 1, "memory_length": 4},
+        n_envs=2,
+        eval_episodes=2,
+        device="cpu",
+    )
+    agent = make_agent(config, make_training_env(config))
+    predict, asked = agent.predict, []
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        asked.append(kwargs["deterministic"])
+        return predict(*args, **kwargs)
+
+    monkeypatch.setattr(agent, "predict", watched)
+    evaluate(agent, config)
+    assert asked == [True] * 12 + [False] * 12

@@ -157,3 +157,31 @@ def test_returns_are_sums_up_to_the_end_of_the_episode_or_the_window(
 def test_bad_arguments_name_the_mend(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         filled(0, **kwargs)
+
+
+def test_the_windows_of_a_batch_are_drawn_one_by_one() -> None:
+    buffer = filled(53)
+    np.random.seed(0)
+    first = buffer.sample(64 * 4).observations.window.observations.view(64, 4)[:, 0]
+    assert len(set(first.tolist())) == 2 * buffer.windows_per_env
+
+
+def test_windows_to_compare_states_on_are_of_every_environment() -> None:
+    found = filled(53).consecutive_windows(3)
+    assert found is not None
+    assert {int(number) // 1_000 for number in found[0].states[0].flatten().tolist()} == {0, 1}
+
+
+@pytest.mark.parametrize("handled", [True, False])
+def test_whether_something_comes_after_the_end_of_the_time_is_for_the_user_to_say(handled: bool) -> None:
+    buffer = SequenceReplayBuffer(
+        16, spaces.Box(-9, 9, (1,)), spaces.Discrete(2), "cpu", sequence_length=4, handle_timeout_termination=handled
+    )
+    seen = np.zeros((1, 1), np.float32)
+    for t in range(8):
+        last = t % 4 == 3
+        if buffer.at_window_start:
+            buffer.store_states((th.zeros(1, 1),))
+        buffer.store_step(np.array([t % 4 == 0]), ())
+        buffer.add(seen, seen, np.zeros(1, int), np.ones(1), np.array([last]), [{"TimeLimit.truncated": last}])
+    assert buffer.sample_windows(np.array([0])).dones.flatten().tolist() == [0, 0, 0, 0 if handled else 1]

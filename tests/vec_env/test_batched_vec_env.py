@@ -291,3 +291,34 @@ def test_infos_of_all_kinds_become_dictionaries() -> None:
         made[0]["spoiled"] = True
         assert "spoiled" not in _dictionaries(infos, 3, told=False)[0]
     assert _dictionaries({}, 2) == [{}, {}]
+
+
+@pytest.mark.parametrize(("corridor", "cut"), [(3, False), (4, True)])
+def test_what_ends_with_the_step_at_which_it_would_be_cut_is_not_cut(corridor: int, cut: bool) -> None:
+    """Learners would add the value of what comes after it."""
+    pair = (
+        make_batched(MAZE, 2, 0, corridor=corridor, max_episode_steps=4),
+        make_vec_env(MAZE, 2, env_kwargs=dict(corridor=corridor, max_episode_steps=4)),
+    )
+    for venv in pair:
+        venv.reset()
+        for _ in range(4):
+            _, _, dones, infos = venv.step(np.zeros(2, int))
+        assert dones.all()
+        assert [info["TimeLimit.truncated"] for info in infos] == [cut, cut]
+
+
+def test_what_an_environment_tells_of_a_start_is_of_the_last_one() -> None:
+    stream, arguments = "MemoryAgents/CueStream-v0", dict[str, Any](length=5, delay=2)
+    one, other = make_vec_env(stream, 3, env_kwargs=arguments), make_batched(stream, 3, **arguments)
+    told = []
+    for venv in (one, other):
+        venv.seed(5)
+        venv.reset()
+        told.append([[dict(info) for info in venv.reset_infos]])
+        for _ in range(60):
+            venv.step(np.zeros(3, int))
+            told[-1].append([dict(info) for info in venv.reset_infos])
+    for left, right in zip(*told, strict=True):
+        assert repr(left) == repr(right)
+    assert len({repr(infos) for infos in told[1]}) > 1

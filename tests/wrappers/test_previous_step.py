@@ -12,8 +12,9 @@ import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
+from stable_baselines3.common.vec_env import DummyVecEnv
 
-from memory_agents import envs
+from memory_agents import VecPreviousActionReward, envs
 from memory_agents.envs import TMaze
 from memory_agents.wrappers import PreviousActionReward
 from memory_agents.wrappers.previous_step import written_actions
@@ -172,3 +173,25 @@ def test_actions_of_many_environments_are_written_as_gymnasium_writes_one(space:
 
 def test_environments_export_it_too() -> None:
     assert envs.PreviousActionReward is PreviousActionReward
+
+
+@pytest.mark.parametrize("merged", [True, False])
+def test_what_the_environment_paid_and_was_told_stays_as_it_was(merged: bool) -> None:
+    """An episode that starts is shown no reward and no action; its last step has been paid for all the same."""
+    space = spaces.Dict({"time": spaces.Box(0, 10, (1,), np.float32)}) if merged else None
+
+    def make() -> gym.Env[Any, Any]:
+        return Counting(spaces.Box(-1, 1, (2,), np.float32), space)
+
+    venv = VecPreviousActionReward(DummyVecEnv([make, make]))
+    venv.reset()
+    actions = np.full((2, 2), 0.5, np.float32)
+    for step in range(1, 5):
+        observations, rewards, dones, infos = venv.step(actions)
+        np.testing.assert_array_equal(rewards, [step / 2, step / 2])
+        np.testing.assert_array_equal(actions, np.full((2, 2), 0.5))
+    assert dones.all()
+    assert isinstance(observations, dict)
+    for name in ("previous_action", "previous_reward"):
+        np.testing.assert_array_equal(observations[name], 0)
+    assert [info["terminal_observation"]["previous_reward"].item() for info in infos] == [2, 2]

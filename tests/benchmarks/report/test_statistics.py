@@ -151,3 +151,26 @@ def test_how_often_intervals_hold_the_truth(runs: int) -> None:
         assert found.high is not None
         held += found.low <= 0 <= found.high
     assert held / 6 == pytest.approx(statistics.COVERAGE[runs], abs=5)
+
+
+def test_another_seed_draws_others() -> None:
+    a, b = by_task(A), by_task(B)
+    assert improvement_interval(b, a, seed=1) != improvement_interval(b, a)
+    assert improvement_interval(b, a, seed=1) == improvement_interval(b, a, seed=1)
+    assert interval(statistics.mean, a, seed=1) != interval(statistics.mean, a)
+
+
+def test_a_task_of_one_run_beside_others_takes_no_interval_away() -> None:
+    found = interval(statistics.mean, [np.array([0.3]), np.array([0.0, 1.0])])
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < found.value < found.high
+    better = improvement_interval([np.array([0.5])], [np.array([0.0, 1.0])])
+    assert (better.low, better.value, better.high) == (0, 0.5, 1)
+
+
+def test_bands_are_as_wide_as_they_are_to_be_sure() -> None:
+    curves = [np.random.default_rng(0).normal(size=(4, 5))]
+    _, low, high = bands(statistics.mean, curves, repetitions=500)
+    _, inner_low, inner_high = bands(statistics.mean, curves, repetitions=500, confidence=0.4)
+    assert (inner_high - inner_low < high - low).all()
