@@ -7,6 +7,14 @@ from numbers import Integral, Real
 from typing import TypeGuard
 
 
+def is_integer(value: object) -> TypeGuard[int]:
+    """
+    :param value: an argument
+    :return: whether it is an integer, NumPy's included, and no boolean
+    """
+    return not isinstance(value, bool) and isinstance(value, Integral)
+
+
 def check_integers(*, least: int = 1, **values: object) -> None:
     """
     :param least: the smallest that will do
@@ -15,7 +23,7 @@ def check_integers(*, least: int = 1, **values: object) -> None:
     """
     kind = "a positive integer" if least == 1 else f"an integer of at least {least}"
     for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        if not is_integer(value) or value < least:
             raise ValueError(f"{name} must be {kind}, got {value!r}")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch as th
 from torch import nn
 
+from memory_agents.nn.arguments import is_integer
+
 
 def modulation(d_model: int, rank: int | None) -> nn.Module:
     """
@@ -36,10 +38,10 @@ class Mogrifier(nn.Module):
 
     def __init__(self, d_model: int, rounds: int = 5, rank: int | None = None) -> None:
         super().__init__()
-        if rounds < 1:
-            raise ValueError(f"rounds is {rounds}; give at least 1, or use no mogrifier")
-        if rank is not None and not 1 <= rank < d_model:
-            raise ValueError(f"rank is {rank}; give 1 to {d_model - 1}, less than d_model, or None for full rank")
+        if not is_integer(rounds) or rounds < 1:
+            raise ValueError(f"rounds is {rounds!r}; give an integer of at least 1, or use no mogrifier")
+        if rank is not None and not (is_integer(rank) and 1 <= rank < d_model):
+            raise ValueError(f"rank is {rank!r}; give 1 to {d_model - 1}, less than d_model, or None for full rank")
         self.modulations = nn.ModuleList(modulation(d_model, rank) for _ in range(rounds))
 
     def forward(self, x: th.Tensor, y: th.Tensor) -> tuple[th.Tensor, th.Tensor]:

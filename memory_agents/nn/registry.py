@@ -56,7 +56,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._entries)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries
 
 
 def _origin(entry: object) -> object:

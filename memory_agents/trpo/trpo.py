@@ -13,6 +13,7 @@ from memory_agents.common.on_policy import MemoryOnPolicyAlgorithm
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.common.sequences import check_standardized
 from memory_agents.memory import CompressiveMemory
+from memory_agents.nn.arguments import is_integer
 from memory_agents.trpo.second_derivatives import second_derivatives
 
 
@@ -81,7 +82,7 @@ class TRPO(MemoryOnPolicyAlgorithm, sb3_contrib.TRPO):
         super()._setup_model()
         n_windows = self.n_envs * self.n_steps // self.sequence_length
         factor = self.sub_sampling_factor
-        if isinstance(factor, bool) or not isinstance(factor, int) or not 1 <= factor <= n_windows:
+        if not is_integer(factor) or not 1 <= factor <= n_windows:
             raise ValueError(
                 f"sub_sampling_factor={factor!r} takes whole windows, of which a rollout has {n_windows}; use an "
                 f"integer from 1 to {n_windows}, or a shorter sequence_length than {self.sequence_length}"

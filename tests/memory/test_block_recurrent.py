@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -223,3 +224,9 @@ def test_bptt_depth_and_memory_replay_change_what_they_should() -> None:
 def test_bad_arguments_name_the_mend(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BlockRecurrentMemory(3, **kwargs)
+
+
+@pytest.mark.parametrize("layer", [1.0, True, "1", 2])
+def test_the_recurrent_layer_is_one_of_them(layer: Any) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"must be an integer from 0 to 1, as n_layers=2; got {layer!r}")):
+        BlockRecurrentMemory(3, recurrent_layer=layer)

@@ -238,3 +238,123 @@ def test_the_tolerance_is_the_users() -> None:
     check_memory_core(OtherwiseLearning(), steps=20, tolerance=0.1)
     with pytest.raises(ValueError, match="steps must be an integer of at least 4, got 3"):
         check_memory_core(Leaky(), steps=3)
+
+
+class ForgetfulCounter(Leaky):
+    """Counts the steps of an episode, for nobody; unroll() counts from its window's beginning."""
+
+    def initial_state(self, batch_size: int) -> Any:
+        return {**super().initial_state(batch_size), "steps": th.zeros(batch_size, dtype=th.long)}
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().one_step(x, state, episode_starts)
+        return y, {**after, "steps": state["steps"].masked_fill(episode_starts, 0) + 1}
+
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return super().unroll(x, {**state, "steps": th.zeros_like(state["steps"])}, episode_starts)
+
+
+class MixingStates(Leaky):
+    """Remembers what its neighbours see, and does not show it."""
+
+    def initial_state(self, batch_size: int) -> Any:
+        return {**super().initial_state(batch_size), "mean": th.zeros(batch_size, 3)}
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().one_step(x, state, episode_starts)
+        return y, {**after, "mean": x.mean(dim=0).expand_as(x)}
+
+
+class HalfPacked(Leaky):
+    """Takes a packed state for one that is not, when it learns."""
+
+    def initial_state(self, batch_size: int) -> Any:
+        return {**super().initial_state(batch_size), "packed": th.zeros(batch_size)}
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().one_step(x, state, episode_starts)
+        return y, {**after, "packed": th.zeros(len(x))}
+
+    def pack_state(self, state: Any) -> Any:
+        factor = th.where(state["packed"] > 0, 1.0, 0.5)[:, None]
+        return {"sum": state["sum"] * factor, "packed": th.ones_like(state["packed"])}
+
+    def unpack_state(self, state: Any) -> Any:
+        factor = th.where(state["packed"] > 0, 2.0, 1.0)[:, None]
+        return {"sum": state["sum"] * factor, "packed": th.zeros_like(state["packed"])}
+
+
+class Steep(Leaky):
+    """Finite, with gradients that are not."""
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().one_step(x, state, episode_starts)
+        return y + (0 * y).sqrt(), after
+
+
+class Muted(Leaky):
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return super().one_step(x.detach() + 0 * x, state, episode_starts)
+
+
+class ForgettingOnce(Leaky):
+    """Of the episodes that start within a window, learning knows the first."""
+
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return super().unroll(x, state, episode_starts & (episode_starts.long().cumsum(1) == 1))
+
+
+class OneOutput(Leaky):
+    def unroll_outputs(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> th.Tensor:
+        return super().unroll_outputs(x, state, episode_starts)[..., :1]
+
+
+@pytest.mark.parametrize(
+    ("core", "complaint"),
+    [
+        (ForgetfulCounter, r"a window can be cut in two, but states after unroll\(\) differ then"),
+        (MixingStates, r"nothing crosses from one environment to another, but with step\(\)"),
+        (HalfPacked, r"a packed state is whole, but with unroll\(\) it goes on otherwise"),
+        (Steep, r"gradients of unroll\(\) are not finite"),
+        (Muted, r"its inputs get no gradients"),
+        (ForgettingOnce, r"acting equals learning, but outputs"),
+        (OneOutput, r"outputs of unroll_outputs\(\) and unroll\(\) differ \(shapes \(3, 40, 1\) and \(3, 40, 4\)\)"),
+    ],
+)
+def test_hidden_faults_are_named(core: Callable[[], MemoryCore[Any]], complaint: str) -> None:
+    with pytest.raises(AssertionError, match=complaint):
+        check_memory_core(core(), steps=40)
+
+
+@pytest.mark.parametrize("steps", [4, 5, 20, 64])
+@pytest.mark.parametrize("seed", range(5))
+def test_several_episodes_begin_in_a_window_whatever_is_drawn(steps: int, seed: int) -> None:
+    with pytest.raises(AssertionError, match="acting equals learning"):
+        check_memory_core(ForgettingOnce(), steps=steps, seed=seed)
+
+
+class Dropping(Leaky):
+    """Drops inputs while training, which a check is not."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(0.5)
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return super().one_step(self.dropout(x), state, episode_starts)
+
+
+class Large(Leaky):
+    """Its numbers are large, and differ by their last digits."""
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().one_step(x, state, episode_starts)
+        return 1e4 * y, after
+
+    def unroll_outputs(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> th.Tensor:
+        return (1 + 1e-5) * super().unroll_outputs(x, state, episode_starts)
+
+
+@pytest.mark.parametrize("core", [Dropping, Large])
+def test_what_is_no_fault(core: Callable[[], MemoryCore[Any]]) -> None:
+    check_memory_core(core().train(), steps=40)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch as th
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
 from memory_agents.memory import CompressiveMemory, tree_leaves, tree_map
 from memory_agents.memory.compressive import MemoryShape
-from memory_agents.nn import compression_registry, feedforward_registry, gate_registry
+from memory_agents.nn import Compression, compression_registry, feedforward_registry, gate_registry
+from memory_agents.nn.compression import neighbours
 from tests.memory import reference
 from tests.memory.strategies import compressive_kwargs, run_steps
 
@@ -98,11 +101,38 @@ def test_gradients_reach_every_parameter() -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_old_state_gets_no_gradient_but_its_projections_do() -> None:
-    core = CompressiveMemory(3, **SMALL)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        dict(recurrence_delay=2),
+        dict(positions="learned", norm="post"),
+        dict(compression="dilated", block_length=4),
+        dict(compression="mean", gating="highway", memory_length=[0, 6], compressed_length=[0, 4]),
+    ],
+    ids=str,
+)
+def test_gradients_equal_the_references(options: dict[str, Any]) -> None:
+    """Those of everything that can be learned, and of the inputs, by one episode computed token by token."""
+    th.manual_seed(0)
+    core = CompressiveMemory(3, **{**SMALL, **options}).double()
+    for parameter in core.parameters():
+        parameter.data.add_(0.1 * th.randn_like(parameter))
+    x, starts, weights = th.randn(1, 24, 3).double(), th.zeros(1, 24, dtype=th.bool), th.randn(24, 8).double()
+    learned = [x.requires_grad_(), *core.parameters()]
+    outputs = core.unroll_outputs(x, core.initial_state(1), starts)[0], reference.run_episode(core, x[0])
+    found, expected = (th.autograd.grad((weights * y).sum(), learned, materialize_grads=True) for y in outputs)
+    assert expected[0].any()
+    for one, other in zip(found, expected, strict=True):
+        th.testing.assert_close(one, other, atol=1e-9, rtol=1e-7)
+
+
+@pytest.mark.parametrize("delay", [None, 2])
+def test_old_state_gets_no_gradient_but_its_projections_do(delay: int | None) -> None:
+    core = CompressiveMemory(3, **SMALL, recurrence_delay=delay)
     _, state = core.unroll(th.randn(1, 20, 3), core.initial_state(1), th.zeros(1, 20, dtype=th.bool))
     layers = tree_map(lambda leaf: leaf.clone().requires_grad_(), state.layers)
-    y, after = core.unroll(th.randn(1, 1, 3), state._replace(layers=layers), th.zeros(1, 1, dtype=th.bool))
+    y, after = core.unroll(th.randn(1, 5, 3), state._replace(layers=layers), th.zeros(1, 5, dtype=th.bool))
     y.sum().backward()  # type: ignore[no-untyped-call]
     assert all(leaf.grad is None for leaf in tree_leaves(layers))
     assert not any(leaf.requires_grad for leaf in tree_leaves(after))
@@ -253,3 +283,27 @@ def test_golden_outputs() -> None:
 
 
 GOLDEN = th.tensor([0.950475, 0.936409, 0.919062, 0.867205, 0.750466, 0.716782, 0.760538, 0.805673])
+
+
+def test_lengths_of_layers_are_of_any_kind_of_sequence() -> None:
+    for lengths in ([4, 6], (4, 6), range(4, 8, 2), np.array([4, 6])):
+        core = CompressiveMemory(3, **{**SMALL, "memory_length": lengths, "compressed_length": np.int64(4)})
+        assert [shape.memory_length for shape in core.shapes] == [4, 6]
+
+
+def test_usage_is_counted_and_not_learned_from() -> None:
+    met = []
+
+    class Listening(Compression):
+        needs_usage = True
+
+        def forward(self, block: th.Tensor, usage: th.Tensor | None = None) -> th.Tensor:
+            assert usage is not None
+            met.append(usage.requires_grad)
+            return neighbours(block, self.rate).mean(-2)
+
+    core = CompressiveMemory(3, **SMALL)
+    core.compressions = nn.ModuleList(Listening(8, 2) for _ in range(2))
+    core.unroll_outputs(th.randn(2, 20, 3), core.initial_state(2), th.zeros(2, 20, dtype=th.bool))
+    assert met
+    assert not any(met)

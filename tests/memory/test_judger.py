@@ -342,3 +342,34 @@ def test_without_a_judge_there_is_nothing_to_look_at() -> None:
 def test_bad_judges_name_the_mend(judger: Any, kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         CompressiveMemory(3, **{**SMALL, "judger": judger, **kwargs})
+
+
+def test_more_than_half_is_what_matters() -> None:
+    core = CompressiveMemory(
+        3, memory_length=4, compressed_length=3, compression_rate=2, d_model=8, n_heads=2, judger="oracle"
+    )
+    x = th.zeros(1, 30, 3)
+    x[..., 0] = th.where(th.arange(30) < 16, 0.49, 0.51)
+    choice = core.choose(x, core.initial_state(1), th.zeros(1, 30, dtype=th.bool), True)
+    assert isinstance(choice, Choice)
+    steps = choice.judged[0].nonzero().flatten().tolist()
+    assert choice.keep[0, steps].tolist() == [step - 3 >= 16 for step in steps]
+
+
+def test_a_judge_of_ones_own_may_take_any_options() -> None:
+    class Options(Judge):
+        def __init__(self, shape: Any, d_model: int, **options: Any) -> None:
+            super().__init__(shape, d_model)
+            self.options = options
+
+        def forward(self, scene: Scene) -> th.Tensor:
+            return scene.memories[:, 0, 0]
+
+    judge_registry.register("of-any-options")(Options)
+    try:
+        kind = dict(kind="of-any-options", a=1)
+        judge = CompressiveMemory(3, compressed_length=3, compression_rate=2, d_model=8, n_heads=2, judger=kind).judge
+        assert isinstance(judge, Options)
+        assert judge.options == {"a": 1}
+    finally:
+        del judge_registry._entries["of-any-options"]

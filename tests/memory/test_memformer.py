@@ -206,3 +206,11 @@ def test_bptt_depth_and_memory_replay_change_what_they_should() -> None:
 def test_bad_arguments_name_the_mend(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MemformerMemory(3, **kwargs)
+
+
+def test_every_gate_has_the_bias_that_is_given() -> None:
+    core = MemformerMemory(3, n_slots=2, segment_length=4, n_heads=2, d_model=8, gate_bias=0.7)
+    biases = [parameter for name, parameter in core.named_parameters() if name.endswith("gate.bias")]
+    # Of reading, of attention and of the MLP, in two layers.
+    assert len(biases) == 3 * 2
+    assert all(bias.eq(0.7).all() for bias in biases)

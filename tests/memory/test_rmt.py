@@ -6,6 +6,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch as th
 from hypothesis import given, settings
@@ -403,3 +404,26 @@ def test_sizes_are_checked(argument: str, value: object) -> None:
 def test_arguments_are_checked(kwargs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RecurrentTransformerMemory(3, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, False),
+        (dict(gating="nbrc"), False),
+        (dict(gating="highway"), True),
+        (dict(mogrifier_rounds=1), True),
+        (dict(gating="none"), True),
+        (dict(gating="none", norm="post"), False),
+        (dict(gating="none", final_norm=False), False),
+        (dict(final_norm=True), True),
+    ],
+    ids=str,
+)
+def test_outputs_are_normalised_where_they_could_grow(options: dict[str, Any], expected: bool) -> None:
+    assert isinstance(RecurrentTransformerMemory(3, d_model=8, **options).norm, th.nn.LayerNorm) == expected
+
+
+def test_sizes_may_be_numpys() -> None:
+    sizes: dict[str, Any] = dict(d_model=np.int64(8), xl_memory=np.int64(4))
+    assert RecurrentTransformerMemory(3, **sizes).n_rows == 36

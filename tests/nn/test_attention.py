@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch as th
 
@@ -110,3 +112,16 @@ def test_post_norm_has_no_path_around_the_norms() -> None:
         outputs = block(x, queries, keys, values, th.zeros(2, 1, 3, 3))
         assert (outputs.abs().max() < largest).item()
         assert norm == "post" or th.allclose(outputs, x, atol=100)
+
+
+def test_weights_are_means_over_heads() -> None:
+    attention = SinusoidalAttention(8, 2, 5)
+    queries, keys, bias = th.randn(3, 2, 4, 4), th.randn(3, 2, 6, 4), th.randn(3, 2, 4, 6)
+    one, other = (((queries[:, head] @ keys[:, head].mT) / 2 + bias[:, head]).softmax(dim=-1) for head in range(2))
+    th.testing.assert_close(attention.weights(queries, keys, bias), (one + other) / 2)
+
+
+def test_late_in_an_episode_keys_are_still_turned_by_their_own_times() -> None:
+    time = 2**24 + 1  # which single precision does not know
+    turned = rotate(th.tensor([1.0, 0.0]).view(1, 1, 1, 2), th.tensor([[time]]))[0, 0, 0]
+    th.testing.assert_close(turned, th.tensor([math.cos(time), math.sin(time)]), atol=1e-6, rtol=0)

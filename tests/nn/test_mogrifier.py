@@ -61,13 +61,13 @@ def test_every_round_has_matrices_of_the_rank() -> None:
     assert [tuple(p.shape) for p in Mogrifier(6, 3, rank=2).parameters()] == [(2, 6), (6, 2)] * 3
 
 
-@pytest.mark.parametrize("rounds", [0, -1])
+@pytest.mark.parametrize("rounds", [0, -1, 2.5, True])
 def test_without_rounds_there_is_none(rounds: int) -> None:
-    with pytest.raises(ValueError, match=f"rounds is {rounds}; give at least 1, or use no mogrifier"):
+    with pytest.raises(ValueError, match=f"rounds is {rounds}; give an integer of at least 1, or use no mogrifier"):
         Mogrifier(6, rounds)
 
 
-@pytest.mark.parametrize("rank", [0, 6, 7])
+@pytest.mark.parametrize("rank", [0, 6, 7, 1.5, True])
 def test_a_rank_is_below_the_width(rank: int) -> None:
     with pytest.raises(ValueError, match=f"rank is {rank}; give 1 to 5, less than d_model, or None for full rank"):
         Mogrifier(6, 2, rank)

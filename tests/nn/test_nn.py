@@ -10,8 +10,12 @@ from memory_agents.nn import (
     GRUGate,
     Registry,
     SinusoidalAttention,
+    chunk_length,
+    gate_registry,
     sinusoidal_table,
 )
+from memory_agents.nn.mixed_precision import lerp, widened
+from memory_agents.nn.reading import read
 
 
 def test_gru_gate_starts_near_the_identity() -> None:
@@ -100,3 +104,63 @@ def test_a_class_that_is_defined_anew_takes_its_own_place() -> None:
     assert registry["thing"] is anew is not first
     with pytest.raises(ValueError, match="thing 'thing' is already registered; choose another name"):
         registry.register("thing")(Registry)
+
+
+@pytest.mark.parametrize("gradient", [True, False])
+def test_dropout_drops_the_share_of_weights_that_is_asked_for(gradient: bool) -> None:
+    th.manual_seed(0)
+    n = 500
+    queries, keys, values = th.zeros(1, 1, 2, 4), th.zeros(1, 1, n, 4), th.eye(n)[None, None]
+    weights = read(queries, keys, values, th.zeros(1, 1, 2, n, requires_grad=gradient), 0.1)
+    assert 0.05 < (weights == 0).float().mean().item() < 0.15
+    kept = weights[weights > 0]
+    th.testing.assert_close(kept, th.full_like(kept, 1 / n / 0.9))
+
+
+def test_a_block_drops_weights_hidden_units_and_outputs_of_submodules() -> None:
+    th.manual_seed(0)
+    block = GatedBlock(8, 2, 16, 5, gating="none", dropout=0.5)
+    assert block.attention.dropout == 0.5
+    assert [part.p for part in block.modules() if isinstance(part, th.nn.Dropout)] == [0.5, 0.5]
+    block.attention.dropout = 0.0
+    block.feedforward.dropout = th.nn.Identity()
+    hidden, attended = th.randn(4, 8), th.rand(4, 8) + 1
+    assert not th.equal(block.after_attention(hidden, attended), block.after_attention(hidden, attended))
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_content_is_read_as_the_block_normalises(norm: str) -> None:
+    block = GatedBlock(8, 2, 16, 5, norm=norm)
+    for parameter in block.parameters():
+        parameter.data.add_(0.1 * th.randn_like(parameter))
+    hidden, memories, seen = 5 * th.randn(2, 3, 8), 5 * th.randn(2, 4, 8), th.ones(2, 3, 4, dtype=th.bool)
+    normalise = block.attention_norm if norm == "pre" else th.nn.Identity()
+    expected = block.attention.read_content(normalise(hidden), normalise(memories), seen)
+    th.testing.assert_close(block.read_content(hidden, memories, seen), expected)
+
+
+def test_entries_of_one_name_from_two_modules_are_two() -> None:
+    registry: Registry[type] = Registry("thing")
+    one, other = (type("A", (), {"__module__": module}) for module in ("one", "two"))
+    registry.register("x")(one)
+    with pytest.raises(ValueError, match="thing 'x' is already registered"):
+        registry.register("x")(other)
+    assert registry["x"] is one
+
+
+def test_what_is_no_name_is_in_no_registry() -> None:
+    assert [] not in gate_registry  # type: ignore[comparison-overlap]
+    assert "gru" in gate_registry
+
+
+def test_formats_are_widened_and_never_narrowed() -> None:
+    half, single, double = th.bfloat16, th.float32, th.float64
+    assert widened(th.zeros(1, dtype=half)).dtype is single
+    assert widened(th.zeros(1, dtype=double)).dtype is double
+    for dtypes in ((half, half, single), (single, half, half), (half, single, half)):
+        start, end, weight = (th.rand(2).to(dtype) for dtype in dtypes)
+        assert lerp(start, end, weight).dtype is single
+
+
+def test_chunks_are_as_short_as_they_may_be() -> None:
+    assert chunk_length(16 * 67) == 16

@@ -83,3 +83,14 @@ def test_state_ids_tell_equal_states_apart() -> None:
 def test_four_sets_of_queries_share_two_of_keys_and_values() -> None:
     names = {name for name, _ in RecurrentStates(3, 8, 2, 16).named_parameters() if "query" in name or "key" in name}
     assert names == {"key_value.weight", "state_query.weight", "token_query.weight", "reading_query.weight"}
+
+
+def test_both_gates_of_two_have_the_bias_that_is_given() -> None:
+    fixed = RecurrentStates(3, 8, 2, 16, gate="fixed", gate_bias=0.7, configuration="dual")
+    lstm = RecurrentStates(3, 8, 2, 16, gate="lstm", gate_bias=0.7, configuration="dual")
+    for gate in (fixed.gate, fixed.hidden_gate):
+        assert isinstance(gate, FixedStateGate)
+        assert gate.beta.eq(0.7).all()
+    for gate in (lstm.gate, lstm.hidden_gate):
+        assert isinstance(gate, LSTMStateGate)
+        assert gate.bias == 0.7

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import torch as th
 
 from memory_agents.nn import compression_registry
@@ -157,9 +158,12 @@ def memory_shapes(
     return shapes
 
 
-def _per_layer(name: str, value: int | Sequence[int], n_layers: int) -> Sequence[int]:
-    if not isinstance(value, (list, tuple)):
-        return [value] * n_layers  # type: ignore[list-item]
+def _per_layer(name: str, value: Any, n_layers: int) -> Sequence[int]:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    is_one = isinstance(value, str) or not isinstance(value, Sequence)
+    if is_one:
+        return [value] * n_layers
     if len(value) != n_layers:
         raise ValueError(
             f"{name}={value!r} holds {len(value)} numbers for n_layers={n_layers}; "

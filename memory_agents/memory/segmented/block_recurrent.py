@@ -11,7 +11,7 @@ from memory_agents.memory.segmented.layers import check_looked_up
 from memory_agents.memory.segmented.state import Segment
 from memory_agents.memory.segmented.view import TokenView
 from memory_agents.nn import GatedBlock, RecurrentBlock, RecurrentStates
-from memory_agents.nn.arguments import check_integers
+from memory_agents.nn.arguments import check_integers, is_integer
 
 
 @memory_registry.register("block_recurrent")
@@ -86,7 +86,7 @@ class BlockRecurrentMemory(SegmentedMemory):
         )
         if recurrent_layer is None:
             recurrent_layer = max(n_layers - 2, 0)
-        if isinstance(recurrent_layer, bool) or recurrent_layer not in range(n_layers):
+        if not is_integer(recurrent_layer) or recurrent_layer not in range(n_layers):
             raise ValueError(
                 f"recurrent_layer must be an integer from 0 to {n_layers - 1}, as n_layers={n_layers}; "
                 f"got {recurrent_layer!r}"

@@ -13,7 +13,7 @@ from memory_agents.memory.rounding import ROW_MULTIPLE, row_multiple
 from memory_agents.memory.segmented.state import Segment, SegmentedState
 from memory_agents.memory.segmented.view import TokenView
 from memory_agents.nn import position_registry, sinusoidal_table
-from memory_agents.nn.arguments import check_flags, check_integers
+from memory_agents.nn.arguments import check_flags, check_integers, is_integer
 from memory_agents.nn.attention import head_width
 
 
@@ -73,7 +73,7 @@ class SegmentLayers(MemoryCore[SegmentedState]):
         sizes = {"segment_length": segment_length, "n_layers": n_layers, "n_heads": n_heads, "d_model": d_model}
         optional = {"bptt_depth": bptt_depth, "d_feedforward": d_feedforward, "d_head": d_head}
         check_integers(**sizes, **{name: value for name, value in optional.items() if value is not None})
-        if isinstance(xl_memory, bool) or not isinstance(xl_memory, int) or not 0 <= xl_memory <= segment_length:
+        if not is_integer(xl_memory) or not 0 <= xl_memory <= segment_length:
             raise ValueError(
                 f"xl_memory must be an integer from 0 to segment_length={segment_length}, got {xl_memory!r}"
             )
