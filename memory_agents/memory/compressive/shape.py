@@ -158,18 +158,15 @@ def memory_shapes(
     return shapes
 
 
-def _per_layer(name: str, value: Any, n_layers: int) -> Sequence[int]:
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    is_one = isinstance(value, str) or not isinstance(value, Sequence)
-    if is_one:
-        return [value] * n_layers
+def _per_layer(name: str, value: Any, n_layers: int) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        return n_layers * (value,)
     if len(value) != n_layers:
         raise ValueError(
             f"{name}={value!r} holds {len(value)} numbers for n_layers={n_layers}; "
             "give one for each layer, or one for all"
         )
-    return value
+    return tuple(value)
 
 
 def _block_length(block_length: int | None, memory_length: int, compressed_length: int, rate: int) -> int:
