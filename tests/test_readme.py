@@ -134,13 +134,22 @@ def test_tables_of_character_models_are_what_the_raw_results_say(name: str, n_gr
     assert all(part in RESULTS_README for part in character_tables(groups).split("\n\n"))
 
 
-def test_the_race_is_what_the_raw_results_say() -> None:
+def load_minibatches(folder: str) -> list[Finish]:
     runs = product(range(5), TASKS, RACERS[:2], (128, 256, 512, 1024))
-    files = (f"race-minibatches/{task}-{agent}-b{size}-s{seed}.json" for seed, task, agent, size in runs)
-    finishes = [load_finish(RESULTS / file) for file in files]
-    table = race_table(finishes)
-    assert table == (RESULTS / "race-minibatches" / "race.md").read_text()
+    files = (f"{task}-{agent}-b{size}-s{seed}.json" for seed, task, agent, size in runs)
+    return [load_finish(RESULTS / folder / file) for file in files]
+
+
+@pytest.mark.parametrize("folder", ["race-minibatches", "race-gain-0.01"])
+def test_races_with_several_minibatches_are_what_the_raw_results_say(folder: str) -> None:
+    table = race_table(load_minibatches(folder))
+    assert table == (RESULTS / folder / "race.md").read_text()
     assert table in RESULTS_README
+
+
+def test_the_latest_race_is_told() -> None:
+    finishes = load_minibatches("race-minibatches")
+    table = race_table(finishes)
     maze, matching = re.findall(r"took ((?:more than )?[\d.]+ times) as long", table)
     matches = [run for run in finishes if run.task == "object_matching"]
     missed = [sum(not run.solved for run in matches if run.agent == agent) for agent in RACERS[:2]]
