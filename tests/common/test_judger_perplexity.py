@@ -330,9 +330,9 @@ def test_keeping_what_makes_rewards_foreseeable_is_paid() -> None:
     )
     assert isinstance(learner.policy.memories[0], CompressiveMemory)
     gained: dict[bool, list[float]] = {True: [], False: []}
-    for number in range(12):
+    for number in range(24):
         (returns,) = recorded(learner, 1)
-        if number < 6:  # the head has to learn what a slot says
+        if number < 12:  # the head has to learn what a slot says
             continue
         choices = learner.rollout_buffer.choices[0]
         starts = learner.rollout_buffer.episode_starts.reshape(16, 56)
