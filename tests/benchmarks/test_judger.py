@@ -199,3 +199,14 @@ def test_what_is_sampled_is_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "predict", watched)
     evaluate(agent, config)
     assert asked == [True] * 12 + [False] * 12
+
+
+def test_the_first_layer_may_be_without_memory(tmp_path: Path) -> None:
+    """As in the benchmark of this repository."""
+    sizes = '{"d_model": 16, "n_heads": 2, "memory_length": [0, 8], "compressed_length": [0, 2], "judger": true}'
+    assert run(["train", *TINY, "--memory-kwargs", sizes, "--out", str(tmp_path)]) == 0
+    record = JudgerRecord.load(tmp_path / "judger.npz")
+    # Of the judged layers alone.
+    assert record.slot_attention.shape == (40, 1, 2)
+    assert record.slot_attention[-1].sum() > 0
+    assert (tmp_path / "judger.png").exists()

@@ -90,10 +90,11 @@ def test_weights_tell_what_the_step_reads(
     assert any(len(blocks) > N * RATE // BLOCK for blocks in kept)
 
 
+@pytest.mark.parametrize("judger", [None, True, "keep"])
 @pytest.mark.parametrize("compression", ["convolution", "dilated"])
-def test_layers_without_slots_read_the_recent_memory(compression: str) -> None:
+def test_layers_without_slots_read_the_recent_memory(compression: str, judger: Any) -> None:
     sizes = {**SIZES, "memory_length": [0, M], "compressed_length": [0, N]}
-    memory = CompressiveMemory(3, **sizes, compression=compression).eval()
+    memory = CompressiveMemory(3, **sizes, compression=compression, judger=judger).eval()
     state = memory.initial_state(1)
     for step in range(15):
         start = th.tensor([step == 0])

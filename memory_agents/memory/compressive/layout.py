@@ -37,9 +37,10 @@ class StateLayout:
         slots = th.arange(n, device=device)
         if judgement is None:
             made = shape.slots_per_block * shape.blocks_left(seen)
-            numbers = made - 1 - (made - 1 - slots) % n if n else made
+            numbers = made - 1 - (made - 1 - slots) % n if n else made[:, :0]
         else:
-            made, numbers = judgement.made[:, None], judgement.numbers
+            # Layers without slots are not judged.
+            made, numbers = judgement.made[:, None], judgement.numbers[:, :n]
         #: whether the episode has written a row, (batch, K)
         self.written = th.cat([slots < made, rows < seen], dim=1)
         #: numbers of the slots, (batch, N); meant for written rows alone
