@@ -31,7 +31,7 @@ PolicyState = tuple[Any, ...]
 #: Which actions are valid, as sb3-contrib has it.
 Masks = th.Tensor | np.ndarray | None
 
-#: Object matching is learned from a third of the steps that it takes with Stable-Baselines3's 0.01.
+#: Object matching is learned from about half of the steps that it takes with Stable-Baselines3's 0.01.
 DEFAULT_ACTION_GAIN = 1.0
 
 

@@ -289,6 +289,8 @@ def test_lengths_of_layers_are_of_any_kind_of_sequence() -> None:
     for lengths in ([4, 6], (4, 6), range(4, 8, 2), np.array([4, 6])):
         core = CompressiveMemory(3, **{**SMALL, "memory_length": lengths, "compressed_length": np.int64(4)})
         assert [shape.memory_length for shape in core.shapes] == [4, 6]
+    one: Any = np.array(6)
+    assert CompressiveMemory(3, **{**SMALL, "memory_length": one}).shapes[1].memory_length == 6
 
 
 def test_usage_is_counted_and_not_learned_from() -> None:

@@ -159,7 +159,9 @@ def memory_shapes(
 
 
 def _per_layer(name: str, value: Any, n_layers: int) -> tuple[Any, ...]:
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, str) or not isinstance(value, Sequence):
         return n_layers * (value,)
     if len(value) != n_layers:
         raise ValueError(
