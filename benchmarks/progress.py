@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf, isnan
 from pathlib import Path
 
@@ -36,17 +36,19 @@ def read_curve(folder: Path) -> tuple[list[int], list[float]]:
     return read_learning(folder, 0)
 
 
-def pretrained_for(rows: Sequence[Mapping[str, str]], pretrain_timesteps: int) -> float:
+def learning_rows(rows: Sequence[dict[str, str]], pretrain_timesteps: int) -> list[dict[str, str]]:
     """
     :param rows: what was logged
-    :param pretrain_timesteps: steps that were to come first, in an easier environment
-    :return: environment steps after which it is of the other environment: a whole number of rollouts, infinite where
-        training broke off before
+    :param pretrain_timesteps: steps that came first, in an easier environment, up to the end of the rollout in which
+        their number is reached
+    :return: what was logged of the other environment from its first ended episode on; before that there is no mean to
+        write
     """
-    if not pretrain_timesteps:
-        return 0
-    steps = (int(row[STEPS]) for row in rows if row.get(STEPS))
-    return next((step for step in steps if step >= pretrain_timesteps), inf)
+    begin: float = 0
+    if pretrain_timesteps:
+        steps = (int(row[STEPS]) for row in rows if row.get(STEPS))
+        begin = next((step for step in steps if step >= pretrain_timesteps), inf)
+    return [row for row in rows if row.get(STEPS) and row.get(MEAN_RETURN) and int(row[STEPS]) > begin]
 
 
 def read_learning(folder: Path, pretrain_timesteps: int) -> tuple[list[int], list[float]]:
@@ -56,15 +58,8 @@ def read_learning(folder: Path, pretrain_timesteps: int) -> tuple[list[int], lis
     :return: what :func:`read_curve` says of what came after them
     :raises UsageError: when nothing was logged
     """
-    rows = read_progress(folder)
-    begin = pretrained_for(rows, pretrain_timesteps)
-    # Until the first episode ends there is no mean to write.
-    points = [
-        (int(row[STEPS]), float(row[MEAN_RETURN]))
-        for row in rows
-        if row.get(STEPS) and row.get(MEAN_RETURN) and int(row[STEPS]) > begin
-    ]
-    return [steps for steps, _ in points], [mean for _, mean in points]
+    rows = learning_rows(read_progress(folder), pretrain_timesteps)
+    return [int(row[STEPS]) for row in rows], [float(row[MEAN_RETURN]) for row in rows]
 
 
 def steps_to(level: float, folder: Path, pretrain_timesteps: int = 0) -> int | None:

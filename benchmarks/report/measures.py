@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.evaluation import Anchors
-from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, pretrained_for, read_curve, read_progress
+from memory_agents.benchmarks.progress import MEAN_RETURN, STEPS, learning_rows, read_curve, read_progress
 from memory_agents.benchmarks.runs import Run
 
 ELAPSED, STATE_BYTES = "time/time_elapsed", "memory/state_bytes_per_transition"
@@ -41,23 +42,19 @@ def reached(run: Run, level: float) -> Reached | None:
     :return: when the mean return of the last 100 training episodes first was this or more, those of an easier
         environment that came first left out; None when it never was
     """
-    seconds: float | None = 0.0
     rows = _rows(run)
-    begin = pretrained_for(rows, run.trained.config.pretrain_timesteps)
-    before = 0.0
-    for row in rows:
-        if not row.get(ELAPSED):
-            seconds = None
-        elif seconds is not None:
-            now = float(row[ELAPSED])
-            # The clock starts anew when training goes on in another environment.
-            seconds += now - before if now >= before else now
-            before = now
-        if not (row.get(STEPS) and row.get(MEAN_RETURN)) or int(row[STEPS]) <= begin:
-            continue
-        if float(row[MEAN_RETURN]) >= level:
-            return Reached(int(row[STEPS]), seconds)
-    return None
+    learned = learning_rows(rows, run.trained.config.pretrain_timesteps)
+    row = next((row for row in learned if float(row[MEAN_RETURN]) >= level), None)
+    return None if row is None else Reached(int(row[STEPS]), _seconds(rows[: rows.index(row) + 1]))
+
+
+def _seconds(rows: list[dict[str, str]]) -> float | None:
+    """Of all that was logged up to the last of these rows; None where one of them does not tell."""
+    if not all(row.get(ELAPSED) for row in rows):
+        return None
+    times = [0.0, *(float(row[ELAPSED]) for row in rows)]
+    # The clock starts anew when training goes on in another environment.
+    return sum(now - before if now >= before else now for before, now in pairwise(times))
 
 
 def threshold_return(anchors: Anchors | None, threshold: float) -> float | None:

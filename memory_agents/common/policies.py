@@ -18,6 +18,7 @@ from memory_agents.common.acting import acting_inputs, checked_starts
 from memory_agents.common.actions import checked_masks, env_actions, masked_logits
 from memory_agents.common.auxiliary_loss import RunningMean, attach_loss
 from memory_agents.common.building import agent_memory, check_memory_arguments, default_features_extractor
+from memory_agents.common.defaults import DEFAULT_ACTION_GAIN
 from memory_agents.common.learning_mode import LearningMode
 from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.optimizers import fused_arguments
@@ -30,9 +31,6 @@ PolicyState = tuple[Any, ...]
 
 #: Which actions are valid, as sb3-contrib has it.
 Masks = th.Tensor | np.ndarray | None
-
-#: Object matching is learned from about half of the steps that it takes with Stable-Baselines3's 0.01.
-DEFAULT_ACTION_GAIN = 1.0
 
 
 def _check_gain(gain: float | None, ortho_init: bool) -> None:
