@@ -57,7 +57,7 @@ class MemoryCore(nn.Module, ABC, Generic[S]):
     def step_(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> tuple[th.Tensor, S]:
         """
         One step of acting that may overwrite ``state``, without gradients. The cost does not depend on how long an
-        episode has lasted.
+        episode has lasted. Autocast is for learning: the library's cores act in the format of their parameters.
 
         :param x: inputs, (batch, input_dim)
         :param state: the state after the previous step; not to be used afterwards

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch as th
 
 #: Number formats that learning can be asked for, beside single precision.
@@ -14,6 +17,15 @@ def widened(x: th.Tensor) -> th.Tensor:
     :return: in single precision if their format is narrower, as losses are computed
     """
     return x.float() if x.dtype in FORMATS.values() else x
+
+
+def exact(device: th.device) -> AbstractContextManager[Any]:
+    """
+    :param device: where is computed
+    :return: while it lasts, products are in the format of what is multiplied, whatever autocast says around it
+    """
+    # Exported graphs are of acting alone, and need no switch.
+    return nullcontext() if th.compiler.is_compiling() else th.autocast(device.type, enabled=False)
 
 
 def lerp(start: th.Tensor, end: th.Tensor, weight: th.Tensor) -> th.Tensor:

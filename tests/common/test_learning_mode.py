@@ -8,7 +8,7 @@ import pytest
 import torch as th
 
 from memory_agents.common.learning_mode import LearningMode
-from memory_agents.memory import MemoryCore, memory_registry
+from memory_agents.memory import MemoryCore, memory_registry, tree_leaves
 from memory_agents.memory.building import make_memory
 from memory_agents.nn import gate_registry
 from tests.ppo.toys import TINY, toy_agent
@@ -60,6 +60,32 @@ def test_half_precision_is_near_and_reaches_every_parameter(name: str, kwargs: d
     for gradient, exact_gradient in zip(gradients, exact_gradients, strict=True):
         assert (gradient is None) is (exact_gradient is None)
         assert gradient is None or gradient.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs"),
+    [*((name, {}) for name in memory_registry), ("lstm", {"n_layers": 2}), ("compressive", {**TINY, "judger": True})],
+)
+def test_what_is_remembered_is_exact_and_so_is_acting(name: str, kwargs: dict[str, Any]) -> None:
+    core = make_memory(name, 3, kwargs)
+    # An encoder under autocast makes features of both formats, by its last layer.
+    x, starts = th.randn(2, 100, 3).bfloat16(), th.rand(2, 100) < 0.02
+    formats = [leaf.dtype for leaf in tree_leaves(core.initial_state(2))]
+    with th.autocast("cpu", th.bfloat16):
+        fresh = core.initial_state(2)
+        _, state = core.unroll(x, fresh, starts)
+        _, after = core.unroll(x.float(), state, starts)
+        _, acted = core.step(x[:, 0], core.pack_state(after), starts[:, 0])
+    for found in (fresh, state, after, acted):
+        assert [leaf.dtype for leaf in tree_leaves(found)] == formats
+    x = x.float()
+    for t in range(40):  # until something is written, or leaves
+        before = after
+        y, after = core.step(x[:, t], before, starts[:, t])
+    with th.autocast("cpu", th.bfloat16):
+        found, found_after = core.step(x[:, t], before, starts[:, t])
+    assert th.equal(found, y)
+    assert all(map(th.equal, tree_leaves(found_after), tree_leaves(after)))
 
 
 def test_agents_learn_in_half_precision_and_act_in_single() -> None:

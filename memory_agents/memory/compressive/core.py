@@ -24,6 +24,7 @@ from memory_agents.memory.state import check_batch, per_entry, tree_clone, tree_
 from memory_agents.nn import CompressionLoss, GatedBlock, compression_loss_registry, compression_registry
 from memory_agents.nn.arguments import check_flags, check_integers
 from memory_agents.nn.evaluating import evaluating
+from memory_agents.nn.mixed_precision import exact
 from memory_agents.nn.tracing import is_traced
 
 
@@ -230,7 +231,8 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     def unpack_state(self, state: CompressiveState) -> CompressiveState:
         layouts = {shape: StateLayout(shape, state.steps, *state.judgement) for shape in set(self.shapes)}
         pairs = zip(self.layers, state.layers, strict=True)
-        return state._replace(layers=tuple(layer.unpack(part, layouts[layer.shape]) for layer, part in pairs))
+        with exact(state.steps.device):
+            return state._replace(layers=tuple(layer.unpack(part, layouts[layer.shape]) for layer, part in pairs))
 
     def step_(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
@@ -241,22 +243,24 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
     def act_(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor, deterministic: bool
     ) -> tuple[th.Tensor, CompressiveState]:
-        state, layouts, told, hidden = self._read_(x, state, episode_starts)
-        judging = self.judging
-        if judging is not None:
-            layout = layouts[judging.shape]
-            judgement = judging.decide_(state.judgement[0], state.layers[-1], layout, told, deterministic)
-            state = state._replace(judgement=(judgement,))
-        for layer, part in zip(self._known_layers, state.layers, strict=True):
-            layer.compress_(part, layouts[layer.shape])
-        state.steps.add_(1)
-        return self.norm(hidden[-1]), state
+        with exact(x.device):
+            state, layouts, told, hidden = self._read_(x, state, episode_starts)
+            judging = self.judging
+            if judging is not None:
+                layout = layouts[judging.shape]
+                judgement = judging.decide_(state.judgement[0], state.layers[-1], layout, told, deterministic)
+                state = state._replace(judgement=(judgement,))
+            for layer, part in zip(self._known_layers, state.layers, strict=True):
+                layer.compress_(part, layouts[layer.shape])
+            state.steps.add_(1)
+            return self.norm(hidden[-1]), state
 
     def _read_(
         self, x: th.Tensor, state: CompressiveState, episode_starts: th.Tensor
     ) -> tuple[CompressiveState, dict[MemoryShape, StepLayout], tuple[th.Tensor, ...], list[th.Tensor]]:
         """A step up to where blocks leave: state, layouts, what the judge is told, inputs of the layers, the output."""
         check_batch(state, x)
+        x = x.to(state.layers[0].recent.dtype)
         if not state.layers[0].cache:
             state = self.unpack_state(state)
         if is_traced():
@@ -281,12 +285,13 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         :param episode_starts: whether an episode starts at this step, (batch,) bool
         :return: the attention of every layer
         """
-        state, layouts, _, hidden = self._read_(x, tree_clone(state), episode_starts)
         readings = []
-        for layer, inputs, part in zip(self.layers, hidden[:-1], state.layers, strict=True):
-            layout = layouts[layer.shape]
-            weights = layer.attention(inputs, part, layout)
-            readings.append(read_off(weights, layer.shape, layout, state.judgement))
+        with exact(x.device):
+            state, layouts, _, hidden = self._read_(x, tree_clone(state), episode_starts)
+            for layer, inputs, part in zip(self.layers, hidden[:-1], state.layers, strict=True):
+                layout = layouts[layer.shape]
+                weights = layer.attention(inputs, part, layout)
+                readings.append(read_off(weights, layer.shape, layout, state.judgement))
         return tuple(readings)
 
     def choices(self, state: CompressiveState) -> Choice | tuple[()]:

@@ -13,6 +13,7 @@ from memory_agents.memory.recurrent.layers import GRULayer, LayerState, LSTMLaye
 from memory_agents.memory.recurrent.segments import Segments
 from memory_agents.memory.state import check_batch, tree_map
 from memory_agents.nn.arguments import check_integers
+from memory_agents.nn.mixed_precision import exact
 
 
 class HiddenState(NamedTuple):
@@ -81,10 +82,12 @@ class RecurrentMemory(MemoryCore[S]):
         check_batch(state, x)
         starts = episode_starts[:, None, None]
         parts = [part.masked_fill(starts, 0) for part in state]
+        x = x.to(parts[0].dtype)
         after: list[LayerState] = []
-        for number, layer in enumerate(self._layers):
-            after.append(layer.step(x, tuple(part[:, number] for part in parts)))
-            x = after[-1][0]
+        with exact(x.device):
+            for number, layer in enumerate(self._layers):
+                after.append(layer.step(x, tuple(part[:, number] for part in parts)))
+                x = after[-1][0]
         return x, self._stack(after)
 
     def unroll(self, x: th.Tensor, state: S, episode_starts: th.Tensor) -> tuple[th.Tensor, S]:

@@ -14,6 +14,7 @@ from memory_agents.memory.segmented.state import Segment, SegmentedState
 from memory_agents.memory.segmented.view import TokenView
 from memory_agents.memory.state import check_batch, per_entry, tree_clone, tree_leaves, tree_map, tree_select
 from memory_agents.nn.evaluating import evaluating
+from memory_agents.nn.mixed_precision import exact
 from memory_agents.nn.tracing import is_traced
 
 
@@ -41,8 +42,9 @@ class SegmentedMemory(SegmentLayers):
     def _fresh(self) -> SegmentedState:
         """The state of one batch entry before the first step of an episode."""
         # Without gradients, too, a view of a parameter asks for them.
-        memory = self.initial_memory().detach().expand(self.row_multiple, -1, -1)
-        caches = [(keys[:1], values[:1]) for keys, values in self._acting_keys(memory)]
+        with exact(next(self.parameters()).device):
+            memory = self.initial_memory().detach().expand(self.row_multiple, -1, -1)
+            caches = [(keys[:1], values[:1]) for keys, values in self._acting_keys(memory)]
         tokens = (0, 0, 0, self.n_rows)
         recent = memory.new_zeros(1, self.n_rows, self.output_dim)
         return SegmentedState(
@@ -67,10 +69,11 @@ class SegmentedMemory(SegmentLayers):
         used = self.xl_memory + state.steps[:, None] % self.segment_length
         unwritten = (row >= used) | ((row < self.xl_memory) & (state.steps[:, None] < self.segment_length))
         keys, values = [], []
-        for layer, (memory_keys, memory_values) in enumerate(self._acting_keys(state.memory)):
-            token_keys, token_values = self.token_keys(layer, state.recent[layer])
-            keys.append(th.cat([memory_keys, token_keys.masked_fill(unwritten[:, None, :, None], 0)], dim=2))
-            values.append(th.cat([memory_values, token_values.masked_fill(unwritten[:, None, :, None], 0)], dim=2))
+        with exact(state.steps.device):
+            for layer, (memory_keys, memory_values) in enumerate(self._acting_keys(state.memory)):
+                token_keys, token_values = self.token_keys(layer, state.recent[layer])
+                keys.append(th.cat([memory_keys, token_keys.masked_fill(unwritten[:, None, :, None], 0)], dim=2))
+                values.append(th.cat([memory_values, token_values.masked_fill(unwritten[:, None, :, None], 0)], dim=2))
         return state._replace(keys=tuple(keys), values=tuple(values))
 
     # --- acting
@@ -78,6 +81,12 @@ class SegmentedMemory(SegmentLayers):
     @th.no_grad()
     def step_(self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor) -> tuple[th.Tensor, SegmentedState]:
         check_batch(state, x)
+        with exact(x.device):
+            return self._exact_step_(x.to(state.memory.dtype), state, episode_starts)
+
+    def _exact_step_(
+        self, x: th.Tensor, state: SegmentedState, episode_starts: th.Tensor
+    ) -> tuple[th.Tensor, SegmentedState]:
         if not state.keys:
             state = self.unpack_state(state)
         if is_traced():
