@@ -137,6 +137,20 @@ def test_acting_equals_learning_in_single_precision(name: str, data: st.DataObje
 
 @every_core
 @given(data=st.data())
+def test_acting_equals_learning_from_what_other_parameters_have_left(name: str, data: st.DataObject) -> None:
+    """As in every epoch but the first."""
+    core = jolted(make(name, data, EVERY_KWARGS))
+    steps = data.draw(st.integers(1, few_steps(core, 3)))
+    x, starts = th.randn(2, 2 * steps, 3).double(), th.rand(2, 2 * steps) < 0.03
+    _, state = core.unroll(x[:, :steps], core.initial_state(2), starts[:, :steps])
+    core, packed = jolted(core), core.pack_state(state)
+    acted, _ = run_steps(core, x[:, steps:], core.unpack_state(packed), starts[:, steps:])
+    learned = core.unroll_outputs(x[:, steps:], packed, starts[:, steps:])
+    th.testing.assert_close(learned, acted, atol=1e-9, rtol=1e-9)
+
+
+@every_core
+@given(data=st.data())
 def test_nothing_crosses_an_episode_or_an_environment(name: str, data: st.DataObject) -> None:
     core = make(name, data)
     steps = data.draw(st.integers(2, 40))
