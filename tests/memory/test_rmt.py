@@ -252,7 +252,7 @@ def test_the_initial_memory_learns_where_an_episode_starts() -> None:
 
 def test_a_fixed_initial_memory_is_no_parameter_and_differs_between_slots() -> None:
     core = make(learned_initial_memory=False)
-    assert "initial_table" not in dict(core.named_parameters())
+    assert "initial_table" not in {*dict(core.named_parameters()), *core.state_dict()}
     assert len({tuple(slot) for slot in core.initial_memory().tolist()}) == core.n_slots
 
 
