@@ -18,7 +18,7 @@ from memory_agents.memory.recurrent.bistable import BistableLayer, BRCLayer
 from memory_agents.memory.recurrent.layers import GRULayer, LSTMLayer, RecurrentLayer
 from memory_agents.memory.recurrent.segments import Segments
 from memory_agents.memory.rounding import ROW_MULTIPLE
-from tests.memory.strategies import recurrent_kwargs
+from tests.memory.strategies import recurrent_kwargs, run_steps
 
 NAMES = ["lstm", "gru", "brc", "nbrc"]
 every_cell = pytest.mark.parametrize("name", NAMES)
@@ -111,6 +111,18 @@ def test_values_and_gradients_equal_the_reference(
     for gradient, expected_gradient in zip(gradients, expected_gradients, strict=False):
         th.testing.assert_close(gradient, expected_gradient, atol=2e-5, rtol=1e-4)
     assert all(gradient is None for gradient in gradients[len(learned) :])
+
+
+@pytest.mark.parametrize("name", ["brc", "nbrc"])
+@pytest.mark.parametrize("hidden_size", [6, 64])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_bistable_cells_act_bit_by_bit_as_they_learn(name: str, hidden_size: int, batch: int) -> None:
+    core = make(name, dict(hidden_size=hidden_size, n_layers=2))
+    x, starts = th.randn(batch, 150, 3), th.rand(batch, 150) < 0.02
+    learned, learned_state = core.unroll(x, core.initial_state(batch), starts)
+    acted, acted_state = run_steps(core, x, core.initial_state(batch), starts)
+    assert th.equal(acted, learned)
+    assert th.equal(acted_state.hidden, learned_state.hidden)
 
 
 @every_cell
