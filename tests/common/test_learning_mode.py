@@ -10,7 +10,7 @@ import torch as th
 from memory_agents.common.learning_mode import LearningMode
 from memory_agents.memory import MemoryCore, memory_registry, tree_leaves
 from memory_agents.memory.building import make_memory
-from memory_agents.nn import gate_registry
+from memory_agents.nn import GatedBlock, gate_registry
 from tests.ppo.toys import TINY, toy_agent
 
 OPTIONS: list[dict[str, Any]] = [
@@ -86,6 +86,19 @@ def test_what_is_remembered_is_exact_and_so_is_acting(name: str, kwargs: dict[st
         found, found_after = core.step(x[:, t], before, starts[:, t])
     assert th.equal(found, y)
     assert all(map(th.equal, tree_leaves(found_after), tree_leaves(after)))
+
+
+@pytest.mark.parametrize("features", [th.float32, th.bfloat16])
+@pytest.mark.parametrize("gating", ["gru", "none"])
+@pytest.mark.parametrize("name", ["compressive", "rmt", "memformer", "block_recurrent"])
+def test_what_is_carried_from_layer_to_layer_is_exact(name: str, gating: str, features: th.dtype) -> None:
+    core, carried = make_memory(name, 3, {"gating": gating}), set()
+    for part in core.modules():
+        if isinstance(part, GatedBlock):
+            part.attention_gate.register_forward_pre_hook(lambda _, inputs: carried.add(inputs[0].dtype))
+    with th.autocast("cpu", th.bfloat16):
+        core.unroll_outputs(th.randn(2, 40, 3).to(features), core.initial_state(2), th.zeros(2, 40, dtype=th.bool))
+    assert carried == {th.float32}
 
 
 def test_agents_learn_in_half_precision_and_act_in_single() -> None:

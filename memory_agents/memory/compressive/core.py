@@ -418,7 +418,8 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         }
         judging = self.judging
         # Whatever format autocast gives to products, what is carried from layer to layer, and remembered, stays exact.
-        hidden: th.Tensor = self.input(x if judging is None else judging.told(x)[0]).to(x.dtype)
+        exactly = state.layers[0].recent.dtype
+        hidden: th.Tensor = self.input(x if judging is None else judging.told(x)[0]).to(exactly)
         windows: list[LayerWindow] = []
         for layer, part in zip(self.layers, state.layers, strict=True):
             windows.append(layer.unroll(hidden, part, layouts[layer.shape]))

@@ -165,7 +165,7 @@ class SegmentedMemory(SegmentLayers):
         """Outputs; the state after the window is written over ``final``."""
         check_batch(state, x)
         layout = WindowLayout(self.segment_length, state.steps, episode_starts, self.row_multiple)
-        tokens: th.Tensor = self.input(x).flatten(0, 1).to(x.dtype)
+        tokens: th.Tensor = self.input(x).flatten(0, 1).to(state.memory.dtype)
         begins = ~layout.continuing[:, None, None]
         memory = th.where(begins, self.initial_memory(), state.memory.detach()[layout.entries])
         before = [recent.detach()[layout.entries].masked_fill(begins, 0) for recent in state.recent]
