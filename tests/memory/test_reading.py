@@ -118,3 +118,13 @@ def test_looking_changes_nothing() -> None:
         for one, other in zip(packed, memory.attention(x, state, starts), strict=True):
             th.testing.assert_close(one, other)
         _, state = memory.step(x, state, starts)
+
+
+def test_under_autocast_too_weights_are_those_of_acting() -> None:
+    memory = CompressiveMemory(3, **SIZES).eval()
+    x, starts = th.randn(2, 20, 3), th.zeros(2, 20, dtype=th.bool)
+    _, state = memory.unroll(x, memory.initial_state(2), starts)
+    expected = memory.attention(x[:, 0], state, starts[:, 0])
+    with th.autocast("cpu", th.bfloat16):
+        found = memory.attention(x[:, 0], state, starts[:, 0])
+    assert all(map(th.equal, tree_leaves(found), tree_leaves(expected)))
