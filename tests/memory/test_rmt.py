@@ -12,7 +12,13 @@ import torch as th
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memory_agents.memory import RecurrentTransformerMemory, tree_leaves
+from memory_agents.memory import (
+    BlockRecurrentMemory,
+    MemformerMemory,
+    RecurrentTransformerMemory,
+    SegmentedMemory,
+    tree_leaves,
+)
 from memory_agents.memory.segmented.layout import WindowLayout
 from memory_agents.nn import GatedBlock, LearnedPositionAttention, SinusoidalAttention, gate_registry
 from tests.memory.reference import run_block, sinusoid
@@ -422,6 +428,15 @@ def test_arguments_are_checked(kwargs: dict[str, Any], message: str) -> None:
 )
 def test_outputs_are_normalised_where_they_could_grow(options: dict[str, Any], expected: bool) -> None:
     assert isinstance(RecurrentTransformerMemory(3, d_model=8, **options).norm, th.nn.LayerNorm) == expected
+
+
+@pytest.mark.parametrize("memory", [RecurrentTransformerMemory, MemformerMemory, BlockRecurrentMemory])
+def test_the_mlp_is_twice_as_wide_as_the_residual_stream_unless_said_otherwise(memory: type[SegmentedMemory]) -> None:
+    cases: list[tuple[dict[str, Any], int]] = [({}, 48), ({"d_feedforward": 20}, 20)]
+    for options, expected in cases:
+        core = memory(3, d_model=24, **options)
+        assert core.d_feedforward == expected
+        assert (expected, 24) in {tuple(parameter.shape) for parameter in core.parameters()}
 
 
 def test_sizes_may_be_numpys() -> None:

@@ -11,6 +11,7 @@ from memory_agents.memory import (
     tree_cat,
     tree_clone,
     tree_drift,
+    tree_fill,
     tree_leaves,
     tree_map,
     tree_select,
@@ -41,6 +42,15 @@ def test_selection_concatenation_sizes() -> None:
     assert batch_size(tree_cat([TREE, chosen])) == 5
     assert tree_bytes(TREE) == 3 * 8 + 6 * 4 + 3 * 4
     assert next(tree_leaves(tree_to(TREE, th.device("meta")))).is_meta
+
+
+def test_leaves_make_the_tree_that_they_are_of_and_no_other() -> None:
+    filled = tree_fill(TREE, [leaf + 1 for leaf in tree_leaves(TREE)])
+    assert isinstance(filled["a"], Pair)
+    assert filled["a"].first.tolist() == [1, 2, 3]
+    for n in (2, 4):
+        with pytest.raises(ValueError, match=f"{n} tensors are given for a state of 3; give those of one like it"):
+            tree_fill(TREE, n * [th.zeros(1)])
 
 
 def test_a_clone_shares_no_memory() -> None:
