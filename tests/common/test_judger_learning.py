@@ -144,3 +144,49 @@ def test_the_error_of_its_baseline_is_weighted(agent: PPO, returns: JudgerReturn
     ((half,), (whole,)) = (learn(agent, returns, nothing, value_coef=value, **kwargs).norms for value in (0.5, 1.0))
     assert half > 0
     assert whole == pytest.approx(2 * half, rel=1e-3)
+
+
+def test_what_is_logged_is_of_the_decisions_and_of_all_steps(
+    agent: PPO, returns: JudgerReturns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner, buffer = training(agent), agent.rollout_buffer
+    ((index, _, judge),) = learner.judges
+    monkeypatch.setattr(learner.source, "returns", lambda _: returns)
+    before = {name: value.clone() for name, value in judge.state_dict().items()}
+    log = learner.train(buffer)
+    judge.load_state_dict(before)
+    choices = buffer.choices[index]
+    matters = choices.judged.numpy() & (returns.matters > 0)
+    assert log["return"] == pytest.approx(returns.returns[matters].mean(), rel=1e-5)
+    assert log["baseline"] == pytest.approx(returns.baselines[matters].mean(), rel=1e-4)
+    assert log["keep_rate"] == pytest.approx(choices.keep.numpy()[matters].mean())
+    assert log["reading_distance_mean"] == pytest.approx(choices.reading_distance.float().mean().item())
+    assert log["reading_distance_max"] == choices.reading_distance.max()
+    assert 0 < log["entropy"] <= np.log(2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(learning_rate=0.0), r"learning_rate is 0\.0; give a positive number"),
+        (dict(policy_lr_scale=-1.0), r"policy_lr_scale is -1\.0; give a positive number"),
+        (dict(max_grad_norm=float("nan")), r"max_grad_norm is nan; give a positive number"),
+        (dict(clip_range="small"), r"clip_range is 'small'; give a positive number"),
+        (dict(ent_coef=-0.1), r"ent_coef is -0\.1; give a number of at least 0"),
+        (dict(value_coef=float("nan")), r"value_coef is nan; give a number of at least 0"),
+        (dict(n_epochs=0), r"n_epochs must be a positive integer, got 0"),
+        (dict(batch_size=0), r"batch_size must be a positive integer, got 0"),
+        (dict(warmup=-1), r"warmup must be an integer of at least 0, got -1"),
+        (dict(normalize=1), r"normalize must be True or False"),
+        (dict(entropy_in_advantage="no"), r"entropy_in_advantage must be True or False"),
+        (dict(reward="praise"), r"unknown judger reward 'praise'; known: 'advantage', 'perplexity'"),
+    ],
+)
+def test_bad_arguments_name_the_mend(agent: PPO, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        training(agent, **options)
+
+
+def test_without_a_judger_that_learns_there_is_nothing_to_train() -> None:
+    with pytest.raises(ValueError, match=r"no judger learns here; use memory_kwargs=dict\(judger=True\), or judger_kw"):
+        toy_agent(judger_kwargs=dict(warmup=0))

@@ -203,6 +203,13 @@ def test_after_a_rollout_that_was_broken_off_the_evaluator_begins_anew() -> None
     assert steps() == [64, 64, 64]
 
 
+def test_a_new_evaluator_begins_with_empty_memories() -> None:
+    learner = agent(make_vec_env(Endless, 3, seed=0), refresh=96)
+    for _ in range(2):
+        rollouts(learner, 1)
+        assert source(learner).evaluator._states[0].steps.tolist() == [32, 32, 32]
+
+
 def test_the_probe_does_not_change_what_the_policy_learns() -> None:
     """During the warm-up the judger changes nothing, and the head draws its batches from the same generator, so the
     agents part only by what is drawn: one update, then the same weights."""
@@ -235,29 +242,47 @@ def test_a_decision_earns_what_follows_it_in_its_episode() -> None:
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_returns_by_their_definition() -> None:
-    learner = agent(m=3.0, a=0.6, horizon_gamma=0.0, judger=dict(learning_rate=1e-9))
+@pytest.mark.parametrize("baseline", ["transformed", "cross_entropy"])
+@pytest.mark.parametrize("age", [0, 1])
+def test_returns_and_baselines_by_their_definition(age: int, baseline: str) -> None:
+    """In the rollout of the snapshot, and in the next, in which the head knows other moments than the snapshot."""
+    options: dict[str, Any] = dict(m=3.0, a=0.6, horizon_gamma=0.0, refresh=10**6, baseline=baseline)
+    learner = agent(judger=dict(learning_rate=1e-9), **options)
     mine = source(learner)
+    if age:
+        rollouts(learner, age)
     heads: list[Any] = []
-    real = mine.head.observe
+    alone: list[th.Tensor] = []
+    observe, follow = mine.head.observe, mine.evaluator.follow
 
-    def observe(outcomes: Outcomes) -> None:
-        real(outcomes)
+    def observing(outcomes: Outcomes) -> None:
+        observe(outcomes)
         heads.append(weights(mine.head))
 
-    mine.head.observe = observe  # type: ignore[method-assign]
+    def following(policy: Any, buffer: Any) -> th.Tensor:
+        alone.append(follow(policy, buffer))
+        return alone[-1]
+
+    mine.head.observe = observing  # type: ignore[method-assign]
+    mine.evaluator.follow = following  # type: ignore[method-assign]
     (returns,) = recorded(learner, 1)
     memories, actions, outcomes = mine._rollout(learner.rollout_buffer)
-    # The first rollout is judged by the head as it was before it learned from it, and so is the evaluator's.
+    # A rollout is judged by the head as it was before it learned from it; the first evaluator has that head, too.
     mine.head.load_state_dict(dict(zip(mine.head.state_dict(), heads[0], strict=True)))
-    assert same(weights(mine.evaluator.head), heads[0])
-    with th.no_grad():
-        entropy = mine.head.cross_entropy(mine.head(memories, actions), outcomes, mine.head.deviation)
-    worth = 3.0 * 0.6 ** np.exp(entropy.numpy().reshape(3, 32))
+    assert same(weights(mine.evaluator.head), heads[0]) == (age == 0)
+    entropies = []
+    for head, outputs in ((mine.head, memories), (mine.evaluator.head, alone[0])):
+        with th.no_grad():
+            entropy = mine.head.cross_entropy(head(outputs, actions), outcomes, mine.head.deviation)
+        entropies.append(entropy.numpy().reshape(3, 32))
+    worths = [3.0 * 0.6 ** np.exp(entropy) for entropy in entropies]
     goes_on = returns.matters.reshape(3, 32)
-    expected = np.zeros((3, 32))
-    expected[:, :-1] = goes_on[:, :-1] * worth[:, 1:]
-    np.testing.assert_allclose(returns.returns.reshape(3, 32), expected, atol=1e-4)
+    pairs = [(returns.returns, worths[0])]
+    pairs.append((returns.baselines, worths[1] if baseline == "transformed" else entropies[1]))
+    for found, worth in pairs:
+        expected = np.zeros((3, 32))
+        expected[:, :-1] = goes_on[:, :-1] * worth[:, 1:]
+        np.testing.assert_allclose(found.reshape(3, 32), expected, atol=1e-4)
     starts = learner.rollout_buffer.episode_starts.reshape(3, 32)
     assert np.array_equal(goes_on[:, :-1], 1 - starts[:, 1:])
     assert not goes_on[:, -1].any()
