@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from memory_agents import PPO
+from memory_agents import DQN, PPO, QRDQN
 from memory_agents.benchmarks.collect import collect, markdown
 from memory_agents.benchmarks.listing import environment_markdown, environments
 from memory_agents.benchmarks.report.statistics import interquartile_mean, interval
@@ -29,6 +29,7 @@ from memory_agents.benchmarks.throughput.operators import Operator, Phase, phase
 from memory_agents.benchmarks.throughput.race import RACERS, TASKS, Finish, load_finish, median_seconds, race_table
 from memory_agents.benchmarks.throughput.results import load_results
 from memory_agents.benchmarks.throughput.tables import page, speed_rows
+from memory_agents.common import JudgerTraining
 from memory_agents.envs import ENVIRONMENTS
 from memory_agents.memory import CompressiveMemory, memory_registry
 from memory_agents.nn import (
@@ -354,6 +355,27 @@ def test_defaults_that_differ_from_sb3_are_told() -> None:
     assert "a learning rate that falls from 2e-3 to 2e-4" in README
     assert f"n_epochs={agent.n_epochs}" in README
     assert f"ent_coef={agent.ent_coef}" in README
+    assert f"vf_coef={agent.vf_coef}" in README
+
+
+@pytest.mark.parametrize(
+    ("section", "number", "callables"),
+    [("The judger", 13, [JudgerTraining]), ("Off-policy", 12, [DQN, QRDQN])],
+)
+def test_tables_of_arguments_tell_the_defaults(section: str, number: int, callables: list[Callable[..., Any]]) -> None:
+    _, _, text = README.partition(f"### {section}\n")
+    table = re.search(r"\| argument \| default \| meaning \|\n.*?\n\n", text, re.DOTALL)
+    assert table is not None
+    defaults: dict[str, str] = {}
+    for line in table[0].splitlines()[2:-1]:
+        names, values = (cell.strip().split(", ") for cell in line.split("|")[1:3])
+        defaults.update(zip((name.strip("`") for name in names), values, strict=True))
+    assert len(defaults) == number
+    for called, (name, told) in product(callables, defaults.items()):
+        default = inspect.signature(called).parameters[name].default
+        if default is not None:  # None follows from other arguments.
+            text = {"yes": "true", "no": "false"}.get(told, told.strip("`").replace(",", ""))
+            assert json.loads(text) == default, name
 
 
 def test_the_suite_of_runs_can_be_planned(tmp_path: Path) -> None:

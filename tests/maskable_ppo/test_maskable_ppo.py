@@ -18,7 +18,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-from memory_agents import MaskablePPO
+from memory_agents import PPO, MaskablePPO
 from memory_agents.common.actions import invalid_actions
 from memory_agents.maskable_ppo import MaskableEvalCallback, MaskedPlayer, evaluate_policy
 from memory_agents.memory import tree_leaves
@@ -41,6 +41,20 @@ def test_where_all_is_valid_it_is_ppo_to_the_last_bit(action: str) -> None:
     for one, other in zip(parameters(masked), parameters(unmasked), strict=True):
         assert th.equal(one, other)
     np.testing.assert_array_equal(masked.rollout_buffer.actions, unmasked.rollout_buffer.actions)
+
+
+def test_its_defaults_are_those_of_ppo() -> None:
+    masked, unmasked = (
+        algorithm("CompressiveMemoryPolicy", make_vec_env(Free, 3), device="cpu") for algorithm in (MaskablePPO, PPO)
+    )
+    for name in (
+        "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "ent_coef", "vf_coef", "max_grad_norm",
+        "normalize_advantage", "sequence_length", "refresh_states",
+    ):  # fmt: skip
+        assert getattr(masked, name) == getattr(unmasked, name), name
+    for schedule in ("lr_schedule", "clip_range"):
+        for left in (1.0, 0.5, 0.0):
+            assert getattr(masked, schedule)(left) == getattr(unmasked, schedule)(left)
 
 
 def test_use_masking_can_be_switched_off() -> None:
