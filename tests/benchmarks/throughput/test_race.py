@@ -4,10 +4,13 @@ import json
 import math
 import time
 from dataclasses import asdict, replace
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch as th
 
 from memory_agents.benchmarks.arguments import UsageError
 from memory_agents.benchmarks.cli import run
@@ -59,10 +62,10 @@ def finish(agent: str, seed: int, seconds: float, solved: bool = True, **known: 
 
 
 def test_a_run_that_never_solves_it_is_given_up() -> None:
-    rules = Rules(budget=256, check_every=100, episodes=4, success_rate=2.0)
+    rules = Rules(budget=256, check_every=70, episodes=4, success_rate=2.0)
     found = race("tmaze", "lstm", SMALL, rules)
     assert not found.solved
-    # After the updates that follow 100 and, from there, 100 steps; and at the end.
+    # After the updates, of 64 steps each, that follow 70 and, from there, 70 steps; and at the end.
     assert [steps for steps, _, _ in found.checks] == [128, 256]
     assert found.steps == 256
     assert all(rate <= 1 for _, _, rate in found.checks)
@@ -86,6 +89,34 @@ def test_it_is_over_when_it_is_solved() -> None:
     assert found.steps == 64
     assert len(found.checks) == 1
     assert found.seconds == found.checks[0][1] > 0
+
+
+@pytest.mark.parametrize(("rate", "solved"), [(0.95, True), (0.94, False)])
+def test_it_is_solved_from_the_rate_on_in_so_many_episodes(
+    rate: float, solved: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = []
+
+    def pretended(_: Any, config: TrainingConfig) -> Any:
+        played.append(config.eval_episodes)
+        return SimpleNamespace(success_rate=rate)
+
+    monkeypatch.setattr(racing, "evaluate", pretended)
+    found = race("tmaze", "lstm", SMALL, Rules(budget=64, check_every=64, episodes=7))
+    assert found.solved == solved
+    assert found.checks[-1][2] == rate
+    # The first only looks whether there are successes.
+    assert played == [1, 7]
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(3, [3]), (None, [])])
+def test_it_runs_on_the_threads_that_are_asked_for(
+    threads: int | None, expected: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[int] = []
+    monkeypatch.setattr(th, "set_num_threads", found.append)
+    race("tmaze", "lstm", replace(SMALL, threads=threads), Rules(budget=64, check_every=64, episodes=1))
+    assert found == expected
 
 
 def test_who_is_far_behind_is_given_up() -> None:
@@ -125,13 +156,18 @@ def test_evaluations_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         time.sleep(0.5)
         return evaluate(*args)
 
+    ticks = count()
+    clocks = SimpleNamespace(perf_counter=time.perf_counter, process_time=lambda: float(next(ticks)))
     monkeypatch.setattr(racing, "evaluate", slow)
+    monkeypatch.setattr(racing, "time", clocks)
     rules = Rules(budget=256, check_every=64, episodes=1, success_rate=2.0)
     began = time.perf_counter()
     found = race("tmaze", "lstm", SMALL, rules)
     passed = time.perf_counter() - began
     assert len(found.checks) == 4
     assert found.seconds < passed - 5 * 0.5
+    # One tick passes before each of them, and one while it lasts.
+    assert found.cpu_seconds == 4
     assert [seconds for _, seconds, _ in found.checks] == sorted(seconds for _, seconds, _ in found.checks)
 
 
@@ -201,6 +237,30 @@ def test_comparisons_with_those_who_gave_up() -> None:
     gone = [finish("compressive", 0, 10.0, solved=False)]
     assert "compressive did not solve it on most seeds" in race_table([*gone, *lost])
     assert "RecurrentPPO" not in race_table(first)
+    # Of an even number of seeds the later one of the two in the middle, on both sides.
+    first = [finish("compressive", seed, seconds) for seed, seconds in enumerate((10.0, 20.0))]
+    lost = [finish("recurrent_ppo_256", seed, seconds, solved=False) for seed, seconds in enumerate((500.0, 700.0))]
+    table = race_table([*first, *lost])
+    assert "| > 700 | > 350 |" in table
+    # A median of what was given up is no more than a bound.
+    assert "took more than 30.0 times as long as compressive" in table
+
+
+def test_recurrent_ppo_is_not_compared_with_itself() -> None:
+    runs = [finish("recurrent_ppo_256", 0, 10.0), finish("recurrent_ppo_defaults", 0, 30.0), finish("lstm", 0, 5.0)]
+    table = race_table(runs)
+    assert len(table.strip().splitlines()) == 5
+    assert "times as long" not in table
+
+
+def test_tasks_are_compared_one_by_one() -> None:
+    seconds = {("tmaze", "compressive"): 10.0, ("tmaze", "recurrent_ppo_256"): 30.0}
+    seconds |= {("object_matching", "compressive"): 20.0, ("object_matching", "recurrent_ppo_256"): 50.0}
+    runs = [finish(agent, 0, taken, task=task) for (task, agent), taken in seconds.items()]
+    *table, _, first, _, second = race_table(runs).strip().splitlines()
+    assert [tuple(row.split(" | ")[:2]) for row in table[2:]] == [(f"| {task}", agent) for task, agent in seconds]
+    assert first.startswith("tmaze: recurrent_ppo_256, the quickest RecurrentPPO, took 3.0 times")
+    assert second.startswith("object_matching: recurrent_ppo_256, the quickest RecurrentPPO, took 2.5 times")
 
 
 def test_the_command_and_its_repetition(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -265,7 +325,7 @@ def test_the_first_of_a_task_and_seed_bounds_the_others(tmp_path: Path, monkeypa
 def test_every_agent_is_trained_with_every_minibatch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seconds = {("lstm", 64): 9.0, ("lstm", 128): 3.0, ("lstm", 256): 1.0}
+    seconds = {("lstm", 64): 9.0, ("lstm", 128): 3.0, ("lstm", 256): 1.0, ("lstm", 512): 6.0}
     bounds = {}
 
     def pretended(task: str, agent: str, config: TrainingConfig, rules: Rules, first: Finish | None) -> Finish:
@@ -277,12 +337,12 @@ def test_every_agent_is_trained_with_every_minibatch(
 
     monkeypatch.setattr(race_cli, "race", pretended)
     args = ["race", "--task", "tmaze", "--seeds", "0", "--policies", "lstm,recurrent_ppo_256"]
-    assert run([*args, "--batch-size", "64,128", "--batch-size", "256", "--out", str(tmp_path)]) == 0
+    assert run([*args, "--batch-size", "64,128", "--batch-size", "256,512", "--out", str(tmp_path)]) == 0
     # By the first agent's quickest so far; what was given up does not count.
-    theirs = {("recurrent_ppo_256", size): 3.0 for size in (64, 128, 256)}
-    assert bounds == {("lstm", 64): None, ("lstm", 128): 9.0, ("lstm", 256): 3.0, **theirs}
+    theirs = {("recurrent_ppo_256", size): 3.0 for size in (64, 128, 256, 512)}
+    assert bounds == {("lstm", 64): None, ("lstm", 128): 9.0, ("lstm", 256): 3.0, ("lstm", 512): 3.0, **theirs}
     assert (tmp_path / "tmaze-lstm-b128-s0.json").is_file()
-    assert len(list(tmp_path.glob("*.json"))) == 6
+    assert len(list(tmp_path.glob("*.json"))) == 8
     assert "took 10.0 times as long as lstm with minibatches of 128 (medians)" in capsys.readouterr().out
 
 
