@@ -30,9 +30,12 @@ def test_agents_on_the_same_tasks_are_one_comparison(tmp_path: Path) -> None:
     assert not study.problems
 
 
-def test_agents_on_other_tasks_are_another_comparison(tmp_path: Path) -> None:
-    sweep(tmp_path)
-    finished(tmp_path / "alone", 1.0, env="MemoryAgents/Copy-v0")
+@pytest.mark.parametrize("seeds", [1, 5])
+def test_agents_on_other_tasks_are_another_comparison(seeds: int, tmp_path: Path) -> None:
+    """One agent alone comes last, however many runs it has."""
+    sweep(tmp_path, seeds=1)
+    for seed in range(seeds):
+        finished(tmp_path / f"alone-{seed}", 1.0, seed, env="MemoryAgents/Copy-v0")
     wide, alone = read_study([tmp_path]).comparisons
     assert len(wide.agents) == 2
     assert alone.agents == ("CompressiveMemoryPolicy",)
@@ -197,6 +200,20 @@ def test_an_agent_that_failed_everywhere_on_a_task_leaves_the_comparison_whole(t
     assert len(comparison.tasks) == 2
     assert [task.name for task in comparison.scored_tasks] == ["RepeatFirst-v0"]
     assert comparison.cells["MlpPolicy", "TMaze-v0"] == ()
+
+
+def test_few_runs_are_few_of_any_agent_on_any_task(tmp_path: Path) -> None:
+    sweep(tmp_path, seeds=5)
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert (comparison.fewest_runs, comparison.has_few_runs) == (5, False)
+    shutil.rmtree(tmp_path / "TMaze-v0" / "memoryless-s4")
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert (comparison.fewest_runs, comparison.has_few_runs) == (4, True)
+    # Who has none on a task is not counted there.
+    for seed in range(4):
+        (tmp_path / "TMaze-v0" / f"memoryless-s{seed}" / "evaluation.json").unlink()
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert (comparison.fewest_runs, comparison.has_few_runs) == (5, False)
 
 
 def test_a_run_counts_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +34,20 @@ def test_aggregates(comparison: Comparison) -> None:
     assert ours.cells[0] == "CompressiveMemoryPolicy"
     assert ours.cells[1].startswith("0.97 [0.96")
     assert theirs.values["mean"] == pytest.approx(-0.02)
+
+
+def test_aggregates_count_what_they_are_of(tmp_path: Path) -> None:
+    finished(tmp_path / "a", 0.5)
+    finished(tmp_path / "broke-off", None, 1)
+    finished(tmp_path / "unknown", 0.5, env="MemoryAgents/Copy-v0", anchors=None)
+    for name, env in (("b", TMAZE), ("c", "MemoryAgents/Copy-v0")):
+        finished(tmp_path / name, 0.25, env=env, policy="MlpPolicy")
+    (comparison,) = read_study([tmp_path]).comparisons
+    ours, theirs = tables.aggregate_table(comparison, "a").rows
+    assert (ours.values["tasks"], ours.values["n_runs"]) == (1, 1)
+    assert [run.folder.name for row in (ours, theirs) for run in row.runs] == ["a", "b"]
+    (row,) = tables.improvement_table(comparison, "a").rows
+    assert [run.folder.name for run in row.runs] == ["a", "b"]
 
 
 def test_improvement(comparison: Comparison) -> None:
@@ -73,6 +88,20 @@ def test_steps_and_seconds_to_a_threshold(comparison: Comparison) -> None:
     assert never.values["median_steps"] is None
     (lower, *_) = tables.speed_table(comparison, "a", 0.5).rows
     assert lower.values["median_steps"] == 14_000
+
+
+def test_the_note_tells_the_threshold(comparison: Comparison) -> None:
+    assert "first had a normalised return of 0.75, looked at" in tables.speed_table(comparison, "a", 0.75).note
+
+
+def test_who_learns_nothing_has_no_steps_to_a_threshold(tmp_path: Path) -> None:
+    script: dict[str, Any] = dict(policy="Oracle", algorithm="Scripted", total_timesteps=0)
+    finished(tmp_path / "learner", 0.5, curve=[0.5, 1.0])
+    finished(tmp_path / "oracle", 1.0, **script)
+    (comparison,) = read_study([tmp_path]).comparisons
+    assert comparison.agents == ("Oracle", "CompressiveMemoryPolicy")
+    assert [row.values["agent"] for row in tables.speed_table(comparison, "a", 0.9).rows] == ["CompressiveMemoryPolicy"]
+    assert len(tables.score_table(comparison, "a").rows) == 2
 
 
 def test_medians_need_half_of_the_runs(tmp_path: Path) -> None:
