@@ -189,6 +189,15 @@ def test_gradients_reach_every_parameter_and_no_empty_row(name: str) -> None:
     assert gradient[3, 14:].any(dim=1).all()
 
 
+@every_core
+def test_an_empty_history_is_no_error(name: str) -> None:
+    """Environments show none, but whoever samples their space may."""
+    extractor, batch = make(name), histories(HistorySpace(BOX, 8), [0, 3])
+    assert extractor(batch).isfinite().all()
+    alone = histories(HistorySpace(BOX, 8), [0])
+    assert extractor(alone).shape == (1, extractor.features_dim)
+
+
 def test_dropout_is_for_training_alone() -> None:
     extractor = make("compressive", memory_kwargs=dict(dropout=0.5))
     batch = histories(HistorySpace(BOX, 8), [8, 3])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,42 @@ def test_evaluation_remembers_and_that_of_sb3_contrib_is_caught(trained: Any) ->
         stock_evaluation.evaluate_policy(trained, env)
     with pytest.raises(ValueError, match=r"env has no method action_masks\(\)"):
         evaluate_policy(trained, toy_venv())
+
+
+def test_evaluation_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent, env = make("MaskablePPO"), venv("MaskablePPO")
+    asked: list[tuple[bool, bool]] = []
+    predict = agent.predict
+
+    def listening(*args: Any, deterministic: bool, **kwargs: Any) -> Any:
+        asked.append((deterministic, "action_masks" in kwargs))
+        return predict(*args, deterministic=deterministic, **kwargs)
+
+    monkeypatch.setattr(agent, "predict", listening)
+    for deterministic in (True, False):
+        asked.clear()
+        evaluate_policy(agent, env, 2, deterministic)
+        assert set(asked) == {(deterministic, True)}
+    asked.clear()
+    evaluate_policy(agent, toy_venv(), 2, use_masking=False)
+    assert set(asked) == {(True, False)}
+    steps: list[int] = []
+    evaluate_policy(agent, env, 2, callback=lambda now, _: steps.append(now["episode_counts"].sum()))
+    assert steps
+    with pytest.raises(AssertionError, match="below threshold"):
+        evaluate_policy(agent, env, 2, reward_threshold=1e6)
+    with pytest.warns(UserWarning, match="not wrapped with a ``Monitor`` wrapper"):
+        evaluate_policy(agent, MaskedToy(), 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate_policy(agent, MaskedToy(), 2, warn=False)
+
+
+def test_a_state_that_was_lost_is_missed_in_any_environment() -> None:
+    agent, obs = make("MaskablePPO"), np.zeros((3, 3), np.float32)
+    agent.predict(obs, None, np.array([True, True, True]))
+    with pytest.raises(ValueError, match=r"state=None, but by episode_start not every episode starts"):
+        agent.predict(obs, None, np.array([True, False, True]))
 
 
 def test_evaluation_of_the_stock_algorithm_is_the_same_as_its_own() -> None:

@@ -90,7 +90,11 @@ def shift(parameters: list[th.Tensor], step: th.Tensor) -> None:
         start += parameter.numel()
 
 
-def test_without_other_kernels_recurrent_layers_have_no_curvature() -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+def test_without_other_kernels_recurrent_layers_have_no_curvature(
+    enabled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(th.backends.mkldnn, "enabled", enabled)
     lstm = th.nn.LSTM(3, 4)
     x = th.randn(5, 2, 3)
 
@@ -168,12 +172,14 @@ def test_compiled_programs_are_refused() -> None:
         make("TRPO", policy_kwargs=dict(compile=True))
 
 
-@pytest.mark.parametrize("dropout", [nn.Dropout(0.1), nn.Dropout2d(0.1), nn.AlphaDropout(0.1)])
-def test_networks_of_ones_own_that_drop_something_are_refused(dropout: nn.Module) -> None:
+@pytest.mark.parametrize(
+    "dropout", [nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout]
+)
+def test_networks_of_ones_own_that_drop_something_are_refused(dropout: type[nn.Module]) -> None:
     class Dropping(FlattenExtractor):
         def __init__(self, observation_space: spaces.Space[Any]) -> None:
             super().__init__(observation_space)
-            self.dropout = dropout
+            self.dropping = dropout(0.1)
 
     with pytest.raises(ValueError, match="use dropout=0"):
         make("TRPO", policy_kwargs=dict(features_extractor_class=Dropping))
