@@ -113,6 +113,27 @@ def test_observations_that_are_not_known_do_not_count() -> None:
     th.testing.assert_close(head.cross_entropy(predicted, other, head.deviation), followed)
 
 
+def test_what_is_not_known_at_all_moves_no_mean_and_what_never_varies_has_a_deviation() -> None:
+    head = OutcomeHead(5, OBSERVATIONS["box"], spaces.Discrete(2), 8)
+    numbers = th.tensor([[5.0, 1.0, -3.0, 2.0], [5.0, 3.0, -3.0, 2.0]])
+    for known in (True, False):
+        head.observe(Outcomes(th.zeros(2, 0).long(), numbers, th.full((2,), known)))
+        th.testing.assert_close(head.mean, th.tensor([5.0, 2.0, -3.0, 2.0]))
+        th.testing.assert_close(head.deviation[[0, 2, 3]], th.full((3,), 1e-3))
+        assert head.deviation[1] > 0.5
+
+
+def test_means_are_in_the_units_of_the_numbers() -> None:
+    head = OutcomeHead(5, OBSERVATIONS["box"], spaces.Discrete(2), 8)
+    followed = outcomes(head, 30)
+    head.observe(followed._replace(numbers=7 + 3 * th.randn(30, 4)))
+    th.nn.init.zeros_(head.output.weight)
+    for bias in (0.0, 2.0):
+        th.nn.init.constant_(head.output.bias, bias)
+        _, means = head(th.randn(6, 5), th.zeros(6))
+        th.testing.assert_close(means, (head.mean + bias * head.deviation).expand(6, -1))
+
+
 def test_what_can_be_foreseen_is_learned() -> None:
     head = OutcomeHead(4, OBSERVATIONS["dict"], spaces.Discrete(2), 32)
     optimizer = th.optim.Adam(head.parameters(), lr=1e-2)
