@@ -16,6 +16,7 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 import memory_agents
 from memory_agents import DQN, VecPreviousActionReward, dqn
+from memory_agents.common import off_policy
 from memory_agents.envs import ShowImportance
 from memory_agents.memory import memory_registry, tree_clone, tree_leaves
 from tests.dqn.toys import all_windows, collected, parameters, toy_agent
@@ -211,6 +212,46 @@ def test_states_drift_only_when_parameters_change() -> None:
     assert agent.replay_buffer.state_bytes_per_transition == 0
 
 
+def test_drift_is_looked_at_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = toy_agent()
+    looked_at: list[int] = []
+    collected(agent)
+
+    def look() -> float:
+        looked_at.append(agent._n_updates)
+        return 0.5
+
+    monkeypatch.setattr(off_policy, "DRIFT_INTERVAL", 3)
+    monkeypatch.setattr(agent, "state_drift", look)
+    for _ in range(7):
+        agent.train(1, agent.batch_size)
+    # After the first update, and after every third.
+    assert looked_at == [1, 3, 6]
+
+
+def test_acting_goes_on_with_what_new_parameters_make_of_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = toy_agent(learning_starts=10**9).learn(60)
+    policy = agent.policy
+    with th.no_grad():
+        for parameter in policy.parameters():
+            parameter.add_(0.3 * th.randn_like(parameter))
+    obs, starts = th.as_tensor(agent._last_obs), th.as_tensor(agent._last_episode_starts)
+    assert not starts.all()
+    state = tree_clone(agent._memory_state)
+    with th.no_grad():
+        outdated, expected = (policy.act(obs, each, starts)[0] for each in (state, policy.unpack_state(state)))
+    assert not np.allclose(outdated, expected, atol=1e-4)
+    act, acted = policy.act, []
+
+    def record(*args: Any, **kwargs: Any) -> Any:
+        acted.append(act(*args, **kwargs))
+        return acted[-1]
+
+    monkeypatch.setattr(policy, "act", record)
+    agent.learn(3, reset_num_timesteps=False)
+    np.testing.assert_allclose(acted[0][0], expected, atol=1e-5)
+
+
 def test_states_that_a_loaded_agent_begins_with_have_not_drifted(tmp_path: Path) -> None:
     agent = toy_agent(learning_starts=10**9, sequence_length=8)
     agent.learn(16 * agent.n_envs)  # as far as the end of a window
@@ -294,6 +335,9 @@ def test_observations_and_rewards_are_normalised_when_replayed() -> None:
     env = VecNormalize(toy_venv())
     agent = toy_agent(env)
     buffer = collected(agent)
+    last = buffer.rewards[buffer.pos - 1]
+    np.testing.assert_allclose(last, env.get_original_reward(), rtol=1e-6)
+    assert not np.allclose(last, env.normalize_reward(last))
     raw = buffer.sample_windows(np.array([1]))
     scaled = buffer.sample_windows(np.array([1]), env)
     expected: Any = env.normalize_obs(raw.observations.window.observations.numpy())
