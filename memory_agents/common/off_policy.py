@@ -260,7 +260,7 @@ class MemoryOffPolicyAlgorithm(OffPolicyAlgorithm):
             state = self.policy.initial_state(env.num_envs)
         # The parameters have changed since the caches of the state were computed.
         self._memory_state = self.policy.unpack_state(state)
-        self._collecting = collecting(self.policy)
+        self._collecting = collecting(self.policy, env.num_envs)
         try:
             rollout = super().collect_rollouts(
                 env, callback, train_freq, replay_buffer, action_noise, learning_starts, log_interval

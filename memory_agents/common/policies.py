@@ -23,6 +23,7 @@ from memory_agents.common.learning_mode import LearningMode
 from memory_agents.common.observations import check_importance, counted_from_zero
 from memory_agents.common.optimizers import fused_arguments
 from memory_agents.common.sequences import SequenceBatch
+from memory_agents.common.threads import step_threads
 from memory_agents.memory import MemoryCore, tree_clone
 from memory_agents.nn.arguments import check_flags, is_finite
 
@@ -388,7 +389,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         obs, state, episode_starts, vectorized = acting_inputs(self, observation, state, episode_start)
         if state is None:
             state = self.initial_state(len(episode_starts))
-        with th.no_grad():
+        with step_threads(self, len(episode_starts))(), th.no_grad():
             latent_pi, _, state = self._latents(obs, state, episode_starts, deterministic=deterministic)
             masks = (
                 None if action_masks is None else checked_masks(action_masks, self.action_space, len(episode_starts))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -246,7 +246,7 @@ class RolloutSteps:
         self.policy = policy
         self.state: PolicyState = ()
         self._graph: StepGraph | None = None
-        self._collecting = collecting(policy)
+        self._collecting: Callable[[], AbstractContextManager[None]]
         self._records = policy.cuda_graph and policy.device.type == "cuda" and not policy.use_sde
 
     def begin(self, state: PolicyState) -> None:
@@ -254,7 +254,7 @@ class RolloutSteps:
         :param state: the memory before the rollout; it may be overwritten
         """
         self.state = self.policy.unpack_state(state)
-        self._collecting = collecting(self.policy)
+        self._collecting = collecting(self.policy, batch_size(state))
         if self._graph is not None and not self._graph.fits(self.policy, batch_size(state)):
             self._graph = None
         if self._graph is not None:

@@ -20,6 +20,7 @@ from memory_agents.common.observations import check_importance, counted_from_zer
 from memory_agents.common.optimizers import fused_arguments
 from memory_agents.common.replay_windows import ReplayBatch
 from memory_agents.common.sequences import SequenceBatch
+from memory_agents.common.threads import step_threads
 from memory_agents.memory import MemoryCore, tree_clone
 from memory_agents.nn.evaluating import evaluating
 
@@ -300,7 +301,7 @@ class MemoryValuePolicy(BasePolicy):
         obs, state, episode_starts, vectorized = acting_inputs(self, observation, state, episode_start)
         if state is None:
             state = self.initial_state(len(episode_starts))
-        with th.no_grad():
+        with step_threads(self, len(episode_starts))(), th.no_grad():
             values, state = self.act(obs, state, episode_starts, deterministic)
         assert isinstance(self.action_space, spaces.Discrete)
         actions = values.argmax(dim=1).cpu().numpy() + self.action_space.start

@@ -49,6 +49,12 @@ class Own(LSTMMemory):
         return outputs[:, 0], state
 
 
+def mode_of(agent: Any) -> tuple[bool, bool]:
+    """Whether there are gradients where it collects, and whether there could be any later."""
+    with collecting(agent.policy, 1)():
+        return th.is_grad_enabled(), th.is_inference_mode_enabled()
+
+
 OWN: list[dict[str, Any]] = [
     dict(features_extractor_class=Grid, memory_kwargs=TINY),
     dict(memory_class=Own, memory_kwargs=dict(hidden_size=8)),
@@ -58,12 +64,12 @@ OWN: list[dict[str, Any]] = [
 @pytest.mark.parametrize("policy_kwargs", OWN, ids=["extractor", "memory"])
 def test_own_modules_may_keep_what_they_make_in_a_step(policy_kwargs: dict[str, Any]) -> None:
     ppo = PPO("MemoryPolicy", toy_venv(), n_steps=8, policy_kwargs=policy_kwargs, device="cpu").learn(32)
-    assert collecting(ppo.policy) is th.no_grad
+    assert mode_of(ppo) == (False, False)
     dqn = toy_dqn(policy="MemoryPolicy", policy_kwargs=policy_kwargs, batch_size=8, learning_starts=16)
     assert isinstance(dqn, DQN)
     dqn.learn(48)
     assert dqn._n_updates > 0
-    assert collecting(dqn.policy) is th.no_grad
+    assert mode_of(dqn) == (False, False)
 
 
 @pytest.mark.parametrize("make", [toy_agent, toy_dqn, toy_qrdqn])
@@ -72,7 +78,7 @@ def test_known_modules_collect_in_inference_mode(
     make: Callable[..., Any], policy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent, seen = make(policy=policy), list[bool]()
-    assert collecting(agent.policy) is th.inference_mode
+    assert mode_of(agent) == (False, True)
     forward = FlattenExtractor.forward
 
     def watched(extractor: FlattenExtractor, obs: th.Tensor) -> th.Tensor:
