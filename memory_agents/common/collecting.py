@@ -27,11 +27,10 @@ def collecting(policy: nn.Module, n_envs: int) -> Callable[[], AbstractContextMa
     """
     own = (type(module).__module__.partition(".")[0] not in KNOWN for module in policy.modules())
     gradless = th.no_grad if any(own) else th.inference_mode
-    threads = step_threads(policy, n_envs)
 
     @contextmanager
     def context() -> Iterator[None]:
-        with threads(), gradless():
+        with step_threads(policy, n_envs), gradless():
             yield
 
     return context

@@ -389,7 +389,7 @@ class MemoryActorCriticPolicy(ActorCriticPolicy):
         obs, state, episode_starts, vectorized = acting_inputs(self, observation, state, episode_start)
         if state is None:
             state = self.initial_state(len(episode_starts))
-        with step_threads(self, len(episode_starts))(), th.no_grad():
+        with step_threads(self, len(episode_starts)), th.no_grad():
             latent_pi, _, state = self._latents(obs, state, episode_starts, deterministic=deterministic)
             masks = (
                 None if action_masks is None else checked_masks(action_masks, self.action_space, len(episode_starts))

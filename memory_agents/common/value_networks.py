@@ -301,7 +301,7 @@ class MemoryValuePolicy(BasePolicy):
         obs, state, episode_starts, vectorized = acting_inputs(self, observation, state, episode_start)
         if state is None:
             state = self.initial_state(len(episode_starts))
-        with step_threads(self, len(episode_starts))(), th.no_grad():
+        with step_threads(self, len(episode_starts)), th.no_grad():
             values, state = self.act(obs, state, episode_starts, deterministic)
         assert isinstance(self.action_space, spaces.Discrete)
         actions = values.argmax(dim=1).cpu().numpy() + self.action_space.start

@@ -43,18 +43,18 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int]]:
 @pytest.mark.parametrize(("n_envs", "expected"), [(1, 1), (4, 1), (5, 3)])
 def test_parameters_times_environments_decide(n_envs: int, expected: int) -> None:
     policy = nn.Linear(SMALL_STEP // 4, 1, bias=False)
-    with step_threads(policy, n_envs)():
+    with step_threads(policy, n_envs):
         assert th.get_num_threads() == expected
     assert th.get_num_threads() == 3
 
 
 def test_elsewhere_than_on_the_cpu_threads_are_left_alone() -> None:
-    with step_threads(nn.Linear(1, 1, device="meta"), 1)():
+    with step_threads(nn.Linear(1, 1, device="meta"), 1):
         assert th.get_num_threads() == 3
 
 
 def test_threads_come_back_after_an_error() -> None:
-    with pytest.raises(ZeroDivisionError), step_threads(nn.Linear(1, 1), 1)():
+    with pytest.raises(ZeroDivisionError), step_threads(nn.Linear(1, 1), 1):
         raise ZeroDivisionError
     assert th.get_num_threads() == 3
 
