@@ -172,7 +172,7 @@ def _cpu_seconds(group: list[Run], threshold: float) -> str:
 
 
 def _parameters(group: list[Run], threshold: float) -> str:
-    counts = {run.evaluation.get("parameters") for run in group}
+    counts = dict.fromkeys(run.evaluation.get("parameters") for run in group)
     return ", ".join("-" if count is None else f"{count:,}" for count in counts)
 
 

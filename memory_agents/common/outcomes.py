@@ -117,7 +117,7 @@ class OutcomeHead(nn.Module):
     :param hidden_size: width of the hidden layer
     """
 
-    #: moments of the numbers so far
+    #: moments of the numbers so far, (numbers + 1,) each
     count: th.Tensor
     mean: th.Tensor
     square: th.Tensor
@@ -130,7 +130,7 @@ class OutcomeHead(nn.Module):
         n_numbers = self.outcomes.n_numbers + 1
         self.hidden = nn.Linear(input_dim + action_width(action_space), hidden_size)
         self.output = nn.Linear(hidden_size, sum(self.outcomes.sizes) + n_numbers)
-        self.register_buffer("count", th.zeros(()))
+        self.register_buffer("count", th.zeros(n_numbers))
         self.register_buffer("mean", th.zeros(n_numbers))
         self.register_buffer("square", th.zeros(n_numbers))
 
@@ -153,11 +153,12 @@ class OutcomeHead(nn.Module):
         rows = known.sum(0)
         mean = (observed * known).sum(0) / rows.clamp_min(1)
         square = ((observed - mean).square() * known).sum(0)
-        # One count will do: episodes' ends are few.
-        n, total = float(len(observed)), self.count.double() + len(observed)
-        apart = th.where(rows > 0, mean - self.mean, 0.0)
-        self.square.copy_(self.square + square + apart.square() * self.count * n / total)
-        self.mean.copy_(self.mean + apart * n / total)
+        before = self.count.double()
+        total = before + rows
+        share = rows / total.clamp_min(1)
+        apart = mean - self.mean
+        self.square.copy_(self.square + square + apart.square() * before * share)
+        self.mean.copy_(self.mean + apart * share)
         self.count.copy_(total)
 
     def forward(self, memories: th.Tensor, actions: th.Tensor) -> tuple[th.Tensor, th.Tensor]:

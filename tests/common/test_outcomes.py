@@ -91,14 +91,18 @@ def test_cross_entropy_by_its_definition() -> None:
         assert abs(float(found[row]) - expected) < 1e-4
 
 
-def test_moments_are_those_of_everything_so_far() -> None:
+def test_moments_are_those_of_everything_that_is_known_so_far() -> None:
     head = OutcomeHead(5, OBSERVATIONS["box"], spaces.Discrete(2), 8)
-    seen = [outcomes(head, rows)._replace(numbers=7 + 3 * th.randn(rows, 4)) for rows in (30, 50, 1)]
-    for followed in (one._replace(known=th.ones_like(one.known)) for one in seen):
+    seen = [
+        outcomes(head, rows)._replace(numbers=7 + 3 * th.randn(rows, 4), known=th.rand(rows) < 0.3)
+        for rows in (30, 50, 1)
+    ]
+    for followed in seen:
         head.observe(followed)
-    numbers = th.cat([one.numbers for one in seen])
-    th.testing.assert_close(head.mean, numbers.mean(0))
-    th.testing.assert_close(head.deviation, numbers.std(0, correction=0))
+    numbers, known = th.cat([one.numbers for one in seen]), th.cat([one.known for one in seen])
+    for column, counted in enumerate([*numbers.T[:-1, known], numbers[:, -1]]):
+        th.testing.assert_close(head.mean[column], counted.mean())
+        th.testing.assert_close(head.deviation[column], counted.std(correction=0))
 
 
 def test_observations_that_are_not_known_do_not_count() -> None:
