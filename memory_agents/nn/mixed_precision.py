@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any
-
 import torch as th
 
 #: Number formats that learning can be asked for, beside single precision.
@@ -19,13 +16,12 @@ def widened(x: th.Tensor) -> th.Tensor:
     return x.float() if x.dtype in FORMATS.values() else x
 
 
-def exact(device: th.device) -> AbstractContextManager[Any]:
+def exact(device: th.device) -> th.autocast:
     """
     :param device: where is computed
     :return: while it lasts, products are in the format of what is multiplied, whatever autocast says around it
     """
-    # Exported graphs are of acting alone, and need no switch.
-    return nullcontext() if th.compiler.is_compiling() else th.autocast(device.type, enabled=False)
+    return th.autocast(device.type, enabled=False)
 
 
 def lerp(start: th.Tensor, end: th.Tensor, weight: th.Tensor) -> th.Tensor:

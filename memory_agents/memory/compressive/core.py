@@ -325,7 +325,7 @@ class CompressiveMemory(MemoryCore[CompressiveState]):
         # After the last step at which a block leaves somewhere there is nothing to choose, and nothing to compute.
         n_steps = x.shape[1] if is_traced() else 1 + max(judging.leaving_steps(tokens), default=-1)
         acting, choices = tree_clone(state) if n_steps else state, []
-        with nullcontext() if is_traced() else evaluating(self), th.autocast(x.device.type, enabled=False):
+        with nullcontext() if is_traced() else evaluating(self):
             for t in range(n_steps):
                 _, acting = self.act_(x[:, t], acting, episode_starts[:, t], deterministic)
                 choices.append(tree_map(lambda part: part[:, None].clone(), acting.judgement[0].choice))

@@ -10,6 +10,7 @@ from torch import nn
 
 from memory_agents.memory.rounding import ROW_MULTIPLE
 from memory_agents.nn.gpu_kernels import single_precision
+from memory_agents.nn.mixed_precision import exact
 
 #: State of one layer: its outputs of the step before first, (batch, hidden_size) each.
 LayerState = tuple[th.Tensor, ...]
@@ -95,7 +96,7 @@ class LSTMLayer(RecurrentLayer):
         w_x, w_h, b_x, b_h = _weights(self.kernel)
         before = th.cat([hidden[:, None], y[:, :-1]], dim=1).masked_fill(starts, 0)
         # Products of hundreds of gates: whatever format autocast asks for, they need all digits.
-        with th.autocast(x.device.type, enabled=False):
+        with exact(x.device):
             i, f, g, _ = (F.linear(x, w_x, b_x) + F.linear(before, w_h, b_h)).chunk(4, dim=-1)
         forget = th.sigmoid(f).masked_fill(starts, 0)
         kept = th.cat([forget, th.ones_like(forget[:, :1])], dim=1).flip(1).cumprod(1).flip(1)
