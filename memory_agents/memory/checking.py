@@ -67,6 +67,7 @@ class _Inspection:
         self.outputs_are_as_announced()
         self.states_are_left_alone()
         self.acting_equals_learning()
+        self.acting_may_overwrite()
         self.an_episode_start_forgets()
         if not self.core.decides_together:
             self.environments_are_apart()
@@ -95,7 +96,13 @@ class _Inspection:
         names = set(self.core.state_dict())
         first = {"initial_state": self.core.initial_state(BATCH)}
         for method, state in {**first, **{method: state for method, (_, state) in self.runs.items()}}.items():
-            for leaf in tree_leaves(state):
+            leaves = list(tree_leaves(state))
+            if not leaves:
+                self.broken(
+                    "the first dimension of a state is the batch, so it holds a tensor at least, but a state that "
+                    f"{method}() gives has none; use torch.zeros(batch_size, 0) where there is nothing to remember"
+                )
+            for leaf in leaves:
                 if leaf.dim() == 0 or len(leaf) != BATCH:
                     self.broken(
                         f"the first dimension of a state is the batch, but for {BATCH} environments {method}() gives "
@@ -135,6 +142,21 @@ class _Inspection:
         self.same(rest, learned[:, cut:], "a window can be cut in two, but outputs of unroll() differ then")
         self.same_states(state, acted_state, "a window can be cut in two, but states after unroll() differ then")
         self.all_ways_of_learning_agree()
+
+    @th.no_grad()
+    def acting_may_overwrite(self) -> None:
+        """What policies call, on states of which nobody else has a copy."""
+        state = self.core.initial_state(BATCH)
+        before, outputs = tree_clone(state), []
+        for t in range(self.steps):
+            y, state = self.core.act_(self.x[:, t], state, self.starts[:, t], True)
+            outputs.append(y.clone())
+        acted, acted_state = self.runs["step"]
+        law = "act_() does what step_() does where choices are the likeliest, but their {} differ"
+        self.same(th.stack(outputs, dim=1), acted, law.format("outputs"))
+        self.same_states(state, acted_state, law.format("states"))
+        law = "step_() may overwrite the state that it is given, but then initial_state() gives another; make it anew"
+        self.same_states(self.core.initial_state(BATCH), before, law)
 
     def all_ways_of_learning_agree(self) -> None:
         (y, after), core = self.runs["unroll"], self.core

@@ -135,8 +135,15 @@ def batch_size(tree: Any) -> int:
     """
     :param tree: a state
     :return: the size of its first dimension
+    :raises ValueError: when it holds no tensor that has one
     """
-    return int(next(tree_leaves(tree)).shape[0])
+    first = next(tree_leaves(tree), None)
+    if first is None:
+        raise ValueError(
+            f"the state {tree!r} holds no tensor to read a batch size from; let initial_state() give "
+            "torch.zeros(batch_size, 0) where there is nothing to remember"
+        )
+    return int(first.shape[0])
 
 
 def check_batch(state: Any, x: th.Tensor) -> None:

@@ -194,6 +194,40 @@ class OtherSegments(Leaky):
         return self.unroll_outputs(x, state, episode_starts), self.initial_state(len(x)), None
 
 
+class Stateless(Leaky):
+    def initial_state(self, batch_size: int) -> Any:
+        return ()
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return self.write(x).tanh(), ()
+
+    def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        return self.write(x).tanh(), ()
+
+
+class OtherwiseActing(Leaky):
+    def act_(self, x: th.Tensor, state: Any, episode_starts: th.Tensor, deterministic: bool) -> tuple[th.Tensor, Any]:
+        y, after = super().act_(x, state, episode_starts, deterministic)
+        return 1.01 * y, after
+
+
+class OneBeginning(Leaky):
+    """Acts in place, and begins with one and the same tensor every time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.beginnings: dict[int, th.Tensor] = {}
+
+    def initial_state(self, batch_size: int) -> Any:
+        return {"sum": self.beginnings.setdefault(batch_size, th.zeros(batch_size, 4))}
+
+    @th.no_grad()
+    def step_(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().step_(x, state, episode_starts)
+        state["sum"].copy_(after["sum"])
+        return y, state
+
+
 @pytest.mark.parametrize(
     ("core", "error", "complaint"),
     [
@@ -225,6 +259,13 @@ class OtherSegments(Leaky):
         (Unlearnable, AssertionError, r"unroll\(\) learns, but its outputs have no gradients"),
         (Deaf, AssertionError, r"features are learned through unroll\(\), but its inputs get no gradients"),
         (Fixed, AssertionError, r"unroll\(\) learns, but no parameter gets gradients"),
+        (
+            Stateless,
+            AssertionError,
+            r"initial_state\(\) gives has none; use torch.zeros\(batch_size, 0\)",
+        ),
+        (OtherwiseActing, AssertionError, r"act_\(\) does what step_\(\) does .*, but their outputs differ"),
+        (OneBeginning, AssertionError, r"step_\(\) may overwrite .*, but then initial_state\(\) gives another"),
         (Growing, AssertionError, "the state holds 48 bytes at first and 60 after 1 steps"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

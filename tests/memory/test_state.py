@@ -74,3 +74,9 @@ def test_other_leaves_are_refused() -> None:
         tree_clone({"a": [th.zeros(1)]})
     with pytest.raises(TypeError, match="found int"):
         list(tree_leaves((1,)))
+
+
+def test_a_state_without_tensors_has_no_batch_size() -> None:
+    with pytest.raises(ValueError, match=r"the state \(\(\),\) holds no tensor .* torch.zeros\(batch_size, 0\)"):
+        batch_size(((),))
+    assert batch_size((th.zeros(3, 0),)) == 3
