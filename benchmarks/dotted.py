@@ -22,6 +22,8 @@ def import_from_here(asked: str, module: str) -> ModuleType:
     :raises UsageError: when there is none
     :raises BrokenCodeError: when it raises, or wants to exit, while it is imported
     """
+    if "/" in module or module.startswith(".") or module.endswith(".py"):
+        raise UsageError(f"{asked}: {module!r} is a path; write the module's name alone, and stand in its folder")
     # A console script, unlike `python -m`, does not look there. Last, so that no installed module is hidden.
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:

@@ -23,6 +23,7 @@ class LearningMode:
     def __init__(self, autocast: str | None, compiled: bool) -> None:
         if autocast is not None and autocast not in FORMATS:
             more = "; float16 would need its losses scaled" if autocast == "float16" else ""
+            more = "; write its name" if isinstance(autocast, th.dtype) else more
             raise ValueError(f"autocast must be one of {list(FORMATS)} or None, got {autocast!r}{more}")
         self.autocast = autocast
         self.format = None if autocast is None else FORMATS[autocast]

@@ -92,11 +92,12 @@ def default_sequence_length(n_steps: int, batch_size: int | None) -> int:
     limit = n_steps if n_steps <= 2 * LONGEST_DEFAULT_WINDOW else LONGEST_DEFAULT_WINDOW
     length = max(divisor for divisor in range(1, limit + 1) if common % divisor == 0)
     if length < min(n_steps, SHORTEST_DEFAULT_WINDOW):
-        mend = f"n_steps={_nearest_multiple(n_steps, LONGEST_DEFAULT_WINDOW)}"
+        given, mend = f"n_steps={n_steps}", f"n_steps={_nearest_multiple(n_steps, LONGEST_DEFAULT_WINDOW)}"
         if batch_size is not None:
+            given += f" and batch_size={batch_size}"
             mend += f" and batch_size={_nearest_multiple(batch_size, LONGEST_DEFAULT_WINDOW)}"
         raise ValueError(
-            f"n_steps={n_steps} and batch_size={batch_size} leave training windows of {length} steps only; "
+            f"{given} would give training windows of length {length} only; "
             f"use {mend}, or pass sequence_length to say that you want it"
         )
     return length

@@ -220,6 +220,7 @@ def test_the_policys_own_arguments_reach_it(own_module: str) -> None:
         (dict(algorithm_kwargs={"n_steps": 0}), "n_steps"),
         (dict(algorithm_kwargs={"gama": 1}), "--algorithm-kwargs has 'gama', which --algorithm 'PPO' does not know"),
         (dict(algorithm="A2C", algorithm_kwargs={"batch_size": 3}), "A2C has no batch_size, .* whole rollouts; leave"),
+        (dict(policy="./own_agents.py:Plain"), "'./own_agents.py' is a path; write the module's name alone"),
         (dict(policy="no_such:Policy"), "No module named 'no_such'.*stand in its folder"),
         (dict(algorithm="own_agents:Plain"), "no subclass of BaseAlgorithm; use own_agents:"),
         (dict(algorithm="own_agents:Theirs"), "--policy 'CompressiveMemoryPolicy' is unknown; use MlpPolicy"),

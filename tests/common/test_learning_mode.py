@@ -117,6 +117,8 @@ def test_unknown_formats_are_refused() -> None:
         toy_agent(policy_kwargs={"autocast": "half"})
     with pytest.raises(ValueError, match="float16 would need its losses scaled"):
         LearningMode("float16", compiled=False)
+    with pytest.raises(ValueError, match=r"got torch\.bfloat16; write its name"):
+        LearningMode(th.bfloat16, compiled=False)  # type: ignore[arg-type]
 
 
 @pytest.mark.slow

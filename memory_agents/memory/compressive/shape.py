@@ -53,8 +53,8 @@ class MemoryShape:
             )
         if b > max(m, 1):
             raise ValueError(
-                f"block_length={b} must not exceed memory_length={m}: a block leaves the recent memory whole; "
-                f"use memory_length={b} or more"
+                f"block_length={b} must not exceed memory_length={m}: a block leaves the recent memory whole (it has "
+                f"compression_rate steps where block_length is not given); use memory_length={b} or more"
             )
         if n > 0 and n < self.slots_per_block:
             raise ValueError(
