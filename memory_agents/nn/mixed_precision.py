@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch as th
 
 #: Number formats that learning can be asked for, beside single precision.
@@ -16,12 +19,13 @@ def widened(x: th.Tensor) -> th.Tensor:
     return x.float() if x.dtype in FORMATS.values() else x
 
 
-def exact(device: th.device) -> th.autocast:
+def exact(device: th.device) -> AbstractContextManager[Any]:
     """
     :param device: where is computed
     :return: while it lasts, products are in the format of what is multiplied, whatever autocast says around it
     """
-    return th.autocast(device.type, enabled=False)
+    available = th.amp.is_autocast_available(device.type)
+    return th.autocast(device.type, enabled=False) if available else nullcontext()
 
 
 def lerp(start: th.Tensor, end: th.Tensor, weight: th.Tensor) -> th.Tensor:

@@ -116,7 +116,8 @@ def test_it_runs_on_the_threads_that_are_asked_for(
     found: list[int] = []
     monkeypatch.setattr(th, "set_num_threads", found.append)
     race("tmaze", "lstm", replace(SMALL, threads=threads), Rules(budget=64, check_every=64, episodes=1))
-    assert found == expected
+    # Small steps are taken by one, after which it is as before.
+    assert [n_threads for n_threads in found if n_threads != 1] == expected
 
 
 def test_who_is_far_behind_is_given_up() -> None:
