@@ -70,7 +70,10 @@ def run(args: Sequence[str] | None = None) -> int:
         message = getattr(error, "format_message", None)
         if message is None:
             raise
-        return _complain(message(), 2)
+        told = message()
+        if "unexpected extra argument" in told:
+            told += "; repeat the option for each of several values, as --memory-kwargs a=1 --memory-kwargs b=2"
+        return _complain(told, 2)
     return code if isinstance(code, int) else 0
 
 

@@ -86,6 +86,7 @@ def test_list_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:
         (["--env", TMAZE, "--seed", "-1"], ["--seed", "-1"]),
         (["--env", TMAZE, "--device", "gpu"], ["--device", "gpu", "cpu"]),
         (["--env", TMAZE, "--colour", "red"], ["--colour"]),
+        (["--env", TMAZE, "--memory-kwargs", "n_layers=1", "n_heads=2"], ["(n_heads=2)", "repeat the option"]),
     ],
 )
 def test_bad_arguments_exit_2_with_one_line(
