@@ -19,7 +19,7 @@ def import_from_here(asked: str, module: str) -> ModuleType:
     :param asked: what it is needed for, for messages
     :param module: name of a module that is installed, or lies in the folder one stands in
     :return: the module
-    :raises UsageError: when there is none
+    :raises UsageError: when there is none, or a path stands in its place
     :raises BrokenCodeError: when it raises, or wants to exit, while it is imported
     """
     if "/" in module or module.startswith(".") or module.endswith(".py"):

@@ -285,7 +285,8 @@ def test_table_of_headline_results_is_what_the_raw_results_say() -> None:
     assert len(folders) == 3 * len(kinds)
     rows = rows_of(*folders)
     assert len(rows) == 2 + len(kinds)
-    assert "\n".join(rows) in README
+    # Both agents of an environment stand together, wherever their runs are.
+    assert "\n".join([*rows[:2], *sorted(rows[2:])]) in README
 
 
 def test_table_of_environments_is_what_they_say() -> None:
