@@ -14,7 +14,7 @@ from memory_agents.common.judger_rewards import JudgerReturns, RewardSource, rew
 from memory_agents.common.policies import MemoryActorCriticPolicy
 from memory_agents.memory.compressive import Choice, CompressiveMemory, LearnedJudge, Scene, judger_loss
 from memory_agents.memory.state import tree_cat, tree_select
-from memory_agents.nn.arguments import check_flags, check_integers, is_finite
+from memory_agents.nn.arguments import check_flags, check_integers, check_known, is_finite, keywords
 
 __all__ = ["JudgerTraining", "judger_loss", "learned_judges"]
 
@@ -62,6 +62,7 @@ class JudgerTraining:
     :param clip_range: see :func:`judger_loss`
     :param normalize: whether advantages are scaled to mean 0 and deviation 1 in each rollout
     :param max_grad_norm: bound on the norm of the gradient
+    :raises TypeError: when ``reward_kwargs`` has an argument that the reward does not know
     :raises ValueError: when an argument is out of bounds, or no judge learns
     """
 
@@ -106,7 +107,9 @@ class JudgerTraining:
         self.warmup, self.policy_lr_scale, self.max_grad_norm = warmup, policy_lr_scale, max_grad_norm
         self.parameters = [parameter for _, _, judge in self.judges for parameter in judge.parameters()]
         self.optimizer = th.optim.Adam(self.parameters, lr=learning_rate)
-        self.source: RewardSource = reward_registry[reward](policy, gamma, **(reward_kwargs or {}))
+        source, options = reward_registry[reward], reward_kwargs or {}
+        check_known("reward_kwargs", options, f"reward {reward!r}", keywords(source))
+        self.source: RewardSource = source(policy, gamma, **options)
         for _, _, judge in self.judges:
             judge.warming_up.fill_(warmup > 0)
 

@@ -28,7 +28,7 @@ from memory_agents.common.sequences import check_sequence_length, rollout_sizes
 from memory_agents.common.stock import check_policy_class, check_policy_kwargs, check_policy_name
 from memory_agents.common.value_networks import MemoryValuePolicy
 from memory_agents.memory import batch_size, tree_select
-from memory_agents.nn.arguments import check_flags, check_integers
+from memory_agents.nn.arguments import check_flags, check_integers, check_known, keywords
 from memory_agents.nn.gpu_kernels import unplanned_attention
 from memory_agents.nn.heap import keep_heap
 
@@ -52,7 +52,8 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
     :param policy_kwargs: arguments of the policy; not changed
     :param kwargs: arguments of the algorithm. A ``batch_size`` of ``None`` becomes a quarter of the rollout, or the
         nearest size that divides it into whole windows
-    :raises TypeError: when the policy has no memory, or the rollout buffer keeps none
+    :raises TypeError: when the policy has no memory, the rollout buffer keeps none, or ``judger_kwargs`` has an
+        argument that is not known
     :raises ValueError: when the policy's name is not known, ``n_epochs`` is below 1, or ``n_steps``, ``batch_size`` and
         ``sequence_length`` do not fit together
     """
@@ -150,7 +151,9 @@ class MemoryOnPolicyAlgorithm(OnPolicyAlgorithm):
         super()._setup_model()
         self.rollout_buffer_kwargs = given
         if self.judger_kwargs is not None or learned_judges(self.policy):
-            self.judger_training = JudgerTraining(self.policy, self.gamma, **(self.judger_kwargs or {}))
+            options = self.judger_kwargs or {}
+            check_known("judger_kwargs", options, JudgerTraining.__name__, keywords(JudgerTraining))
+            self.judger_training = JudgerTraining(self.policy, self.gamma, **options)
 
     def _excluded_save_params(self) -> list[str]:
         # Memory belongs to episodes in progress, and those end with the process: a loaded agent begins new ones, also

@@ -6,6 +6,7 @@ import inspect
 from typing import Any
 
 from memory_agents.memory.core import MemoryCore, memory_registry
+from memory_agents.nn.arguments import check_known
 
 
 def memory_type(memory_class: str | type[MemoryCore[Any]]) -> type[MemoryCore[Any]]:
@@ -35,11 +36,6 @@ def make_memory(
     cls = memory_type(memory_class)
     parameters = list(inspect.signature(cls).parameters.values())[1:]
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        known = [parameter.name for parameter in parameters]
-        for name in memory_kwargs:
-            if name not in known:
-                raise TypeError(
-                    f"memory_kwargs has {name!r}, which {cls.__name__} does not know; known: {', '.join(known)}"
-                )
+        check_known("memory_kwargs", memory_kwargs, cls.__name__, [parameter.name for parameter in parameters])
     # Of some spaces Stable-Baselines3 makes a number of NumPy.
     return cls(int(input_dim), **memory_kwargs)

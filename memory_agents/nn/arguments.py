@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 
 def is_integer(value: object) -> TypeGuard[int]:
@@ -35,6 +37,30 @@ def check_flags(**values: object) -> None:
     for name, value in values.items():
         if not isinstance(value, bool):
             raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
+def keywords(*called: Callable[..., Any]) -> list[str] | None:
+    """
+    :param called: classes or functions, each of which hands on to the next what it does not know itself
+    :return: the arguments that they take by name alone, ``None`` where the last one takes any
+    """
+    signatures = [list(inspect.signature(each).parameters.values()) for each in called]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in signatures[-1]):
+        return None
+    return [parameter.name for part in signatures for parameter in part if parameter.kind is parameter.KEYWORD_ONLY]
+
+
+def check_known(given: str, names: Iterable[str], whose: str, known: Sequence[str] | None) -> None:
+    """
+    :param given: what has the names, as an error calls it
+    :param names: of arguments
+    :param whose: who takes them, as an error calls it
+    :param known: those that it takes, ``None`` for any
+    :raises TypeError: when it does not take one of them
+    """
+    for name in names:
+        if known is not None and name not in known:
+            raise TypeError(f"{given} has {name!r}, which {whose} does not know; known: {', '.join(known) or 'none'}")
 
 
 def is_finite(value: object) -> TypeGuard[float]:

@@ -144,7 +144,7 @@ class SequenceModel(nn.Module):
             (batch, window) each, empty where the core makes none
         """
         state, starts = self._begun(tokens, state, starts)
-        choices = self.core.choose(self.embedding(tokens), state, starts, deterministic)
+        choices = self.core.choose(self._embedded(tokens), state, starts, deterministic)
         return self.core.with_choices(state, choices), choices
 
     def _begun(self, tokens: th.Tensor, state: Any, starts: th.Tensor | None) -> tuple[Any, th.Tensor]:
@@ -161,8 +161,20 @@ class SequenceModel(nn.Module):
         """
         :param tokens: (batch, window) int64
         :return: inputs of the core, (batch, window, d_embedding)
+        :raises ValueError: when a token is out of bounds, on the CPU; elsewhere that is an error of the device
         """
-        embedded: th.Tensor = self.dropout(self.embedding(tokens))
+        embedded: th.Tensor = self.dropout(self._embedded(tokens))
+        return embedded
+
+    def _embedded(self, tokens: th.Tensor) -> th.Tensor:
+        try:
+            embedded: th.Tensor = self.embedding(tokens)
+        except IndexError:  # of the CPU; on CUDA asking would make every window wait
+            least, most = tokens.min().item(), tokens.max().item()
+            raise ValueError(
+                f"tokens go from {least} to {most}, and vocabulary_size is {self.vocabulary_size}; use a larger one, "
+                "or tokens below it"
+            ) from None
         return embedded
 
     @th.no_grad()

@@ -11,8 +11,8 @@ import torch as th
 from gymnasium import spaces
 
 from memory_agents import PPO
-from memory_agents.common import SequenceRolloutBuffer
-from memory_agents.common.judger_rewards import AdvantageReward, JudgerReturns
+from memory_agents.common import MemoryActorCriticPolicy, SequenceRolloutBuffer
+from memory_agents.common.judger_rewards import AdvantageReward, JudgerReturns, reward_registry
 from memory_agents.common.judger_training import judger_loss
 from memory_agents.memory import CompressiveMemory
 from memory_agents.memory.compressive import Choice, JudgedBlocks, LearnedJudge, log_prob
@@ -250,6 +250,43 @@ def test_a_lambda_is_between_0_and_1(gae_lambda: Any) -> None:
     kwargs = dict(policy_kwargs=dict(memory_kwargs={**TINY, "judger": True}))
     with pytest.raises(ValueError, match=r"gae_lambda is .*; give a number from 0 to 1"):
         toy_agent(**kwargs, judger_kwargs=dict(reward_kwargs=dict(gae_lambda=gae_lambda)))
+
+
+@pytest.mark.parametrize(
+    ("judger_kwargs", "message"),
+    [
+        (
+            dict(learnin_rate=1e-3),
+            "judger_kwargs has 'learnin_rate', which JudgerTraining does not know; known: learning",
+        ),
+        (
+            dict(reward_kwargs=dict(gae_lamda=0.5)),
+            "reward_kwargs has 'gae_lamda', which reward 'advantage' does not know; known: gae_lambda$",
+        ),
+        (
+            dict(reward="perplexity", reward_kwargs=dict(gae_lambda=0.5)),
+            "reward_kwargs has 'gae_lambda', which reward 'perplexity' does not know; known: m, ",
+        ),
+    ],
+)
+def test_unknown_arguments_are_named_with_those_that_are_known(judger_kwargs: dict[str, Any], message: str) -> None:
+    policy_kwargs = dict(memory_kwargs={**TINY, "judger": True})
+    with pytest.raises(TypeError, match=message):
+        toy_agent(policy_kwargs=policy_kwargs, judger_kwargs=judger_kwargs)
+
+
+def test_a_reward_of_ones_own_may_take_any_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Scaled(AdvantageReward):
+        def __init__(self, policy: MemoryActorCriticPolicy, gamma: float, **scales: float) -> None:
+            super().__init__(policy, gamma)
+            self.scales = scales
+
+    monkeypatch.setitem(reward_registry._entries, "scaled", Scaled)
+    policy_kwargs = dict(memory_kwargs={**TINY, "judger": True})
+    agent = toy_agent(policy_kwargs=policy_kwargs, judger_kwargs=dict(reward="scaled", reward_kwargs=dict(by=2.0)))
+    assert agent.judger_training is not None
+    assert isinstance(agent.judger_training.source, Scaled)
+    assert agent.judger_training.source.scales == {"by": 2.0}
 
 
 def test_the_judger_learns_in_training_mode_and_judges_in_the_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def test_dropout_drops_while_training_alone() -> None:
     assert not model.training
     model.train()
     assert not th.allclose(still, model(whole)[0])
-    with contextlib.suppress(IndexError):
+    with contextlib.suppress(ValueError):
         model.generate(whole + 99, 1)
     assert all(part.training for part in model.modules())
 
@@ -163,6 +163,21 @@ def test_the_initial_memory_learns_from_the_first_window(name: str) -> None:
     model(whole, state, starts)
     model(whole, None, starts)
     assert not starts.any()
+
+
+@pytest.mark.parametrize("token", [-1, 7, 100])
+def test_tokens_out_of_bounds_are_refused(token: int) -> None:
+    model = make("compressive")
+    given = tokens(2)
+    given[1, 2] = token
+    message = f"tokens go from {min(0, token)} to {max(6, token)}, and vocabulary_size is 7; use a larger one"
+    given[0, :2] = th.tensor([0, 6])
+    with pytest.raises(ValueError, match=message):
+        model(given)
+    with pytest.raises(ValueError, match=message):
+        model.choose(given, deterministic=True)
+    with pytest.raises(ValueError, match=message):
+        model.generate(given, 1)
 
 
 @EVERY_CORE

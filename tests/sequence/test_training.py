@@ -284,6 +284,6 @@ def test_evaluation_leaves_the_mode_as_it_was() -> None:
     model = make(dropout=0.5)
     assert evaluate(model, [batch()]).loss == evaluate(model, [batch()]).loss
     assert model.training
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match="tokens go from"):
         evaluate(model, [batch()._replace(tokens=th.full((4, 24), 99))])
     assert model.training

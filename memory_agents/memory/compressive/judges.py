@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -13,7 +12,7 @@ from torch import nn
 
 from memory_agents.memory.compressive.shape import MemoryShape
 from memory_agents.nn import CompressionJudger, Registry
-from memory_agents.nn.arguments import check_flags, is_finite
+from memory_agents.nn.arguments import check_flags, check_known, is_finite, keywords
 
 #: Who shares a decision of a learned judge: nobody, or all whose blocks are judged at the same step.
 DECISIONS = ("sample", "batch")
@@ -279,13 +278,7 @@ def make_judge(judger: object, shapes: tuple[MemoryShape, ...], d_model: int) ->
             f"compressed_length; got {[(s.memory_length, s.compressed_length) for s in shapes]}"
         )
     judge_class = judge_registry[kind]
-    known_options = _options(judge_class)
-    for name in options:
-        if known_options is not None and name not in known_options:
-            raise TypeError(
-                f"judger={judger!r} has {name!r}, which judge {kind!r} does not know; "
-                f"known: {', '.join(known_options) or 'none'}"
-            )
+    check_known(f"judger={judger!r}", options, f"judge {kind!r}", _options(judge_class))
     return judge_class(shape, d_model, **options)
 
 
@@ -294,8 +287,4 @@ def _options(judge_class: type[Judge]) -> list[str] | None:
     :param judge_class: a kind of judge
     :return: the options that it takes, None where it takes any
     """
-    called = [LearnedJudge, CompressionJudger] if judge_class is LearnedJudge else [judge_class]
-    parameters = [parameter for part in called for parameter in inspect.signature(part).parameters.values()]
-    if judge_class is not LearnedJudge and any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+    return keywords(LearnedJudge, CompressionJudger) if judge_class is LearnedJudge else keywords(judge_class)
