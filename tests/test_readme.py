@@ -46,7 +46,7 @@ PERFORMANCE = (ROOT / "docs" / "performance.md").read_text()
 RESULTS = ROOT / "benchmarks" / "results"
 RESULTS_README = (RESULTS / "README.md").read_text()
 
-#: Environments of the suite ``standard`` whose results the README itself shows, and of which agents, from where.
+#: Environments of the suite ``standard`` whose results the README itself shows, and of which agents.
 HEADLINES = (
     "ObjectMatching",
     "TMaze",
@@ -58,7 +58,7 @@ HEADLINES = (
     "DelayedMatch",
     "VisualMatch",
 )
-HEADLINE_AGENTS = {"compressive": "standard-gain-1", "memoryless": "standard"}
+HEADLINE_AGENTS = ("compressive", "memoryless")
 
 
 def test_python_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,7 +91,6 @@ def rows_of(*folders: str, table: str = "results", evaluation: str = "evaluation
         ("masking", "masking", 6),
         ("quick", "scores", 32),
         ("standard", "scores", 167),
-        ("standard-gain-1", "scores", 19),
         ("off-policy", "learning", 2),
     ],
 )
@@ -110,11 +109,6 @@ def test_aggregates_of_the_suite_are_what_the_raw_results_say() -> None:
     for agent, told in claims:
         estimate = interval(interquartile_mean, comparison.scores(agent))
         assert told == f"{estimate.value:.2f} (95% interval {estimate.low:.2f} to {estimate.high:.2f})"
-    comparison = read_study([RESULTS / "standard-gain-1"]).comparisons[0]
-    estimate = interval(interquartile_mean, comparison.scores("CompressiveMemoryPolicy"))
-    told = f"{estimate.value:.2f} (95% interval {estimate.low:.2f} to {estimate.high:.2f})"
-    assert f"the compressive memory has {told} in place of" in " ".join(RESULTS_README.split())
-    assert f"has [{estimate.value:.2f}](benchmarks/results/README.md#with-a-gain-of-1)" in README
 
 
 @pytest.mark.parametrize(("task", "n_groups"), [("copy-first", 16), ("denoising", 8)])
@@ -280,13 +274,12 @@ def test_time_of_all_trainings_is_what_the_raw_results_say() -> None:
 
 
 def test_table_of_headline_results_is_what_the_raw_results_say() -> None:
-    kinds = [(f"{task}-{agent}", suite) for task, (agent, suite) in product(HEADLINES, HEADLINE_AGENTS.items())]
-    folders = [f"{suite}/{folder.name}" for kind, suite in kinds for folder in (RESULTS / suite).glob(f"{kind}-*")]
+    kinds = [f"{task}-{agent}" for task, agent in product(HEADLINES, HEADLINE_AGENTS)]
+    folders = [f"standard/{folder.name}" for kind in kinds for folder in (RESULTS / "standard").glob(f"{kind}-*")]
     assert len(folders) == 3 * len(kinds)
     rows = rows_of(*folders)
     assert len(rows) == 2 + len(kinds)
-    # Both agents of an environment stand together, wherever their runs are.
-    assert "\n".join([*rows[:2], *sorted(rows[2:])]) in README
+    assert "\n".join(rows) in README
 
 
 def test_table_of_environments_is_what_they_say() -> None:
