@@ -135,20 +135,30 @@ def test_tables_of_character_models_are_what_the_raw_results_say(name: str, n_gr
     assert all(part in RESULTS_README for part in character_tables(groups).split("\n\n"))
 
 
+#: Races of which every agent had minibatches of four sizes: seeds, tasks and agents.
+SIZES_RACED: dict[str, tuple[int, tuple[str, ...], tuple[str, ...]]] = {
+    "race-minibatches": (5, (*TASKS,), RACERS[:2]),
+    "race-gain-0.01": (5, (*TASKS,), RACERS[:2]),
+    "race-own-defaults": (3, (*TASKS,), RACERS[::2]),
+    "race-shorter-credit-gain-1": (3, ("object_matching",), RACERS[:2]),
+}
+
+
 def load_minibatches(folder: str) -> list[Finish]:
-    runs = product(range(5), TASKS, RACERS[:2], (128, 256, 512, 1024))
+    n_seeds, tasks, agents = SIZES_RACED[folder]
+    runs = product(range(n_seeds), tasks, agents, (128, 256, 512, 1024))
     files = (f"{task}-{agent}-b{size}-s{seed}.json" for seed, task, agent, size in runs)
     return [load_finish(RESULTS / folder / file) for file in files]
 
 
-@pytest.mark.parametrize("folder", ["race-minibatches", "race-gain-0.01"])
+@pytest.mark.parametrize("folder", SIZES_RACED)
 def test_races_with_several_minibatches_are_what_the_raw_results_say(folder: str) -> None:
     table = race_table(load_minibatches(folder))
     assert table == (RESULTS / folder / "race.md").read_text()
     assert table in RESULTS_README
 
 
-def test_the_latest_race_is_told() -> None:
+def test_the_race_with_equal_hyperparameters_is_told() -> None:
     finishes = load_minibatches("race-minibatches")
     table = race_table(finishes)
     maze, matching = re.findall(r"took ((?:more than )?[\d.]+ times) as long", table)
@@ -156,10 +166,22 @@ def test_the_latest_race_is_told() -> None:
     missed = [sum(not run.solved for run in matches if run.agent == agent) for agent in RACERS[:2]]
     wall, cpu = ([quickest(matches, agent, of) for agent in RACERS[:2]] for of in (seconds, cpu_seconds))
     readme = " ".join(README.split())
-    assert f"corridor of 20 takes RecurrentPPO {maze} as long" in readme
+    assert f"the T-maze takes RecurrentPPO {maze} as long" in readme
     assert f"object matching with four objects {matching}, {wall[1]:.0f} against {wall[0]:.0f} seconds" in readme
     assert f"RecurrentPPO does not solve {missed[1]}, the compressive memory {missed[0]}." in readme
     assert f"{matching.removesuffix(' times')} is {cpu[1] / cpu[0]:.1f}." in RESULTS_README
+
+
+def test_the_race_against_hyperparameters_of_its_own_is_told() -> None:
+    finishes = load_minibatches("race-own-defaults")
+    maze, matching = re.findall(r"took (more than [\d.]+ times) as long", race_table(finishes))
+    theirs = [run for run in finishes if run.agent == RACERS[2]]
+    assert not any(run.solved for run in theirs)
+    readme = " ".join(README.split())
+    assert (
+        f"takes {maze} as long as the compressive memory in a T-maze with a corridor of 20 and {matching} in" in readme
+    )
+    assert f"none of its {len(theirs)} runs got there" in readme
 
 
 def test_the_first_race_is_what_the_raw_results_say() -> None:
@@ -195,12 +217,15 @@ def test_later_races_are_what_the_raw_results_say(folder: str) -> None:
 
 
 def test_earlier_races_are_summed_up() -> None:
-    tables = [(RESULTS / folder / "race.md").read_text() for folder in ("race", *LATER_RACES)]
+    folders = ["race", *LATER_RACES, "race-gain-0.01", "race-shorter-credit-gain-1"]
+    tables = [(RESULTS / folder / "race.md").read_text() for folder in folders]
     ratios = [
         float(ratio) for table in tables for ratio in re.findall(r"object_m.* took ([\d.]+) times as long", table)
     ]
-    assert len(ratios) == 6
-    told = f"minibatches of 512, object matching took it {min(ratios)} to {max(ratios)} times as long"
+    assert len(ratios) == 8
+    told = (
+        f"other races with equal hyperparameters object matching took it {min(ratios)} to {max(ratios)} times as long"
+    )
     assert told in " ".join(README.split())
 
 
