@@ -16,7 +16,7 @@ from memory_agents.memory.building import make_memory
 from memory_agents.memory.recurrent import RecurrentMemory, layers
 from memory_agents.memory.recurrent.bistable import BistableLayer, BRCLayer
 from memory_agents.memory.recurrent.layers import GRULayer, LSTMLayer, RecurrentLayer
-from memory_agents.memory.recurrent.segments import Segments
+from memory_agents.memory.recurrent.segments import ROWS_PER_STEP, Segments
 from memory_agents.memory.rounding import ROW_MULTIPLE
 from tests.memory.strategies import recurrent_kwargs, run_steps
 
@@ -156,6 +156,24 @@ def test_segments_hold_every_step_once_and_fill_little(data: st.DataObject, batc
     assert all(group.tokens.shape[1] % ROW_MULTIPLE == 0 for group in segments.groups)
     longest = max(len(group.tokens) for group in segments.groups)
     assert sum(len(group.tokens) for group in segments.groups) < 3 * longest
+
+
+def columns(lengths: list[int]) -> list[int]:
+    """How many segments of such lengths, each the whole of an episode, run side by side, group by group."""
+    starts = th.zeros(1, sum(lengths), dtype=th.bool)
+    starts[0, th.tensor([0, *lengths[:-1]]).cumsum(0)] = True
+    return [group.tokens.shape[1] for group in Segments(starts, row_multiple=1).groups]
+
+
+def test_short_segments_join_long_ones_where_running_on_costs_less_than_steps_of_their_own() -> None:
+    # A segment of 8 runs on for 32 steps beside one of 40; 8 steps of its own cost as much as 8 * ROWS_PER_STEP rows.
+    most = 8 * ROWS_PER_STEP // 32
+    for first in (True, False):
+        for number, expected in ((most, [1 + most]), (most + 1, [1, most + 1])):
+            lengths = [8] * number
+            assert columns([40, *lengths] if first else [*lengths, 40]) == expected
+    # Of similar lengths any number goes together.
+    assert columns([4, 7] * 200) == [400]
 
 
 @every_cell

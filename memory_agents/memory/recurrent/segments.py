@@ -101,8 +101,8 @@ class Segments:
 
 def _borders(lengths: list[int]) -> list[tuple[int, int, int]]:
     """
-    Which segments run together. Segments within a factor of two always do; shorter ones join longer ones unless running
-    past their ends would cost more than steps of their own.
+    Which segments run together. Those from one power of two up to the next always do; shorter ones join longer ones
+    unless running past their ends would cost more than steps of their own.
 
     :param lengths: of all segments, falling
     :return: per group, the longest length, and where it starts and stops among the segments
