@@ -57,6 +57,10 @@ def test_a_core_that_decides_together_is_right() -> None:
     check_memory_core(make_memory("compressive", 3, {**SMALL["compressive"], "judger": judger}), steps=40)
 
 
+def test_a_core_on_a_device_is_checked_there(device: th.device) -> None:
+    check_memory_core(Leaky().to(device), steps=4)
+
+
 def test_the_core_itself_and_random_numbers_stay_as_they_were() -> None:
     core = Leaky().double().train()
     before, drawn = th.random.get_rng_state(), core.write.weight.clone()
@@ -281,8 +285,8 @@ def test_the_tolerance_is_the_users() -> None:
         check_memory_core(Leaky(), steps=3)
 
 
-class ForgetfulCounter(Leaky):
-    """Counts the steps of an episode, for nobody; unroll() counts from its window's beginning."""
+class Counting(Leaky):
+    """Counts the steps of an episode, for nobody."""
 
     def initial_state(self, batch_size: int) -> Any:
         return {**super().initial_state(batch_size), "steps": th.zeros(batch_size, dtype=th.long)}
@@ -291,8 +295,58 @@ class ForgetfulCounter(Leaky):
         y, after = super().one_step(x, state, episode_starts)
         return y, {**after, "steps": state["steps"].masked_fill(episode_starts, 0) + 1}
 
+
+class ForgetfulCounter(Counting):
+    """unroll() counts from its window's beginning."""
+
     def unroll(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
         return super().unroll(x, {**state, "steps": th.zeros_like(state["steps"])}, episode_starts)
+
+
+class CountingTwice(Counting):
+    def act_(self, x: th.Tensor, state: Any, episode_starts: th.Tensor, deterministic: bool) -> tuple[th.Tensor, Any]:
+        y, after = super().act_(x, state, episode_starts, deterministic)
+        return y, {**after, "steps": after["steps"] + 1}
+
+
+class CountingForEver(Counting):
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().one_step(x, state, episode_starts)
+        return y, {**after, "steps": state["steps"] + 1}
+
+
+class GrowingLater(Growing):
+    """Of what it sees first it keeps nothing."""
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().one_step(x, state, episode_starts)
+        return y, after if state["sum"].any() else {**after, "seen": state["seen"]}
+
+
+class Echoing(Leaky):
+    """What it says at an episode's start has to do with the episode before."""
+
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().one_step(x, state, episode_starts)
+        return y + 0.1 * state["sum"], after
+
+
+class MixingOutputs(Leaky):
+    def one_step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().one_step(x, state, episode_starts)
+        return y + y.mean(dim=0), after
+
+
+class Sideways(Leaky):
+    def initial_state(self, batch_size: int) -> Any:
+        return {**super().initial_state(batch_size), "times": th.zeros(1, batch_size)}
+
+
+class SteppingInPlace(Leaky):
+    def step(self, x: th.Tensor, state: Any, episode_starts: th.Tensor) -> tuple[th.Tensor, Any]:
+        y, after = super().step(x, state, episode_starts)
+        state["sum"] += 1
+        return y, after
 
 
 class MixingStates(Leaky):
@@ -354,6 +408,13 @@ class OneOutput(Leaky):
     ("core", "complaint"),
     [
         (ForgetfulCounter, r"a window can be cut in two, but states after unroll\(\) differ then"),
+        (CountingTwice, r"act_\(\) does what step_\(\) does .*, but their states differ"),
+        (CountingForEver, r"everything before it is forgotten, but step\(\) remembers some of it"),
+        (GrowingLater, "the state holds 48 bytes at first and [0-9]+ after 40 steps"),
+        (Echoing, r"everything before it is forgotten, but step\(\) remembers some of it"),
+        (MixingOutputs, r"nothing crosses from one environment to another, but with step\(\)"),
+        (Sideways, r"for 3 environments initial_state\(\) gives a tensor of shape \(1, 3\)"),
+        (SteppingInPlace, r"step\(\) leaves the state that it is given alone, but changed it"),
         (MixingStates, r"nothing crosses from one environment to another, but with step\(\)"),
         (HalfPacked, r"a packed state is whole, but with unroll\(\) it goes on otherwise"),
         (Steep, r"gradients of unroll\(\) are not finite"),
@@ -396,6 +457,22 @@ class Large(Leaky):
         return (1 + 1e-5) * super().unroll_outputs(x, state, episode_starts)
 
 
-@pytest.mark.parametrize("core", [Dropping, Large])
+class Together(Mixing):
+    """Says that its environments depend on each other."""
+
+    @property
+    def decides_together(self) -> bool:
+        return True
+
+
+class Frozen(Leaky):
+    """Part of it is not to be learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write.bias.requires_grad_(False)
+
+
+@pytest.mark.parametrize("core", [Dropping, Large, Together, Frozen])
 def test_what_is_no_fault(core: Callable[[], MemoryCore[Any]]) -> None:
     check_memory_core(core().train(), steps=40)
