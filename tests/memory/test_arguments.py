@@ -6,9 +6,10 @@ import inspect
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
-from memory_agents.memory import memory_registry
+from memory_agents.memory import GRUMemory, memory_registry
 from memory_agents.memory.building import make_memory
 
 #: Values that are right for no argument, and as they come from command lines.
@@ -33,3 +34,18 @@ def test_values_of_another_kind_are_refused(core: str, argument: str) -> None:
         # What is not among names says so: "unknown gate 'no'; known: ..."
         with pytest.raises(ValueError, match=rf"\b{argument}\b|^unknown "):
             make_memory(core, 3, {argument: value})
+
+
+def test_a_memory_of_ones_own_may_take_any_arguments() -> None:
+    class Own(GRUMemory):
+        def __init__(self, input_dim: int, **kwargs: Any) -> None:
+            super().__init__(input_dim, hidden_size=kwargs["width"])
+
+    core = make_memory(Own, 3, dict(width=8))
+    assert isinstance(core, Own)
+    assert core.output_dim == 8
+
+
+def test_a_width_that_numpy_has_computed_is_a_width() -> None:
+    width: Any = np.prod((3, 2))
+    assert type(make_memory("gru", width, {}).input_dim) is int

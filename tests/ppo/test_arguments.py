@@ -61,6 +61,7 @@ def test_arguments_that_do_not_fit_fail_at_construction(kwargs: dict[str, Any], 
     ("policy_kwargs", "message"),
     [
         (dict(memory_class=th.nn.Linear), "memory_class must be one of .* or a subclass of MemoryCore"),
+        (dict(memory_class=th.nn.Linear(1, 1)), "memory_class must be one of .* or a subclass of MemoryCore"),
         (
             dict(memory_kwargs=dict(memory_lenght=3)),
             "memory_kwargs has 'memory_lenght', which .* known: memory_length,",
