@@ -22,6 +22,10 @@ JUDGES = list(judge_registry)
 fewer = settings(max_examples=settings.default.max_examples // 2)  # type: ignore[union-attr]
 
 
+#: Draws, but what it decides is certain.
+ALWAYS = dict(kind="random", probability=1.0)
+
+
 def act(
     core: CompressiveMemory, x: th.Tensor, starts: th.Tensor, deterministic: bool = False
 ) -> tuple[th.Tensor, list[CompressiveState], Choice]:
@@ -80,12 +84,14 @@ def test_learning_sees_the_memory_that_acting_saw(judge: str, data: st.DataObjec
     for i, j in pairwise(cuts):
         planned = core.with_choices(state, tree_map(lambda part, i=i, j=j: part[:, i:j], choices))
         window = x[:, i:j], planned, starts[:, i:j]
-        if judge == "learned":
+        if judge in ("learned", "oracle"):
             judged = core.judged_blocks(*window)
             expected = th.stack(choices.judged[:, i:j].nonzero(as_tuple=True))
             assert th.equal(th.stack([judged.window, judged.step]), expected)
             again = log_prob(core.judge(judged.scenes), judged.choices.keep)  # type: ignore[misc]
-            th.testing.assert_close(again, judged.choices.log_prob, atol=tolerance, rtol=tolerance)
+            chances = judged.choices.log_prob
+            assert chances.dtype is dtype
+            th.testing.assert_close(again.to(chances), chances, atol=tolerance, rtol=tolerance)
         y, state = core.unroll(*window)
         th.testing.assert_close(core.unroll_outputs(*window), y)
         th.testing.assert_close(core.unroll_with_loss(*window)[0], y)
@@ -242,6 +248,23 @@ def test_random_draws_in_any_case(probability: float, deterministic: bool) -> No
     kept = choices.keep[choices.judged].float()
     assert len(kept) == 40 * 25
     assert abs(float(kept.mean()) - probability) < 0.05 * (0 < probability < 1) + 1e-9
+    # Every environment has a draw of its own.
+    together = choices.keep[:, choices.judged[0]].float().mean(0)
+    assert (0 < probability < 1) == bool(((together > 0) & (together < 1)).all())
+
+
+def test_the_network_is_told_which_memories_are_about_to_leave() -> None:
+    core = CompressiveMemory(3, **SMALL, judger=True)
+    judge, read = core.judge, []
+    assert isinstance(judge, LearnedJudge)
+    judge.network.lstm.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0]))
+    x = th.randn(2, 40, 3)
+    act(core, x, never(x))
+    for inputs in read:
+        # The present token, the recent ones that stay, the block that leaves, the slots.
+        assert (inputs[:, :, SMALL["d_model"] :].argmax(2) == th.tensor([0, 1, 1, 2, 2, 3, 3, 3])).all()
+    # Before step 10 the slots are not full, and it is not asked.
+    assert len(read) == len(range(10, 40, 2))
 
 
 def test_while_it_warms_up_it_keeps_everything() -> None:
@@ -314,6 +337,16 @@ def test_an_own_judge_is_looked_up_by_name() -> None:
         del judge_registry._entries["of-this-test"]
 
 
+def test_choices_that_were_known_before_a_step_say_nothing_of_the_steps_after_it() -> None:
+    core = CompressiveMemory(3, **SMALL, judger="keep")
+    x = th.randn(2, 30, 3)
+    state = core.unroll(x, core.initial_state(2), never(x))[1]
+    known = act(CompressiveMemory(3, **SMALL, judger="discard"), x, never(x))[2]
+    after = [core.step(x[:, 0], before, never(x)[:, 0])[1] for before in (state, core.with_choices(state, known))]
+    learned = [core.unroll_outputs(x, each, never(x)) for each in after]
+    assert th.equal(*learned)
+
+
 def test_without_a_judge_there_is_nothing_to_look_at() -> None:
     core = CompressiveMemory(3, **SMALL)
     x = th.randn(1, 5, 3)
@@ -349,11 +382,38 @@ def test_more_than_half_is_what_matters() -> None:
         3, memory_length=4, compressed_length=3, compression_rate=2, d_model=8, n_heads=2, judger="oracle"
     )
     x = th.zeros(1, 30, 3)
-    x[..., 0] = th.where(th.arange(30) < 16, 0.49, 0.51)
+    x[..., 0] = th.where(th.arange(30) < 16, 0.5, 0.51)
     choice = core.choose(x, core.initial_state(1), th.zeros(1, 30, dtype=th.bool), True)
     assert isinstance(choice, Choice)
     steps = choice.judged[0].nonzero().flatten().tolist()
     assert choice.keep[0, steps].tolist() == [step - 3 >= 16 for step in steps]
+
+
+def test_options_are_read_and_left_as_they_are() -> None:
+    options = dict(kind="random", probability=0.25)
+    for _ in range(2):
+        judge: Any = CompressiveMemory(3, **SMALL, judger=options).judge
+        assert judge.probability == 0.25
+    assert options == dict(kind="random", probability=0.25)
+    assert isinstance(CompressiveMemory(3, **SMALL, judger={}).judge, LearnedJudge)
+
+
+@pytest.mark.parametrize("judger", ["learned", dict(decisions="batch"), "keep", "discard", "oracle", ALWAYS], ids=str)
+def test_a_device_chooses_what_the_cpu_chooses(judger: Any, device: th.device) -> None:
+    core = perturbed(CompressiveMemory(3, **SMALL, n_layers=1, judger=judger).eval())
+    x, starts = th.randn(2, 14, 3), th.zeros(2, 14, dtype=th.bool)
+    starts[0, 1] = True
+    expected = act(core, x, starts, deterministic=True)[2]
+    assert expected.judged.any()
+    core.to(device)
+    x, starts = x.to(device), starts.to(device)
+    acted = act(core, x, starts, deterministic=True)[2]
+    judged = core.judged_blocks(x, core.with_choices(core.initial_state(2), acted), starts)
+    again = log_prob(core.judge(judged.scenes), judged.choices.keep)  # type: ignore[misc]
+    th.testing.assert_close(again, judged.choices.log_prob, atol=1e-4, rtol=1e-4)
+    for found in (acted, core.choose(x, core.initial_state(2), starts, deterministic=True)):
+        for there, here in zip(found, expected, strict=True):
+            th.testing.assert_close(there.cpu(), here, atol=1e-4, rtol=1e-4)
 
 
 def test_a_judge_of_ones_own_may_take_any_options() -> None:
