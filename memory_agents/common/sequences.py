@@ -107,8 +107,8 @@ def default_batch_size(n_transitions: int, sequence_length: int) -> int:
     """
     :param n_transitions: transitions of a rollout
     :param sequence_length: steps of a training window
-    :return: a quarter of the rollout, or what comes nearest to it of the sizes that divide the rollout into equal
-        minibatches of whole windows
+    :return: a quarter of the rollout, or what comes nearest to it, in proportion, of the sizes that divide the rollout
+        into equal minibatches of whole windows
     """
     n_windows = n_transitions // sequence_length
     # A minibatch of one transition has no advantages to normalise.

@@ -91,6 +91,8 @@ def test_masks_are_checked() -> None:
     assert checked_masks([1, 0, 0, 1, 1], space, 1).tolist() == [[True, False, False, True, True]]
     with pytest.raises(ValueError, match=r"has shape \(2, 4\) for 2 environments .* pass 5 values for each"):
         checked_masks(np.ones((2, 4)), space, 2)
+    with pytest.raises(ValueError, match=r"has shape \(4, 5\) for 2 environments"):
+        checked_masks(np.ones((4, 5)), space, 2)
     with pytest.raises(ValueError, match=r"of environment 1 is \[1, 1, 0, 0, 0\], which leaves no valid action"):
         checked_masks([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], space, 2)
     with pytest.raises(TypeError, match=r"cannot be masked; use Discrete, MultiDiscrete or MultiBinary"):

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from memory_agents.common.sequences import (
@@ -27,10 +27,18 @@ from memory_agents.common.sequences import (
         (2048, None, 128),
         (128, 64, 64),
         (2048, 512, 128),
+        (16 * 131, None, 16),
     ],
 )
 def test_default_windows(n_steps: int, batch_size: int | None, length: int) -> None:
     assert default_sequence_length(n_steps, batch_size) == length
+
+
+def test_windows_of_fewer_than_16_steps_must_be_asked_for() -> None:
+    with pytest.raises(ValueError, match="n_steps=1965 would give training windows of length 15 only"):
+        default_sequence_length(15 * 131, None)
+    sizes = dict(rollout_size=2048, shortest=128)
+    assert rollout_sizes(1, 15 * 131, 15, None, **sizes).sequence_length == 15
 
 
 @given(st.integers(1, 4096), st.none() | st.integers(1, 4096))
@@ -55,6 +63,26 @@ def test_default_minibatches_divide_the_rollout_into_whole_windows(length: int, 
     if n_windows % 4 == 0 and batch > 1:
         assert batch in (length * n_windows // 4, 2)
     assert batch > 1 or length * n_windows == 1
+
+
+def test_minibatches_come_as_near_to_a_quarter_as_a_factor_can_tell() -> None:
+    # Of 22 windows 5.5 would be a quarter; 11 are twice as many, 2 are fewer than half.
+    assert default_batch_size(22 * 8, 8) == 11 * 8
+    assert default_batch_size(6 * 8, 8) == 2 * 8
+
+
+@example(n_envs=10, rollout_size=2048, shortest=128)
+@given(n_envs=st.integers(1, 300), rollout_size=st.integers(1, 4096), shortest=st.integers(16, 256))
+def test_a_rollout_is_by_default_as_long_as_its_size_allows(n_envs: int, rollout_size: int, shortest: int) -> None:
+    sizes = rollout_sizes(n_envs, None, shortest, None, rollout_size=rollout_size, shortest=shortest)
+    assert sizes.n_steps % shortest == 0
+    assert sizes.n_steps == shortest or sizes.n_steps * n_envs <= rollout_size
+    assert (sizes.n_steps + shortest) * n_envs > rollout_size
+
+
+def test_rollouts_that_are_not_of_whole_windows_are_refused() -> None:
+    with pytest.raises(ValueError, match="n_steps=100 must be a multiple of sequence_length=32"):
+        rollout_sizes(2, 100, 32, 32, rollout_size=2048, shortest=128)
 
 
 def test_no_steps_are_refused() -> None:
