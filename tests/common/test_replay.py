@@ -12,25 +12,36 @@ from gymnasium import spaces
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memory_agents.common import SequenceReplayBuffer
+from memory_agents.common import SequenceDictReplayBuffer, SequenceReplayBuffer
 from memory_agents.common.replay_windows import n_step_returns, next_steps
 
 EPISODE = 5
 
 
-def filled(steps: int, n_envs: int = 2, size: int = 24, **kwargs: Any) -> SequenceReplayBuffer:
-    """Steps of which everything tells the number and the environment."""
+def filled(steps: int, n_envs: int = 2, size: int = 24, key: str | None = None, **kwargs: Any) -> SequenceReplayBuffer:
+    """Steps of which everything tells the number and the environment; with a key, in dictionaries."""
     settings: dict[str, Any] = dict(sequence_length=4, burn_in=2)
-    buffer = SequenceReplayBuffer(
-        size * n_envs, spaces.Box(-9e9, 9e9, (1,)), spaces.Discrete(9), "cpu", n_envs, **{**settings, **kwargs}
+    space: Any = spaces.Box(-9e9, 9e9, (1,))
+    buffer_class = SequenceReplayBuffer if key is None else SequenceDictReplayBuffer
+    buffer = buffer_class(
+        size * n_envs,
+        space if key is None else spaces.Dict({key: space}),
+        spaces.Discrete(9),
+        "cpu",
+        n_envs,
+        **{**settings, **kwargs},
     )
+
+    def shown(numbers: Any) -> Any:
+        return numbers if key is None else {key: numbers}
+
     for t in range(steps):
         number = (t + 1_000 * np.arange(n_envs, dtype=np.float32))[:, None]
         if buffer.at_window_start:
             buffer.store_states((th.as_tensor(number),))
         buffer.store_step(np.full(n_envs, t % EPISODE == 0), (th.as_tensor(number[:, 0]),))
         over = np.full(n_envs, t % EPISODE == EPISODE - 1)
-        buffer.add(number, number + 0.5, np.full(n_envs, t % 9), number[:, 0], over, [{}] * n_envs)
+        buffer.add(shown(number), shown(number + 0.5), np.full(n_envs, t % 9), number[:, 0], over, [{}] * n_envs)
     return buffer
 
 
@@ -63,6 +74,21 @@ def test_windows_are_whole_and_in_order_and_begin_with_their_states(
     goes_on = samples.dones.flatten() == 0
     expected = batch.window.observations.flatten()
     np.testing.assert_array_equal((after + 0.5).floor()[goes_on], (expected + 1)[goes_on])
+    # A next observation that was put in is no step at which anything was chosen.
+    put_in = follows.window.observations.view_as(follows.window.episode_starts) % 1 == 0.5
+    assert not follows.window.choices[0][put_in].any()
+
+
+@pytest.mark.parametrize("steps", [21, 53])
+def test_dictionaries_are_replayed_as_their_entries_would_be(steps: int) -> None:
+    boxes, dictionaries = filled(steps), filled(steps, key="x")
+    windows = np.arange(2 * boxes.windows_per_env)
+    expected, found = boxes.sample_windows(windows), dictionaries.sample_windows(windows)
+    for name in ("observations", "next_observations"):
+        for part in ("burn_in", "window"):
+            one, other = (getattr(getattr(samples, name), part).observations for samples in (expected, found))
+            assert list(other) == ["x"]
+            assert th.equal(other["x"], one)
 
 
 def test_every_window_is_as_likely_as_any_other() -> None:
@@ -91,6 +117,13 @@ def test_states_are_kept_at_window_starts_alone() -> None:
     assert without.sample(4).observations.burn_in.states is None
 
 
+def test_states_are_like_those_that_are_stored_where_their_shapes_are() -> None:
+    assert filled(40).holds_states_like((th.zeros(2, 1),))
+    assert not filled(40).holds_states_like((th.zeros(2, 3),))
+    assert filled(0).holds_states_like((th.zeros(2, 3),))
+    assert filled(40, stored_state=False).holds_states_like((th.zeros(2, 3),))
+
+
 def test_the_size_is_rounded_down_to_whole_windows_over_all_environments() -> None:
     assert filled(0, size=27).buffer_size == 24
 
@@ -107,6 +140,10 @@ def test_windows_from_one_state_to_the_next() -> None:
     np.testing.assert_array_equal(batch.states[0].flatten() + 4, after[0].flatten())
     assert isinstance(batch.observations, th.Tensor)
     np.testing.assert_array_equal(batch.observations.view(-1, 4)[:, 0], batch.states[0].flatten())
+    # All there are without those that an episode starts after; one of them ends with the last row of the ring.
+    every = filled(53).consecutive_windows(100)
+    assert every is not None
+    assert every[1][0].flatten().tolist() == [36, 44, 1048, 52]
     assert filled(4).consecutive_windows(3) is None
     assert filled(40, stored_state=False).consecutive_windows(3) is None
 
@@ -122,6 +159,17 @@ def test_time_lines_of_cut_episodes() -> None:
     np.testing.assert_array_equal(line.episode_starts[0], [1, 0, 0, 0, 1, 0, 1, 0])
     np.testing.assert_array_equal(line.episode_starts[1], [0, 0, 0, 0, 0, 0, 1, 1])
     np.testing.assert_array_equal(line.after[:, :4], [[1, 2, 3, 5], [1, 2, 3, 4]])
+
+
+@given(data=st.data(), windows=st.integers(1, 3), length=st.integers(1, 7))
+def test_time_lines_are_no_longer_than_they_must_be(data: st.DataObject, windows: int, length: int) -> None:
+    starts, terminal = (
+        np.array(data.draw(st.lists(st.booleans(), min_size=windows * length, max_size=windows * length)))
+        for _ in range(2)
+    )
+    line = next_steps(starts.reshape(windows, length), terminal.reshape(windows, length))
+    assert not line.is_left_over.all(axis=0).any()
+    assert ((~line.is_left_over & ~line.is_next).sum(axis=1) == length).all()
 
 
 @given(data=st.data(), n_steps=st.integers(1, 8), length=st.integers(1, 7))
