@@ -58,6 +58,7 @@ def test_by_default_all_floating_point_numbers_are_normalised() -> None:
     assert list(some.obs_rms) == ["previous_reward"]
     assert any(np.abs(seen["observation"]).max() > 0.5 for seen in play(some))
     assert all(np.abs(seen["previous_reward"]).max() <= 0.5 for seen in play(some))
+    assert VecNormalizeHistory(histories(), norm_obs_keys=[]).obs_rms == {}
     rewards = VecNormalizeHistory(histories("discrete"), norm_obs=False)
     assert not hasattr(rewards, "obs_rms")
     play(rewards)

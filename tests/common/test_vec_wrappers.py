@@ -85,6 +85,7 @@ def test_terminal_observations_do_not_change_afterwards() -> None:
                 last = info["terminal_observation"]
                 assert venv.observation_space.contains(last)
                 assert last["previous_action"][-1].any()
+                assert all(rows.base is None for rows in last.values())  # else it would keep those of its neighbours
                 ended.append((last, {name: np.array(rows) for name, rows in last.items()}))
     assert len(ended) > 4
     for last, before in ended:
@@ -126,15 +127,57 @@ def test_single_environments_name_the_wrapper_for_them() -> None:
         VecPreviousActionReward(TMaze())  # type: ignore[arg-type]
 
 
-def test_ends_of_episodes_may_be_told_in_numbers() -> None:
-    class Numbers(VecEnvWrapper):
-        def reset(self) -> Any:
-            return self.venv.reset()
+def test_a_reset_begins_every_history_anew() -> None:
+    venv = VecHistory(make_vec_env(Own, 3), 5, previous_action=True)
+    play(venv, 3)
+    shown = venv.reset()
+    assert isinstance(shown, dict)
+    assert shown["history_length"].tolist() == [1, 1, 1]
+    assert shown["observation"][:, -1].any()
+    for name in ("observation", "previous_action"):
+        assert not shown[name][:, :-1].any()
+    assert not shown["previous_action"].any()
 
-        def step_wait(self) -> Any:
-            observations, rewards, dones, infos = self.venv.step_wait()
-            return observations, rewards, dones.astype(np.uint8), infos
 
+class Told(VecEnvWrapper):
+    """Tells ends of episodes in numbers, and last observations or none."""
+
+    def __init__(self, venv: VecEnv, last: bool = True) -> None:
+        super().__init__(venv)
+        self.last = last
+
+    def reset(self) -> Any:
+        return self.venv.reset()
+
+    def step_wait(self) -> Any:
+        observations, rewards, dones, infos = self.venv.step_wait()
+        if not self.last:
+            infos = [{**info, "terminal_observation": None} for info in infos]
+        return observations, rewards, dones.astype(np.uint8), infos
+
+
+WRAPPERS = [VecPreviousActionReward, lambda venv: VecHistory(venv, 5)]
+over_wrappers = pytest.mark.parametrize("wrapper", WRAPPERS, ids=["VecPreviousActionReward", "VecHistory"])
+
+
+@over_wrappers
+def test_ends_of_episodes_may_be_told_in_numbers(wrapper: Any) -> None:
     kwargs: Any = dict(env_kwargs=dict(truncate=True), n_envs=4)
-    told = VecPreviousActionReward(Numbers(make_vec_env(Own, **kwargs)))
-    assert_same(play(told), play(VecPreviousActionReward(make_vec_env(Own, **kwargs))))
+    told = wrapper(Told(make_vec_env(Own, **kwargs)))
+    assert_same(play(told), play(wrapper(make_vec_env(Own, **kwargs))))
+
+
+@over_wrappers
+def test_last_observations_need_not_be_told(wrapper: Any) -> None:
+    venvs = [wrapper(make(make_vec_env(Own, 2))) for make in (lambda venv: venv, lambda venv: Told(venv, last=False))]
+    for venv in venvs:
+        venv.seed(3)
+    seen, other = (venv.reset() for venv in venvs)
+    ended = 0
+    for _ in range(30):
+        for name, rows in seen.items():
+            np.testing.assert_array_equal(rows, other[name])
+        (seen, _, dones, _), (other, _, _, infos) = (venv.step(np.array([0, 1])) for venv in venvs)
+        assert all(info["terminal_observation"] is None for info in infos)
+        ended += dones.sum()
+    assert ended > 2
