@@ -154,6 +154,11 @@ def test_off_policy_every_core_learns_the_same(make_agent: Callable[..., Any], m
     assert_same_learned(lambda device: make_agent(policy="MemoryPolicy", policy_kwargs=kwargs, device=device))
 
 
+def test_off_policy_a_judged_memory_learns_the_same() -> None:
+    kwargs = dict(memory_kwargs=dict(JUDGED, judger="discard"))
+    assert_same_learned(lambda device: toy_dqn(policy_kwargs=kwargs, device=device))
+
+
 @pytest.mark.parametrize("memory", pairs(lambda memory: memory == "compressive", memory_registry))
 def test_the_features_extractor_learns_the_same(memory: str) -> None:
     kwargs = dict(

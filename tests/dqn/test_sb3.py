@@ -15,10 +15,11 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import SubprocVecEnv
 
-from memory_agents import DQN, FlatDictObservation
+from memory_agents import DQN, QRDQN, FlatDictObservation
 from memory_agents.dqn import MemoryPolicy
-from memory_agents.memory import memory_registry, tree_leaves
+from memory_agents.memory import CompressiveMemory, memory_registry, tree_leaves
 from tests.dqn.toys import all_windows, collected, parameters, toy_agent
+from tests.ppo.test_presets import PRESETS
 from tests.ppo.toys import ACTIONS, NESTED, OBSERVATIONS, TINY, Toy, toy_venv
 
 
@@ -165,6 +166,18 @@ def test_every_policy_by_its_name_and_as_a_class(policy: str) -> None:
     ]
     assert type(agents[0].policy) is DQN.policy_aliases[policy]
     assert th.equal(parameters(agents[0]), parameters(agents[1]))
+
+
+@pytest.mark.parametrize("algorithm", [DQN, QRDQN])
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_what_they_are_called(name: str, algorithm: type[DQN | QRDQN]) -> None:
+    gate, *lengths = PRESETS[name]
+    policy = algorithm(name, toy_venv(1), device="cpu").policy
+    for network in (policy.network, policy.target_network):
+        memory = network.memory
+        assert isinstance(memory, CompressiveMemory)
+        assert {(shape.memory_length, shape.compressed_length) for shape in memory.shapes} == {tuple(lengths)}
+        assert all(isinstance(block.attention_gate, gate) for block in memory.blocks)
 
 
 @pytest.mark.parametrize(
