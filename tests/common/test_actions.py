@@ -95,5 +95,7 @@ def test_masks_are_checked() -> None:
         checked_masks(np.ones((4, 5)), space, 2)
     with pytest.raises(ValueError, match=r"of environment 1 is \[1, 1, 0, 0, 0\], which leaves no valid action"):
         checked_masks([[1, 1, 1, 0, 0], [1, 1, 0, 0, 0]], space, 2)
+    with pytest.raises(ValueError, match=r"of environment 0 is \[1, 1, 1, 1, 0, 0\], which leaves no valid action"):
+        checked_masks([1, 1, 1, 1, 0, 0], spaces.MultiBinary(3), 1)
     with pytest.raises(TypeError, match=r"cannot be masked; use Discrete, MultiDiscrete or MultiBinary"):
         checked_masks([1], spaces.Box(0, 1, (1,)), 1)

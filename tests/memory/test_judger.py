@@ -248,6 +248,8 @@ def test_random_draws_in_any_case(probability: float, deterministic: bool) -> No
     kept = choices.keep[choices.judged].float()
     assert len(kept) == 40 * 25
     assert abs(float(kept.mean()) - probability) < 0.05 * (0 < probability < 1) + 1e-9
+    chances = th.where(kept > 0, th.tensor(probability), th.tensor(1 - probability)).log()
+    th.testing.assert_close(choices.log_prob[choices.judged], chances)
     # Every environment has a draw of its own.
     together = choices.keep[:, choices.judged[0]].float().mean(0)
     assert (0 < probability < 1) == bool(((together > 0) & (together < 1)).all())
