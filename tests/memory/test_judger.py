@@ -88,7 +88,8 @@ def test_learning_sees_the_memory_that_acting_saw(judge: str, data: st.DataObjec
             judged = core.judged_blocks(*window)
             expected = th.stack(choices.judged[:, i:j].nonzero(as_tuple=True))
             assert th.equal(th.stack([judged.window, judged.step]), expected)
-            again = log_prob(core.judge(judged.scenes), judged.choices.keep)  # type: ignore[misc]
+            assert core.judge is not None
+            again = log_prob(core.judge(judged.scenes), judged.choices.keep)
             chances = judged.choices.log_prob
             assert chances.dtype is dtype
             th.testing.assert_close(again.to(chances), chances, atol=tolerance, rtol=tolerance)
@@ -411,7 +412,8 @@ def test_a_device_chooses_what_the_cpu_chooses(judger: Any, device: th.device) -
     x, starts = x.to(device), starts.to(device)
     acted = act(core, x, starts, deterministic=True)[2]
     judged = core.judged_blocks(x, core.with_choices(core.initial_state(2), acted), starts)
-    again = log_prob(core.judge(judged.scenes), judged.choices.keep)  # type: ignore[misc]
+    assert core.judge is not None
+    again = log_prob(core.judge(judged.scenes), judged.choices.keep)
     th.testing.assert_close(again, judged.choices.log_prob, atol=1e-4, rtol=1e-4)
     for found in (acted, core.choose(x, core.initial_state(2), starts, deterministic=True)):
         for there, here in zip(found, expected, strict=True):
